@@ -1,0 +1,11 @@
+"""What `ase_wander` offers to ASE's plug-in registry (entry point group `ase.plugins`, ASE 3.29 and later)."""
+
+from ase._4.plugins.plugin import CalculatorPlugin
+
+__ase_plugins__ = {
+    CalculatorPlugin(
+        name="wander",
+        citation="Qi, Gong, Yan, npj Comput. Mater. (2025), doi 10.1038/s41524-025-01668-5",
+        implementation="ase_wander.calculator.WanderCalculator",
+    )
+}
