@@ -1,0 +1,192 @@
+"""The lattice of one monolayer: its standard cell, kind, mid-plane and rotation centres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from ..structure import check_atoms, neighbour_pairs, plane_normal
+
+#: Relative deviation of lengths (and, in radians, of angles) up to which a lattice counts as hexagonal or square.
+LATTICE_TOLERANCE = 1e-3
+
+_TRANSITION_METALS = frozenset([*range(21, 31), *range(39, 49), 57, *range(72, 81)])
+
+
+@dataclass(frozen=True)
+class Monolayer:
+    """One primitive cell of a layer.
+
+    Attributes
+    ----------
+    cell : ndarray, shape (2, 2)
+        Lattice vectors as rows, Å; the first along x, right-handed, 120 degrees apart when hexagonal.
+    fractional : ndarray, shape (n, 2)
+        In-plane positions in lattice vectors.
+    heights : ndarray, shape (n,)
+        Å above the mid-plane.
+    numbers : ndarray of int, shape (n,)
+    kind : str
+        "hexagonal", "square", "rectangular" or "oblique".
+    """
+
+    cell: np.ndarray
+    fractional: np.ndarray
+    heights: np.ndarray
+    numbers: np.ndarray
+    kind: str
+
+    def __len__(self):
+        return len(self.numbers)
+
+    @property
+    def formula(self) -> str:
+        return Atoms(self.numbers).get_chemical_formula()
+
+    def scaled(self, lattice_constant: float) -> Monolayer:
+        """The same layer with its first lattice vector this long (Å), heights kept."""
+        if not lattice_constant > 0:
+            raise ValueError(f"the lattice constant must be positive, got {lattice_constant} Å")
+        return replace(self, cell=self.cell * (lattice_constant / np.linalg.norm(self.cell[0])))
+
+
+def standard_monolayer(atoms: Atoms) -> Monolayer:
+    """Reduce a single layer to the standard setting.
+
+    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed): the shortest
+    vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or square
+    lattice that is off by less than 0.1 % is made exact at equal area.  The mid-plane is the mean height of the
+    transition metals where there are any, else the middle between the outermost atoms.
+
+    Raises
+    ------
+    ValueError
+        For input that `check_atoms` refuses.
+    """
+    check_atoms(atoms)
+    normal = plane_normal(atoms)
+    plane = np.array(atoms.cell[:2])
+    e1 = plane[0] / np.linalg.norm(plane[0])
+    frame = np.array([e1, np.cross(normal, e1)])
+    cell = reduce_cell(plane @ frame.T)
+    kind, ideal = classify(cell)
+    fractional = (atoms.positions @ frame.T) @ np.linalg.inv(cell)
+    turn = cell[0] / np.linalg.norm(cell[0])
+    cell = cell @ np.array([[turn[0], -turn[1]], [turn[1], turn[0]]]) if ideal is None else ideal
+    heights = atoms.positions @ normal
+    # a layer may have been cut by a periodic cell boundary along c
+    if atoms.pbc[2]:
+        period = abs(atoms.cell.array[2] @ normal)
+        spread = np.sort(heights % period)
+        gaps = np.diff(np.append(spread, spread[0] + period))
+        heights = (heights - spread[(np.argmax(gaps) + 1) % len(spread)] + 1e-9) % period
+    return Monolayer(cell, fractional, heights - midplane(heights, atoms.numbers), np.array(atoms.numbers), kind)
+
+
+def midplane(heights: np.ndarray, numbers: np.ndarray) -> float:
+    """Height (Å) of a layer's mid-plane: mean of its transition metals, else the middle of its outermost atoms."""
+    metal = is_metal(numbers)
+    if metal.any():
+        return float(np.mean(heights[metal]))
+    return float(heights.max() + heights.min()) / 2
+
+
+def is_metal(numbers: np.ndarray) -> np.ndarray:
+    """Mask of the transition metals."""
+    return np.array([int(z) in _TRANSITION_METALS for z in numbers], dtype=bool)
+
+
+def reduce_cell(cell: np.ndarray) -> np.ndarray:
+    """Shortest right-handed pair of lattice vectors with an angle of 90 to 120 degrees, shape (2, 2)."""
+    a, b = np.array(cell, dtype=float)
+    for _ in range(1000):
+        if a @ a > (b @ b) * (1 + 1e-10):
+            a, b = b, -a
+        shift = np.round((a @ b) / (a @ a) * (1 - 1e-10))
+        if shift == 0:
+            break
+        b = b - shift * a
+    if a[0] * b[1] - a[1] * b[0] < 0:
+        b = -b
+    if a @ b > 1e-10 * (a @ a):
+        # an acute pair: (a, b - a) or, equally short, turned round: keeps right-handedness and gives >= 90
+        a, b = (a, b - a) if abs((b - a) @ (b - a) - a @ a) < 1e-2 * (a @ a) else (b, -a)
+    return np.array([a, b])
+
+
+def classify(cell: np.ndarray) -> tuple[str, np.ndarray | None]:
+    """Kind of a reduced cell, and the ideal cell (a1 along x, equal area) when hexagonal, square or rectangular."""
+    a, b = np.linalg.norm(cell, axis=1)
+    cosine = cell[0] @ cell[1] / (a * b)
+    area = abs(np.linalg.det(cell))
+    if abs(a - b) < LATTICE_TOLERANCE * a and abs(cosine + 0.5) < LATTICE_TOLERANCE:
+        length = np.sqrt(area / np.sqrt(0.75))
+        return "hexagonal", length * np.array([[1, 0], [-0.5, np.sqrt(0.75)]])
+    if abs(cosine) < LATTICE_TOLERANCE:
+        if abs(a - b) < LATTICE_TOLERANCE * a:
+            return "square", np.sqrt(area) * np.eye(2)
+        return "rectangular", np.diag([a, area / a])
+    return "oblique", None
+
+
+def rotation_centre(layer: Monolayer, centre) -> np.ndarray:
+    """Fractional coordinates (2,) of a rotation centre.
+
+    Parameters
+    ----------
+    layer : Monolayer
+    centre : {"hexagon", "atom", "bond"} or (float, float)
+        The point farthest from all atoms (seen along the normal; the middle of the hexagon), the first transition
+        metal (else the first atom), the middle of the shortest bond; or fractional coordinates.
+    """
+    if not isinstance(centre, str):
+        point = np.asarray(centre, dtype=float)
+        if point.shape != (2,) or not np.isfinite(point).all():
+            raise ValueError(f"a rotation centre is 'hexagon', 'atom', 'bond' or two fractional coordinates, not {centre!r}")
+        return point
+    if centre == "atom":
+        return layer.fractional[int(np.argmax(is_metal(layer.numbers)))].copy()
+    if centre == "bond":
+        return _bond_centre(layer)
+    if centre == "hexagon":
+        return _hollow(layer)
+    raise ValueError(f"unknown rotation centre {centre!r}: choose 'hexagon', 'atom' or 'bond', or two fractional coordinates")
+
+
+def _bond_centre(layer):
+    positions = np.column_stack([layer.fractional @ layer.cell, layer.heights])
+    cell = np.zeros((3, 3))
+    cell[:2, :2] = layer.cell
+    atoms = Atoms(layer.numbers, positions=positions, cell=cell, pbc=(True, True, False))
+    cutoff = np.linalg.norm(layer.cell[0]) * 1.01
+    pairs = neighbour_pairs(atoms, cutoff)
+    # a lone atom per site would be bonded to its image; a vertical pair (dumbbell) has no lateral bond
+    lateral = np.linalg.norm(pairs.vector[:, :2], axis=1) > 0.1
+    pairs = pairs.select(lateral)
+    k = np.lexsort((pairs.j, pairs.i, np.round(pairs.distance, 6)))[0]
+    return (positions[pairs.i[k], :2] + pairs.vector[k, :2] / 2) @ np.linalg.inv(layer.cell)
+
+
+def _hollow(layer):
+    """Centre of the largest empty circle between the projected atoms: a vertex of their Voronoi diagram."""
+    from scipy.spatial import Voronoi
+
+    shifts = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
+    sites = np.unique(np.round((layer.fractional % 1)[:, None] + shifts, 9).reshape(-1, 2), axis=0) @ layer.cell
+    vertices = Voronoi(sites).vertices
+    fractional = vertices @ np.linalg.inv(layer.cell)
+    inside = np.all(abs(fractional - 0.5) < 0.75, axis=1)
+    radius = np.min(np.linalg.norm(vertices[inside, None] - sites, axis=2), axis=1)
+    widest = fractional[inside][radius > radius.max() - 1e-6] % 1
+    widest = np.where(widest > 1 - 1e-9, 0.0, widest)
+    return widest[np.lexsort((np.round(widest[:, 0], 6), np.round(widest[:, 1], 6)))[0]]
+
+
+def describe(layer: Monolayer) -> str:
+    """One line: formula and lattice."""
+    a, b = np.linalg.norm(layer.cell, axis=1)
+    names = "".join(chemical_symbols[z] for z in layer.numbers)
+    return f"{names}, {layer.kind}, {a:.4f} x {b:.4f} Å"

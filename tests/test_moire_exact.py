@@ -1,0 +1,226 @@
+"""Exact twists against closed forms, published cells and geometry."""
+
+import numpy as np
+import pytest
+from ase.build import graphene, mx2
+from ase.io import read, write
+from ase.neighborlist import neighbor_list
+
+from ase_wander.moire import cells_near, commensurate_cells, monolayer, twisted_bilayer
+from ase_wander.moire.commensurate import lattice_points, supercell_matrices
+from ase_wander.structure import find_layers
+
+REFERENCE = [  # (m, r), angle, cells per layer, atoms of graphene, of MoS2
+    ((1, 1), 21.786789, 7, 28, 42), ((1, 2), 32.204228, 13, 52, 78), ((1, 3), 38.213211, 7, 28, 42),
+    ((2, 1), 13.173551, 19, 76, 114), ((2, 3), 27.795772, 13, 52, 78), ((4, 1), 7.340993, 61, 244, 366),
+    ((6, 1), 5.085848, 127, 508, 762), ((9, 1), 3.481006, 271, 1084, 1626), ((30, 1), 1.084549, 2791, 11164, 16746),
+    ((31, 1), 1.050121, 2977, 11908, 17862)]
+
+
+def measured_angle(atoms):
+    """Twist in degrees from the bonds metal-chalcogen (or C-C), modulo 120 (60)."""
+    modulus = 60 if set(atoms.numbers) == {6} else 120
+    i, j, d, v = neighbor_list("ijdD", atoms, 2.6 if modulus == 120 else 1.6)
+    phases = []
+    for layer in (0, 1):
+        own = (atoms.arrays["layer"][i] == layer) & (atoms.arrays["layer"][j] == layer)
+        own &= (atoms.numbers[i] >= atoms.numbers[j]) if modulus == 60 else (atoms.numbers[i] > atoms.numbers[j])
+        turn = np.exp(1j * np.arctan2(v[own, 1], v[own, 0]) * 360 / modulus)
+        assert abs(abs(turn.mean()) - 1) < 1e-9
+        phases.append(turn.mean())
+    return np.degrees(np.angle(phases[1] / phases[0])) * modulus / 360 % modulus
+
+
+@pytest.mark.parametrize("pair, angle, cells, n_graphene, n_mos2", REFERENCE)
+def test_reference_cells(pair, angle, cells, n_graphene, n_mos2):
+    for name, n_atoms in (("graphene", n_graphene), ("MoS2", n_mos2)):
+        atoms = twisted_bilayer(name, *pair)
+        assert len(atoms) == n_atoms
+        assert np.bincount(atoms.arrays["layer"]).tolist() == [n_atoms // 2] * 2
+        assert atoms.info["twist_angle"] == pytest.approx(angle, abs=5e-7)
+        if n_atoms < 2000:
+            assert measured_angle(atoms) == pytest.approx(angle, abs=5e-7)
+
+
+def test_conventions():
+    atoms = twisted_bilayer("MoS2", 2, 1, gap=6.3, vacuum=17.0, lattice_constant=3.2)
+    assert atoms.pbc.tolist() == [True, True, False]
+    a, b, c, alpha, beta, gamma = atoms.cell.cellpar()
+    assert (a, b, gamma) == pytest.approx((3.2 * np.sqrt(19), 3.2 * np.sqrt(19), 120))
+    assert atoms.cell[0, 1] == atoms.cell[0, 2] == 0 and atoms.cell[2, :2].tolist() == [0, 0]
+    z, layer = atoms.positions[:, 2], atoms.arrays["layer"]
+    mo = atoms.numbers == 42
+    assert np.ptp(z[mo & (layer == 1)]) == 0
+    assert z[mo & (layer == 1)].mean() - z[mo & (layer == 0)].mean() == pytest.approx(6.3)
+    assert c - np.ptp(z) == pytest.approx(17.0)
+    assert z.max() + z.min() == pytest.approx(c)
+    assert find_layers(atoms).tolist() == layer.tolist() == sorted(layer)
+    assert atoms.symbols[:3].get_chemical_formula() == "MoS2" and str(atoms[:6].symbols) == "MoS2MoS2"
+
+
+def lateral_neighbours(atoms, z_bottom, z_top):
+    """Whether every bottom atom z_bottom has a top atom z_top straight above."""
+    top, bottom = (atoms[(atoms.arrays["layer"] == k) & (atoms.numbers == z)] for k, z in ((1, z_top), (0, z_bottom)))
+    delta = top.get_scaled_positions()[:, None, :2] - bottom.get_scaled_positions()[None, :, :2]
+    return bool(np.any(np.all(abs(delta - np.round(delta)) < 1e-6, axis=2), axis=0).all())
+
+
+def test_untwisted_stackings():
+    mo, s = 42, 16
+    aa = twisted_bilayer("MoS2", 1, 0, stacking="R")
+    assert lateral_neighbours(aa, mo, mo) and lateral_neighbours(aa, s, s)
+    two_h = twisted_bilayer("MoS2", 1, 0, stacking="H")
+    assert lateral_neighbours(two_h, mo, s) and lateral_neighbours(two_h, s, mo)
+    over_metal = twisted_bilayer("MoS2", 1, 0, stacking="H", centre="atom")
+    assert lateral_neighbours(over_metal, mo, mo) and not lateral_neighbours(over_metal, s, s)
+    mx = twisted_bilayer("MoS2", 1, 0, stacking="R", shift=(2 / 3, 1 / 3))
+    assert lateral_neighbours(mx, s, mo) and not lateral_neighbours(mx, mo, s)
+    # R at 60 degrees is H at 0: a turn by 180 is a turn by 60 for a three-fold layer
+    r60 = twisted_bilayer("MoS2", 0, 1, stacking="R")
+    assert lateral_neighbours(r60, mo, s) and lateral_neighbours(r60, s, mo)
+
+
+def test_h_is_r_turned_by_180():
+    r, h = (twisted_bilayer("MoS2", 2, 1, stacking=s) for s in "RH")
+    assert measured_angle(r) == pytest.approx(13.173551, abs=1e-6)
+    assert measured_angle(h) == pytest.approx((13.173551 + 180) % 120, abs=1e-6)
+    assert r[:57] == h[:57]
+
+
+def test_negative_angle_is_the_mirror_image():
+    plus, minus = twisted_bilayer("MoS2", angle=21.787), twisted_bilayer("MoS2", angle=-21.787)
+    assert measured_angle(minus) == pytest.approx(120 - measured_angle(plus), abs=1e-9)
+    assert len(plus) == len(minus) and minus.info["twist_angle"] == -plus.info["twist_angle"]
+
+
+def test_origin_is_the_rotation_axis():
+    """Both layers carry the axis' site symmetry at the origin: an atom there for 'atom', a three-fold void for 'hexagon'."""
+    atoms = twisted_bilayer("MoS2", 2, 1, centre="atom")
+    at_origin = np.linalg.norm(atoms.positions[:, :2], axis=1) < 1e-9
+    assert atoms.symbols[at_origin].get_chemical_formula() == "Mo2"
+    hollow = twisted_bilayer("graphene", 2, 1)
+    distance = np.sort(np.linalg.norm((hollow.get_scaled_positions()[:, :2] + 0.5) % 1 @ hollow.cell[:2, :2]
+                                      - 0.5 * hollow.cell[:2, :2].sum(axis=0), axis=1))
+    assert distance[:12] == pytest.approx(np.full(12, 2.46 / np.sqrt(3)), abs=1e-9)
+
+
+def test_input_cells_of_any_setting_give_the_same_bilayer():
+    wanted = np.sort(twisted_bilayer("MoS2", 1, 1, lattice_constant=3.16).get_all_distances(mic=True).ravel())
+    unit = mx2("MoS2", a=3.16, thickness=3.13, vacuum=8)
+    tilted = unit.copy()
+    tilted.rotate(37, (1, 2, 0.3), rotate_cell=True)
+    acute = unit.copy()
+    acute.set_cell(np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]]) @ unit.cell[:])
+    left_handed = unit.copy()
+    left_handed.set_cell(np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]]) @ unit.cell[:])
+    for layer in (unit, tilted, acute, left_handed):
+        atoms = twisted_bilayer(layer, 1, 1)
+        assert np.sort(atoms.get_all_distances(mic=True).ravel()) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_square_lattice():
+    """Sigma 5 of the square lattice: tan(theta/2) = 1/3."""
+    from ase import Atoms
+    layer = Atoms("FeSe", positions=[(0, 0, 0), (1.9, 1.9, 1.4)], cell=[3.8, 3.8, 0], pbc=(True, True, False))
+    atoms = twisted_bilayer(layer, 1, 1, gap=5.5)
+    assert len(atoms) == 20 and atoms.info["twist_angle"] == pytest.approx(36.869898, abs=1e-6)
+    assert atoms.cell.cellpar()[[0, 1, 5]] == pytest.approx((3.8 * 5 ** 0.5, 3.8 * 5 ** 0.5, 90))
+
+
+def test_table_is_complete():
+    """Every (m, r) of the closed forms up to 600 atoms of graphene, against an independent brute-force count."""
+    table = commensurate_cells(600, (0, 60), material="graphene")
+    basis = np.array([1, np.exp(2j * np.pi / 3)])
+    of_length = {}
+    for x in range(-15, 16):
+        for y in range(-15, 16):
+            n = x * x - x * y + y * y
+            if 0 < n <= 150:
+                of_length.setdefault(n, []).append(np.array([x, y]) @ basis)
+    expected = {}
+    for n in sorted(of_length):     # two lattice vectors of equal length coincide after a turn by the angle between them
+        for turn in np.angle(np.divide.outer(of_length[n], of_length[n])).ravel():
+            expected.setdefault(round(float(np.degrees(turn)) % 60, 6) % 60, n)
+    found = {round(c.angle, 6) % 60: c.cells_per_layer for c in table}
+    assert found == expected
+    assert len(table) == len(found) + 1      # 0 and 60 are both listed
+    assert [c.angle for c in table] == sorted(c.angle for c in table)
+
+
+def test_wanted_angles():
+    assert [(c.m, c.r) for c in cells_near(1.05, 0.02)] [0] == (31, 1)
+    assert twisted_bilayer("MoS2", angle=5.1, tolerance=0.1).info["m"] == 6
+    assert len(twisted_bilayer("graphene", angle=0)) == 4 and len(twisted_bilayer("graphene", angle=60)) == 4
+    near = cells_near(13.2, 1.5, max_atoms=3000)
+    assert [c.n_atoms for c in near] == sorted(c.n_atoms for c in near) and len(near) > 3
+    assert all(abs(c.angle - 13.2) <= 1.5 for c in near)
+
+
+@pytest.mark.parametrize("request_, words", [
+    (dict(angle=12.0, tolerance=0.01, max_atoms=300), ["nearest", "(2, 1)", "within the tolerance the smallest is"]),
+    (dict(m=2, r=2), ["(1, 1)"]), (dict(m=-1, r=2), ["non-negative"]), (dict(m=1.5, r=2), ["m must be an integer"]),
+    (dict(m=1), ["both m and r"]), (dict(m=1, r=1, angle=3), ["either"]), (dict(angle=75), ["-45"]),
+    (dict(angle=float("nan")), ["nan"]), (dict(m=200, r=1), ["max_atoms"]), (dict(m=1, r=1, stacking="AB"), ["'R'"]),
+    (dict(m=1, r=1, gap=-1), ["gap"]), (dict(m=1, r=1, vacuum=0), ["vacuum"]), (dict(m=1, r=1, centre="void"), ["centre"]),
+    (dict(m=1, r=1, shift=(1, 2, 3)), ["shift"]), (dict(m=1, r=1, lattice_constant=0), ["lattice constant"]),
+    (dict(m=1, r=1, gamma=90), ["gamma"])])
+def test_impossible_requests_say_what_is_possible(request_, words):
+    with pytest.raises(ValueError) as error:
+        twisted_bilayer("MoS2", **request_)
+    assert all(w in str(error.value) for w in words), str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_materials():
+    with pytest.raises(ValueError, match="known are.*MoS2"):
+        twisted_bilayer("Unobtainium", 1, 1)
+    with pytest.raises(ValueError, match="rectangular.*coincidence_cells"):
+        layer = graphene(vacuum=5)
+        layer.set_cell(layer.cell[:] * [[1], [1.02], [1]], scale_atoms=True)
+        layer.set_cell([2.4, 3.1, 10], scale_atoms=True)
+        twisted_bilayer(layer, 1, 1, gap=3.4)
+    with pytest.raises(ValueError, match="gap="):
+        twisted_bilayer(mx2("TaS2", a=3.3, thickness=3.1, vacuum=8), 1, 1)
+
+
+def test_lattice_points_are_one_per_coset():
+    for matrix in ([[3, 1], [-2, 5]], [[-4, 7], [3, 3]], [[0, 1], [-1, 1]], [[6, 0], [0, 4]], [[2, 4], [6, -2]]):
+        points, inverse = lattice_points(np.array(matrix)), np.linalg.inv(matrix)
+        n = abs(round(np.linalg.det(matrix)))
+        fractions = np.round(points @ inverse * n).astype(int)
+        assert len(points) == n == len({tuple(f) for f in fractions})
+        assert fractions.min() >= 0 and fractions.max() < n
+
+
+def test_supercell_vectors_coincide():
+    """The rows of both matrices are the same vectors once the top layer is turned by the twist angle."""
+    basis = np.array([[1, 0], [-0.5, np.sqrt(0.75)]])
+    for c in commensurate_cells(3000):
+        bottom, top = supercell_matrices(c.m, c.r)
+        t = np.radians(c.angle)
+        turned = basis @ np.array([[np.cos(t), np.sin(t)], [-np.sin(t), np.cos(t)]])
+        assert abs(bottom @ basis - top @ turned).max() < 1e-10
+
+
+def test_files_keep_the_cell(tmp_path):
+    atoms = twisted_bilayer("MoS2", 2, 1)
+    write(tmp_path / "cell.extxyz", atoms)
+    again = read(tmp_path / "cell.extxyz")
+    assert again.arrays["layer"].tolist() == atoms.arrays["layer"].tolist()
+    assert np.array_equal(again.info["supercells"], atoms.info["supercells"])
+    assert again.info["twist_angle"] == pytest.approx(atoms.info["twist_angle"])
+
+
+def test_gamma_60_is_the_same_crystal():
+    obtuse, acute = (twisted_bilayer("MoS2", 2, 1, gamma=g, shift=(0.2, 0.1)) for g in (120, 60))
+    assert acute.cell.cellpar()[5] == pytest.approx(60)
+    for atoms in (obtuse, acute):
+        assert measured_angle(atoms) == pytest.approx(13.173551, abs=1e-6)
+    assert np.sort(obtuse.get_all_distances(mic=True).ravel()) == pytest.approx(
+        np.sort(acute.get_all_distances(mic=True).ravel()), abs=1e-8)
+
+
+def test_monolayers_have_their_bond_lengths():
+    mos2 = monolayer("mos2", 3.16, 3.13)
+    assert mos2.get_all_distances(mic=True)[0, 1] == pytest.approx(np.hypot(3.16 / 3 ** 0.5, 3.13 / 2))
+    assert monolayer("graphene").get_all_distances(mic=True)[0, 1] == pytest.approx(2.46 / 3 ** 0.5)
