@@ -1,0 +1,131 @@
+"""The energy of an atom from its environment; its last hidden layer is the RAER.
+
+E = sum_i [ E0(species_i) + MLP(invariants_i) ] + repulsion + dispersion tail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .environment import ChannelProduct, Density, Geometry, SpeciesMLP
+from .graph import Graph
+from .radial import dispersion_basis, zbl_energy
+
+
+@dataclass
+class Environment:
+    """What the force field hands to the Hamiltonian heads.
+
+    geometry : radial functions and harmonics of all neighbours
+    raw : unmixed densities (n, s r, q)
+    raer : reduced atomic environment representation (n, n_raer)
+    """
+
+    geometry: Geometry
+    raw: torch.Tensor
+    raer: torch.Tensor
+
+
+class ForceField(nn.Module):
+    """Layer-aware atomic-density force field of body order five, conservative by construction.
+
+    Parameters
+    ----------
+    atomic_numbers : list of int, one per species.
+    cutoff, tail_cutoff : float, Å, of the densities and of the dispersion tail.
+    n_radial, n_channels, l_max, n_raer, hidden : sizes.
+    """
+
+    def __init__(self, atomic_numbers, cutoff=6.0, tail_cutoff=10.0, n_radial=8, n_channels=16, l_max=4,
+                 n_raer=32, hidden=64):
+        super().__init__()
+        n_species = len(atomic_numbers)
+        self.cutoff, self.tail_cutoff, self.n_radial, self.l_max, self.n_species = \
+            cutoff, tail_cutoff, n_radial, l_max, n_species
+        self.atomic_numbers = tuple(atomic_numbers)
+        self.register_buffer("repulsion_range", torch.zeros(n_species, n_species))
+        scale = 0.5
+        self.left = Density(n_species, n_radial, n_channels, l_max, scale)
+        self.right = Density(n_species, n_radial, n_channels, l_max, scale)
+        self.product = ChannelProduct(n_species, n_channels, n_channels, l_max, 3)
+        n_invariants = n_channels + 5 * n_channels + 3 * n_channels + 3 * n_channels
+        self.register_buffer("mean", torch.zeros(n_species, n_invariants))
+        self.register_buffer("inverse_std", torch.ones(n_species, n_invariants))
+        self.network = SpeciesMLP(n_species, [n_invariants, hidden, n_raer, 1])
+        self.linear = nn.Parameter(torch.zeros(n_species, n_invariants))
+        self.register_buffer("reference_energy", torch.zeros(n_species))
+        self.register_buffer("energy_scale", torch.ones(()))
+        self.dispersion = nn.Parameter(torch.full((n_species, n_species, 2, 2), 0.01))
+
+    def environment(self, graph: Graph):
+        """Environment and the normalised invariants (n, n_invariants)."""
+        geometry = Geometry(graph, self.cutoff, self.n_radial, self.l_max, self.n_species)
+        raw = Density.raw(geometry)
+        invariants = self.invariants(raw, graph.species)
+        invariants = (invariants - self.mean[graph.species]) * self.inverse_std[graph.species]
+        raer, energy = self.network(invariants, graph.species)
+        energy = energy.squeeze(-1) + (invariants * self.linear[graph.species]).sum(-1)
+        return Environment(geometry, raw, raer), energy
+
+    def invariants(self, raw, species):
+        """Scalars of body order two to five: A_0, (A A')_0, B.A, B.B."""
+        a, b = self.left(raw, species), self.right(raw, species)
+        products, scalars = self.product(a, b, species)
+        out = [a[0].squeeze(-1), scalars]
+        for l in range(1, 4):
+            out += [(products[l] * a[l]).sum(-1), products[l].square().sum(-1)]
+        return torch.cat(out, 1)
+
+    def forward(self, graph: Graph):
+        """Atomic energies (n,) in eV and the Environment."""
+        environment, energy = self.environment(graph)
+        energy = self.reference_energy[graph.species] + self.energy_scale * energy
+        return energy + self.repulsion(graph, environment.geometry.r) + self.tail(graph), environment
+
+    def repulsion(self, graph, r):
+        """Half of the ZBL energy of every neighbour pair, (n,) eV."""
+        z_i, z_j = graph.species.unsqueeze(1).expand_as(graph.neighbour), graph.species[graph.neighbour]
+        reach = self.repulsion_range[z_i, z_j]
+        close = (r < reach).nonzero(as_tuple=True)
+        charges = torch.tensor(self.atomic_numbers, dtype=r.dtype, device=r.device)
+        pair = zbl_energy(r[close], charges[z_i[close]], charges[z_j[close]], reach[close])
+        return torch.zeros(len(graph), dtype=r.dtype, device=r.device).index_add(0, close[0], 0.5 * pair)
+
+    def tail(self, graph):
+        """Learned dispersion-like pair energies, half to each atom, (n,) eV."""
+        out = torch.zeros(len(graph), dtype=graph.vector.dtype, device=graph.vector.device)
+        if len(graph.tail_i) == 0:
+            return out
+        r = graph.tail_vector.square().sum(-1).sqrt()
+        z_i, z_j = graph.species[graph.tail_i], graph.species[graph.tail_j]
+        coefficient = (self.dispersion + self.dispersion.transpose(0, 1))[z_i, z_j, 0]
+        pair = 0.25 * (dispersion_basis(r, self.tail_cutoff) * coefficient).sum(-1)
+        return out.index_add(0, graph.tail_i, pair).index_add(0, graph.tail_j, pair)
+
+
+def energy_and_gradients(force_field: ForceField, graph: Graph, create_graph=False):
+    """Atomic energies, forces (n, 3) eV/Å, virial (c, 3, 3) eV = dE/d(strain), and the Environment.
+
+    All bond vectors transform alike under strain, r -> (1 + eps) r, so with g = dE/dr of every vector
+    F_i = sum over its vectors (+g outgoing, -g incoming) and dE/deps_ab = sum r_a g_b.
+    """
+    vector = graph.vector.detach().requires_grad_(True)
+    tail_vector = graph.tail_vector.detach().requires_grad_(True)
+    graph.vector, graph.tail_vector = vector, tail_vector
+    energies, environment = force_field(graph)
+    inputs = [vector, tail_vector] if len(graph.tail_i) else [vector]
+    gradients = torch.autograd.grad(energies.sum(), inputs, create_graph=create_graph)
+    n, k = graph.neighbour.shape
+    g = gradients[0] * graph.mask.unsqueeze(-1)
+    forces = g.sum(1).index_add(0, graph.neighbour.reshape(-1), -g.reshape(n * k, 3))
+    masked = vector.detach() * graph.mask.unsqueeze(-1)
+    virial = torch.zeros(graph.n_configs, 3, 3, dtype=g.dtype, device=g.device)
+    virial = virial.index_add(0, graph.config, torch.einsum("nka,nkb->nab", masked, g))
+    if len(graph.tail_i):
+        t = gradients[1]
+        forces = forces.index_add(0, graph.tail_i, t).index_add(0, graph.tail_j, -t)
+        virial = virial.index_add(0, graph.config[graph.tail_i], tail_vector.detach().unsqueeze(2) * t.unsqueeze(1))
+    return energies, forces, 0.5 * (virial + virial.transpose(1, 2)), environment

@@ -1,0 +1,90 @@
+"""Hopping blocks between two atoms, in the frame of their bond.
+
+One network per pair of species and per kind (intra-layer, inter-layer). Its scalars are the distance, both atoms'
+scalars (RAER inside) and the m = 0 parts of their tensors; tensors of |m| > 0 pass linearly, weighted by functions of
+the scalars, so that H(Q atoms) = D H D^T holds for every rotation and reflection.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .alignment import BondFrames, block_basis, half_turn_signs
+from .radial import gaussian_basis, smooth_cutoff
+
+
+class HoppingHead(nn.Module):
+    """Blocks (p, 2 l1 + 1, 2 l2 + 1) in eV of one class of pairs.
+
+    Parameters
+    ----------
+    l1, l2 : shells of the two species.
+    symmetric : the species are equal: both directions are evaluated and averaged, so that H_ji = H_ij^T.
+    cutoff, taper : Å; elements go smoothly to zero between them.
+    """
+
+    def __init__(self, l1, l2, symmetric, n_channels, n_scalars, cutoff, taper, l_max=4, n_radial=16, n_gated=24,
+                 n_cross=8, hidden=96):
+        super().__init__()
+        self.l1, self.l2, self.symmetric, self.cutoff, self.taper = l1, l2, symmetric, cutoff, taper
+        self.l_max, self.n_radial, self.n_cross = l_max, n_radial, n_cross
+        self.counts = block_basis(l1, l2)[0]
+        self.orders = range(1, l_max + 1)
+        self.lift = nn.ModuleList(nn.Linear(2 * (l_max + 1 - m) * n_channels, n_gated, bias=False) for m in self.orders)
+        n_in = 2 * n_scalars + n_radial + 2 * (l_max + 1) * n_channels + l_max * n_gated
+        self.first = nn.Linear(n_in, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.scalar = nn.Linear(hidden, self.counts[0])
+        self.gate = nn.Linear(hidden, l_max * (n_gated + n_cross))
+        self.drop = nn.ModuleList(nn.Linear(n_gated, n, bias=False) for n in self.counts[2:])
+        if self.counts[1]:
+            self.left = nn.ModuleList(nn.Linear(n_gated, n_cross, bias=False) for _ in self.orders)
+            self.right = nn.ModuleList(nn.Linear(n_gated, n_cross, bias=False) for _ in self.orders)
+            self.pseudo = nn.Linear(l_max * n_cross, self.counts[1], bias=False)
+        #: Polynomial of log(rms element / eV) in distance on [scale_range], fitted to the data.
+        self.register_buffer("scale_polynomial", torch.zeros(7))
+        self.register_buffer("scale_range", torch.tensor([2.0, 13.0]))
+
+    def scale(self, r: torch.Tensor) -> torch.Tensor:
+        """Typical size (eV) of an element at distance r (Å)."""
+        low, high = self.scale_range[0], self.scale_range[1]
+        x = ((2 * r - low - high) / (high - low)).clamp(-1.0, 1.0)
+        out = torch.zeros_like(x)
+        for c in self.scale_polynomial:
+            out = out * x + c
+        return out.exp()
+
+    def tensors_to_block(self, near, far, scalars_i, scalars_j, radial):
+        """Block in the bond frame before scaling: `near` seen from i, `far` from j, as `BondFrames.by_order` gives."""
+        lifted = [lift(torch.cat([near[m], far[m]], -1)) for m, lift in zip(self.orders, self.lift)]     # (p, 2, g)
+        norms = [0.1 * v.square().sum(1) for v in lifted]
+        x = torch.cat([scalars_i, scalars_j, radial, near[0], far[0]] + norms, 1)
+        h = nn.functional.silu(self.first(x))
+        h = h + nn.functional.silu(self.second(h))
+        n_gated = lifted[0].shape[-1]
+        gates = self.gate(h).unflatten(1, (self.l_max, -1))
+        gated = [v * gates[:, k, None, :n_gated] for k, v in enumerate(lifted)]
+        parts = [self.scalar(h)]
+        if self.counts[1]:
+            cross = []
+            for k, v in enumerate(lifted):  # cos sin' - sin cos': the rotation-invariant that a mirror turns over
+                a, b = self.left[k](v), self.right[k](v)
+                cross.append((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) * gates[:, k, n_gated:] * 0.3)
+            parts.append(self.pseudo(torch.cat(cross, 1)))
+        parts += [drop(v).flatten(1) for drop, v in zip(self.drop, gated)]
+        basis = block_basis(self.l1, self.l2)[1].to(h)
+        return (torch.cat(parts, 1) @ basis).unflatten(1, (2 * self.l1 + 1, 2 * self.l2 + 1))
+
+    def forward(self, frames: BondFrames, tensors_i, tensors_j, scalars_i, scalars_j) -> torch.Tensor:
+        """Blocks in crystal axes for pairs with node tensors (p, c, q) and scalars (p, s) at either end."""
+        near = frames.by_order(tensors_i)
+        far = frames.by_order(tensors_j, reversed_bond=True)
+        radial = gaussian_basis(frames.r, self.cutoff, self.n_radial, 2.0)
+        block = self.tensors_to_block(near, far, scalars_i, scalars_j, radial)
+        if self.symmetric:
+            back = self.tensors_to_block(far, near, scalars_j, scalars_i, radial)
+            s1, s2 = half_turn_signs(self.l2).to(block), half_turn_signs(self.l1).to(block)
+            block = 0.5 * (block + (s1[:, None] * back * s2).transpose(1, 2))
+        block = block * (self.scale(frames.r) * smooth_cutoff(frames.r, self.cutoff, self.taper))[:, None, None]
+        return frames.to_crystal(block, self.l1, self.l2)
