@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
+from ..paths import CONFIG, find_models
+
 
 @dataclass(frozen=True)
 class Equilibrium:
@@ -70,15 +72,15 @@ def equilibrium(name: str) -> Equilibrium:
     cell starts at the minimum of the model that will relax it; the literature comes second.
     """
     name = canonical_name(name)
-    for folder in _model_directories():
-        card = folder / "config.json"
-        if folder.name.lower().split("-")[0] != name.lower() or not card.is_file():
+    for folder_name, folder in find_models().items():
+        if folder_name.lower().split("-")[0] != name.lower():
             continue
+        card = folder / CONFIG
         try:
             values = json.loads(card.read_text(encoding="utf-8")).get("equilibrium")
             if values:
                 return Equilibrium(float(values["a"]), float(values["gap"]),
-                                   float(values.get("thickness", LITERATURE[name].thickness)), f"model {folder.name}")
+                                   float(values.get("thickness", LITERATURE[name].thickness)), f"model {folder_name}")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{card}: cannot read the key 'equilibrium' (a, gap, thickness): {error!r}") from error
     return LITERATURE[name]
@@ -108,11 +110,3 @@ def monolayer(name: str, lattice_constant: float | None = None, thickness: float
     positions[:, 2] = z
     return Atoms(symbols, positions=positions, cell=cell, pbc=(True, True, False))
 
-
-def _model_directories():
-    """Folders of the models at hand; none where the package is used without models."""
-    try:
-        from ..paths import model_directories
-    except ImportError:
-        return []
-    return list(model_directories())
