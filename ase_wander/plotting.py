@@ -6,6 +6,8 @@ maps of matplotlib. Figures are drawn without a display and saved by the caller.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -58,7 +60,7 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
     energies = np.asarray(bs.energies)
     fermi = bs.reference if fermi is None else fermi
     x, ticks, labels = bs.get_labels()
-    edges = _edges_on_path(energies, fermi)
+    edges = band_edges(bs, fermi)
     offset = {"vbm": edges["vbm"] if edges else fermi, "vacuum": 0.0}.get(zero, zero)
     name = {"vbm": "VBM" if edges else "F", "vacuum": "vac"}.get(zero)
     ylabel = f"$E - E_{{\\mathrm{{{name}}}}}$ (eV)" if name else f"$E$ − ({offset:.3f} eV) (eV)"
@@ -86,15 +88,34 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
     return ax
 
 
-def _edges_on_path(energies, fermi):
-    """Highest occupied and lowest empty state (energy, index of the k-point), or None when there is no gap."""
+def with_subscripts(text: str) -> str:
+    """Digits that follow a letter set low, as in a formula: MoS2 -> MoS$_{2}$."""
+    return re.sub(r"(?<=[A-Za-z])(\d+)", r"$_{\1}$", text)
+
+
+def band_edges(bs, fermi=None):
+    """Edges of the gap among the k-points of a band structure.
+
+    Parameters
+    ----------
+    bs : ase.spectrum.band_structure.BandStructure
+    fermi : float, optional
+        Energy (eV, same zero as `bs`) that divides occupied from empty bands; default `bs.reference`.
+
+    Returns
+    -------
+    dict or None
+        vbm, cbm (eV) and k_vbm, k_cbm (indices on the path); None when a band crosses `fermi` or one side is empty.
+    """
+    energies = np.asarray(bs.energies)
+    fermi = bs.reference if fermi is None else fermi
     below, above = np.where(energies <= fermi, energies, -np.inf), np.where(energies > fermi, energies, np.inf)
     crossing = ((energies.min(axis=1) <= fermi) & (energies.max(axis=1) > fermi)).any()
     if crossing or not np.isfinite(below).any() or not np.isfinite(above).any():
         return None
-    kv = np.unravel_index(np.argmax(below), energies.shape)[1]
-    kc = np.unravel_index(np.argmin(above), energies.shape)[1]
-    return {"vbm": float(below.max()), "cbm": float(above.min()), "k_vbm": int(kv), "k_cbm": int(kc)}
+    k_vbm = np.unravel_index(np.argmax(below), energies.shape)[1]
+    k_cbm = np.unravel_index(np.argmin(above), energies.shape)[1]
+    return {"vbm": float(below.max()), "cbm": float(above.min()), "k_vbm": int(k_vbm), "k_cbm": int(k_cbm)}
 
 
 def _mark_gap(ax, x, edges, offset, special):
@@ -107,13 +128,28 @@ def _mark_gap(ax, x, edges, offset, special):
     ax.plot([xc], [cbm], "o", ms=5, mfc="white", mec=CONDUCTION, mew=1.4, zorder=5, clip_on=False)
     ax.annotate("", xy=(xc, cbm), xytext=(xc, vbm), annotation_clip=False, zorder=4,
                 arrowprops=dict(arrowstyle="<->", color=NEUTRAL, lw=1.0, shrinkA=0.5, shrinkB=3.5))
-    where = [_name_of_k(x, k, special) for k in (edges["k_vbm"], edges["k_cbm"])]
-    direct = edges["k_vbm"] == edges["k_cbm"] or (where[0] == where[1] and "–" not in where[0])
-    kind = f"direct, {where[0]}" if direct else f"{where[0]} → {where[1]}"
+    label = gap_label(edges, x, special)
     stops = (x[0], xc, x[-1])  # the label stands in the wider part beside the arrow
     left = int(stops[1] - stops[0] < stops[2] - stops[1])
-    ax.text((stops[left] + stops[left + 1]) / 2, (vbm + cbm) / 2, f"gap {cbm - vbm:.3f} eV\n{kind}", ha="center", va="center",
+    ax.text((stops[left] + stops[left + 1]) / 2, (vbm + cbm) / 2, label.replace(", ", "\n", 1), ha="center", va="center",
             fontsize=8.5, color="0.15", linespacing=1.35, bbox=dict(fc="0.955", ec="none", pad=2))
+
+
+def gap_label(edges, x, special) -> str:
+    """The gap in words: "gap 1.234 eV, direct, K" or "gap 1.234 eV, Γ → K".
+
+    Parameters
+    ----------
+    edges : dict
+        From `band_edges`.
+    x : array_like, shape (n_k,)
+        Abscissae of the k-points.
+    special : list of (float, str)
+        Abscissa and letter of the special points.
+    """
+    names = [_name_of_k(x, edges[k], special) for k in ("k_vbm", "k_cbm")]
+    direct = edges["k_vbm"] == edges["k_cbm"] or (names[0] == names[1] and "–" not in names[0])
+    return f"gap {edges['cbm'] - edges['vbm']:.3f} eV, " + (f"direct, {names[0]}" if direct else f"{names[0]} → {names[1]}")
 
 
 def _name_of_k(x, k, special):
