@@ -1,0 +1,313 @@
+"""The published WANDER as a model: forces, RAER and Hamiltonian of antiparallel bilayer MoS2."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from ase import Atoms, units
+from ase.calculators.calculator import PropertyNotImplementedError
+
+from ase_wander import published_files as files
+from ase_wander.nn import published_hamiltonian as hamiltonian
+from ase_wander.nn.published import CUTOFF, evaluate
+from ase_wander.nn.published_environment import METAL, environment_vectors, inverse_coordinates
+from ase_wander.nn.published_frame import find_frame
+from ase_wander.nn.published_orbitals import orbital_rotations
+from ase_wander.structure import find_layers, neighbour_pairs
+
+#: Forces come out in Ry/bohr.
+RY_PER_BOHR = units.Ry / units.Bohr
+
+#: Decimals of the files between the programs of the published example.
+FORCE_DECIMALS, HAMILTONIAN_DECIMALS = 10, 6
+
+#: Vacuum-level offsets C (eV) of the bottom and the top layer of the published example (8.95 degrees, (6,0)/(5,1)).
+#: They depend on the strain of each layer: another cell needs its own.
+EXAMPLE_OFFSETS = (-0.358183333, 0.364794132)
+
+#: Cells of j in the order of the published element index.
+IMAGES = tuple((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1))
+
+#: Occupied states, spin included, per metal atom: 7 of the 11 bands of a MoS2 unit.
+ELECTRONS_PER_METAL = 14
+
+
+class PublishedModel:
+    """Forces, RAER and Hamiltonian from the networks of the published WANDER.
+
+    Parameters
+    ----------
+    networks : torch.nn.ModuleDict
+        As `published_networks` makes them.
+    template : Template
+        Ideal walks of the environments.
+    name : str
+    layer_offsets : (float, float)
+        eV added to the on-site diagonal of the bottom and the top layer (the vacuum-level constant C of the paper).
+    orientations : tuple of (int, int)
+        Accepted orientations of the bottom and the top layer; (1, -1) is antiparallel, (1, 1) parallel.
+    rounding : bool
+        Round what the published programs write to files: 10 decimals (inputs of the force networks and forces),
+        6 decimals (inputs of the Hamiltonian networks, RAER, elements).
+    provenance : str
+        Where the weights come from, for the card.
+
+    Notes
+    -----
+    Forces are those of a direct network: they are no gradient of an energy, do not sum to zero
+    and follow neither mirror operations nor rotations by 120 degrees.
+    """
+
+    kind = "published"
+    implemented_properties = ("forces",)
+    cutoff = CUTOFF
+
+    def __init__(self, networks, template, name="published", *, layer_offsets=(0.0, 0.0), orientations=((1, -1),),
+                 rounding=True, provenance="", metal="Mo", chalcogen="S"):
+        self.networks, self.template, self.name = networks, template, str(name)
+        self.layer_offsets = tuple(float(c) for c in layer_offsets)
+        if len(self.layer_offsets) != 2 or not np.isfinite(self.layer_offsets).all():
+            raise ValueError(f"layer_offsets is {layer_offsets}; it must hold two energies in eV, bottom and top")
+        self.orientations = tuple(tuple(int(s) for s in o) for o in orientations)
+        self.rounding, self.provenance = bool(rounding), str(provenance)
+        self.species = (metal, chalcogen)
+        self.shells = {metal: (2,), chalcogen: (1,)}
+        self.digest = files.digest(networks, template)
+
+    def __repr__(self):
+        return f"PublishedModel({self.name!r}, digest={self.digest[:12]}, layer_offsets={self.layer_offsets})"
+
+    def to(self, device=None, dtype=None):
+        """Move the networks to a torch device and type in place (float32 is as published); returns self."""
+        dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        self.networks.to(device=device, dtype=dtype)
+        return self
+
+    # -- inputs -------------------------------------------------------------------------------------
+
+    def frame(self, atoms, layers=None):
+        """Frame of the networks for this structure (see `find_frame`).
+
+        Raises
+        ------
+        ValueError
+            When the layers lie in an orientation the networks were not trained on.
+        """
+        frame = find_frame(atoms, find_layers(atoms) if layers is None else layers, *self.species)
+        if frame.bilayer.orientation not in self.orientations:
+            what = {(1, 1): "parallel (R)", (1, -1): "antiparallel (H)"}
+            raise ValueError(f"the layers are stacked {what[frame.bilayer.orientation]}, turned by "
+                             f"{np.degrees(frame.twist):.2f} degrees; the networks of {self.name} know "
+                             f"{' and '.join(what[o] for o in self.orientations)} stacking only")
+        return frame
+
+    def environments(self, atoms, layers=None, decimals=None):
+        """Inputs of the environment networks.
+
+        Returns
+        -------
+        dict
+            "m" -> (atoms (n,), inputs (n, 244)), "s" -> (atoms (n,), inputs (n, 204)), 1/Å, atoms ascending.
+        """
+        vectors = environment_vectors(self.frame(atoms, layers).bilayer, self.template)
+        return _flatten(vectors, decimals)
+
+    def _decimals(self, decimals):
+        return decimals if self.rounding else None
+
+    def _raer(self, inputs, n_atoms):
+        out = np.zeros((n_atoms, 32))
+        for kind, (index, x) in inputs.items():
+            out[index] = evaluate(self.networks[f"force_{kind}"].hidden, x)
+        return out if not self.rounding else out.round(HAMILTONIAN_DECIMALS)
+
+    # -- results ------------------------------------------------------------------------------------
+
+    def compute(self, atoms: Atoms, layers=None, properties=("forces",)):
+        """Results in ASE units: {"forces": (n_atoms, 3) eV/Å}.
+
+        Raises
+        ------
+        PropertyNotImplementedError
+            For anything but forces: the published networks have no energy.
+        """
+        missing = [name for name in properties if name not in self.implemented_properties]
+        if missing:
+            raise PropertyNotImplementedError(f"{missing[0]} is not available: the model {self.name} gives direct forces without an energy")
+        frame = self.frame(atoms, layers)
+        vectors = environment_vectors(frame.bilayer, self.template)
+        forces = np.zeros((len(atoms), 3))
+        for kind, (index, x) in _flatten(vectors, self._decimals(FORCE_DECIMALS)).items():
+            forces[index] = evaluate(self.networks[f"force_{kind}"], x)
+        if self.rounding:
+            forces = forces.round(FORCE_DECIMALS)
+        return {"forces": frame.to_lab(forces) * RY_PER_BOHR}
+
+    def descriptors(self, atoms, layers=None):
+        """RAER of every atom, shape (n_atoms, 32), as the Hamiltonian networks receive it."""
+        return self._raer(self.environments(atoms, layers, self._decimals(HAMILTONIAN_DECIMALS)), len(atoms))
+
+    def block_sets(self, atoms, layers=None):
+        """Blocks by network in the published orbitals, and the frame: (dict of str to BlockSet, Frame)."""
+        frame = self.frame(atoms, layers)
+        bilayer = frame.bilayer
+        decimals = self._decimals(HAMILTONIAN_DECIMALS)
+        inputs = _flatten(environment_vectors(bilayer, self.template), decimals)
+        # Periodic in the plane only: the example's pairs never cross the vacuum.
+        flat = Atoms(numbers=atoms.numbers, positions=bilayer.positions, cell=bilayer.cell, pbc=(True, True, False))
+        pairs = neighbour_pairs(flat, CUTOFF)
+        shift = pairs.shift.copy()
+        shift[:, 2] = frame.shift_z[pairs.j] - frame.shift_z[pairs.i]
+        sets = hamiltonian.block_sets(
+            self.networks, bilayer.element, bilayer.layer, pairs, shift, self._raer(inputs, len(atoms)),
+            {f"self_{kind}": inputs[kind] for kind in "ms"}, self.layer_offsets, decimals)
+        return sets, frame
+
+    def hamiltonian(self, atoms, layers=None, hermitian=True, orbitals=None):
+        """Blocks of the Wannier Hamiltonian.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        layers : array_like of int, optional
+        hermitian : bool
+            Take the Hermitian part; the networks' own H is not Hermitian.
+        orbitals : {"global", "published"}, optional
+            "global": real harmonics p = (y, z, x), d = (xy, yz, z2, xz, x2-y2) in the axes of the simulation, an
+            exact orthogonal transformation; "published": the layer-attached orbitals in the published order. By
+            default "global" for `hermitian`, else "published", since solvers that read one
+            triangle of a matrix that is not Hermitian depend on the basis.
+
+        Returns
+        -------
+        pair_i, pair_j : ndarray of int, shape (n_pairs,)
+            Ordered pairs with the on-site ones, sorted by i, j, shift.
+        pair_shift : ndarray of int, shape (n_pairs, 3)
+        block : ndarray, 1-D
+            All blocks raveled row-major, eV.
+        block_ptr : ndarray of int, shape (n_pairs + 1,)
+        n_electrons : float
+        """
+        if orbitals is None:
+            orbitals = "global" if hermitian else "published"
+        if orbitals not in ("global", "published"):
+            raise ValueError(f"orbitals is {orbitals!r}; it must be 'global' or 'published'")
+        sets, frame = self.block_sets(atoms, layers)
+        if hermitian:
+            sets = hamiltonian.symmetrise(sets)
+        if orbitals == "global":
+            sets = hamiltonian.rotate_blocks(sets, orbital_rotations(frame))
+        n_electrons = float(ELECTRONS_PER_METAL * np.count_nonzero(frame.bilayer.element == METAL))
+        return *hamiltonian.assemble(sets), n_electrons
+
+    def elements(self, atoms, layers=None):
+        """Elements by network with their index in the published files.
+
+        The orbitals count all metal atoms (5 each), then all chalcogens (3 each), in the order of the Atoms;
+        index = image N^2 + (m - 1) + (n - 1) N for row m, column n and the image of j in `IMAGES`.
+
+        Returns
+        -------
+        dict of str to (index (n,), values (n,) in eV)
+            In the order of the files: by atom i, atom j, image, then row by row.
+
+        Raises
+        ------
+        ValueError
+            When a pair lies outside the nine images that the index knows, naming it.
+        """
+        sets, frame = self.block_sets(atoms, layers)
+        element = frame.bilayer.element
+        order = np.argsort(element, kind="stable")
+        counts = np.where(element == METAL, 5, 3)
+        first, rank = np.empty(len(atoms), int), np.empty(len(atoms), int)
+        rank[order] = np.arange(len(atoms))
+        first[order] = np.concatenate([[0], np.cumsum(counts[order])[:-1]])
+        n = counts.sum()
+        out = {}
+        for name, s in sets.items():
+            outside = np.flatnonzero(np.abs(s.shift).max(axis=1, initial=0) > 1) if len(s.i) else []
+            outside = outside if len(outside) else np.flatnonzero(s.shift[:, 2])
+            if len(outside):
+                p = outside[0]
+                raise ValueError(f"the pair of atoms {s.i[p]}, {s.j[p]} in cell {s.shift[p].tolist()} has no published index "
+                                 "(cells -1, 0, 1 in the plane only): wrap the atoms, or take a larger cell")
+            image = (s.shift[:, 0] + 1) * 3 + s.shift[:, 1] + 1
+            by = np.lexsort((image, rank[s.j], rank[s.i]))
+            rows = first[s.i[by], None, None] + np.arange(s.values.shape[1])[:, None]
+            columns = first[s.j[by], None, None] + np.arange(s.values.shape[2])
+            index = image[by, None, None] * n**2 + rows + columns * n
+            out[name] = index.ravel(), s.values[by].ravel()
+        return out
+
+    # -- files --------------------------------------------------------------------------------------
+
+    def save(self, path, card=None):
+        """Write the model folder `path`: weights.safetensors, config.json, card.md (see `load`)."""
+        config = {"kind": self.kind, "format": 1, "name": self.name, "species": list(self.species),
+                  "layer_offsets": list(self.layer_offsets), "orientations": [list(o) for o in self.orientations],
+                  "rounding": self.rounding, "provenance": self.provenance,
+                  "parents": {k: list(v) for k, v in self.template.parents.items()}, "digest": self.digest}
+        files.write_folder(path, self.networks, self.template, config, self.card() if card is None else card)
+
+    @classmethod
+    def load(cls, path):
+        """Read a model folder written by `save`; ValueError names the file that is missing or damaged."""
+        networks, template, config = files.read_folder(path)
+        metal, chalcogen = config["species"]
+        return cls(networks, template, config["name"], layer_offsets=config["layer_offsets"],
+                   orientations=config["orientations"], rounding=config["rounding"], provenance=config["provenance"],
+                   metal=metal, chalcogen=chalcogen)
+
+    def card(self):
+        """Text of card.md."""
+        sizes = sum(p.numel() for p in self.networks.parameters())
+        return (f"# {self.name}\n\n"
+                "Networks of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi 10.1038/s41524-025-01668-5):\n"
+                f"2 force networks, 15 Hamiltonian networks, {sizes} weights.\n\n"
+                f"- Source: {self.provenance or 'not recorded'}\n"
+                f"- Species: {', '.join(self.species)}; layers {' and '.join('parallel' if o == (1, 1) else 'antiparallel' for o in self.orientations)}\n"
+                f"- Vacuum-level offsets: {self.layer_offsets[0]} eV (bottom), {self.layer_offsets[1]} eV (top)\n"
+                f"- Gives direct forces without an energy; {'rounds as the published files do' if self.rounding else 'no rounding'}\n"
+                f"- sha256 of the weights: {self.digest}\n")
+
+
+def _flatten(vectors, decimals):
+    """Environment vectors by kind ("metal", "chalcogen") -> inputs by letter."""
+    return {kind[0].replace("c", "s"): (index, inverse_coordinates(v, decimals).reshape(len(index), -1))
+            for kind, (index, v) in vectors.items()}
+
+
+def load_published(path, *, layer_offsets=EXAMPLE_OFFSETS, rounding=True):
+    """The authors' published networks, from their download in its original layout.
+
+    Parameters
+    ----------
+    path : path-like
+        Root of the download: the folder with `force_input`, `force_model` and `hamiltonian_model`. Weights
+        are read without running any code that a pickle may hold.
+    layer_offsets : (float, float)
+        Vacuum-level offset C (eV) of the bottom and the top layer; by default that of the 8.95-degree
+        example, which holds for its strains only.
+    rounding : bool
+        Round as the published files do.
+
+    Returns
+    -------
+    PublishedModel
+
+    Raises
+    ------
+    ValueError
+        Naming the file that is missing or does not fit.
+    """
+    networks, template = files.read_download(path)
+    return PublishedModel(
+        networks, template, "published-mos2", layer_offsets=layer_offsets, rounding=rounding,
+        provenance="converted from the authors' public example (paper: arXiv:2403.13675), which states no licence: "
+                   "for your own use, do not redistribute")
+
+
+def relax_step(atoms, forces, step=1.0):
+    """Positions after one step of the published relaxation, x[Å] + step * f[Ry/bohr]; `forces` in eV/Å."""
+    return atoms.positions + step * np.asarray(forces) / RY_PER_BOHR
