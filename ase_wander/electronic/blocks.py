@@ -1,0 +1,171 @@
+"""Sparse matrices out of atom-pair blocks, and their Bloch sum on one merged pattern.
+
+Index legend: p pairs, R cell shifts, z stored elements of the merged pattern.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+
+def blocks_to_csr(counts, pair_i, pair_j, pair_shift, block, block_ptr):
+    """One CSR matrix per cell shift from raveled atom-pair blocks.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_atoms,)
+        Orbitals per atom.
+    pair_i, pair_j : ndarray of int, shape (n_pairs,)
+    pair_shift : ndarray of int, shape (n_pairs, 3)
+    block : ndarray, shape (sum of counts[i] * counts[j],)
+        All blocks raveled row-major, eV.
+    block_ptr : ndarray of int, shape (n_pairs + 1,)
+        Offsets into `block`.
+
+    Returns
+    -------
+    cell_shifts : ndarray of int, shape (n_R, 3), in lexical order
+    matrices : list of csr_matrix (n_orbitals, n_orbitals)
+
+    Raises
+    ------
+    ValueError
+        When the arrays do not belong together, an atom does not exist, an element is not finite
+        or a pair appears twice, naming the pair.
+    """
+    counts = np.asarray(counts)
+    i, j = np.asarray(pair_i, np.int64), np.asarray(pair_j, np.int64)
+    shift = np.asarray(pair_shift, np.int64).reshape(len(i), 3)
+    block, ptr = np.asarray(block), np.asarray(block_ptr, np.int64)
+    _check_pairs(counts, i, j, shift, block, ptr)
+    n = int(counts.sum())
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+    cell_shifts, which = unique_rows(shift)
+    row = np.empty(len(block), np.int64)
+    col = np.empty(len(block), np.int64)
+    for ni, nj in {(a, b) for a, b in zip(*np.unique(np.stack([counts[i], counts[j]]), axis=1))}:
+        p = np.flatnonzero((counts[i] == ni) & (counts[j] == nj))
+        z = ptr[p, None, None] + np.arange(ni * nj).reshape(ni, nj)
+        row[z] = (which[p] * n + first[i[p]])[:, None, None] + np.arange(ni)[:, None]
+        col[z] = first[j[p]][:, None, None] + np.arange(nj)
+    # All shifts stacked on top of each other: one conversion in C instead of n_R.
+    dtype = np.complex128 if np.iscomplexobj(block) else np.float64
+    stacked = csr_matrix((block.astype(dtype), (row, col)), shape=(len(cell_shifts) * n, n))
+    stacked.eliminate_zeros()
+    stacked.sort_indices()
+    return cell_shifts, [stacked[r * n:(r + 1) * n] for r in range(len(cell_shifts))]
+
+
+def unique_rows(shift):
+    """Distinct rows of an (n, 3) integer array in lexical order, and the row of each entry."""
+    if not len(shift):
+        return np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
+    low = shift.min(axis=0)
+    size = shift.max(axis=0) - low + 1
+    key = np.ravel_multi_index((shift - low).T, size)
+    unique, which = np.unique(key, return_inverse=True)
+    return np.stack(np.unravel_index(unique, size), axis=1) + low, which
+
+
+def _check_pairs(counts, i, j, shift, block, ptr):
+    if len(j) != len(i) or len(ptr) != len(i) + 1:
+        raise ValueError(f"{len(i)} pair_i, {len(j)} pair_j and {len(ptr)} block_ptr do not belong together")
+    if not len(i):
+        raise ValueError("no pairs: the Hamiltonian is empty")
+    for name, index in (("pair_i", i), ("pair_j", j)):
+        bad = np.flatnonzero((index < 0) | (index >= len(counts)))
+        if len(bad):
+            raise ValueError(f"{name}[{bad[0]}] = {index[bad[0]]}: there are only {len(counts)} atoms")
+    wrong = np.flatnonzero(np.diff(ptr) != counts[i] * counts[j])
+    if len(wrong):
+        p = wrong[0]
+        raise ValueError(f"the block of pair {p} (atoms {i[p]}, {j[p]}, cell {shift[p].tolist()}) has {np.diff(ptr)[p]} "
+                         f"elements, its orbitals need {counts[i[p]]} x {counts[j[p]]}")
+    if ptr[0] != 0 or ptr[-1] != len(block):
+        raise ValueError(f"block_ptr runs from {ptr[0]} to {ptr[-1]}, block has {len(block)} elements")
+    bad = np.flatnonzero(~np.isfinite(block))
+    if len(bad):
+        p = int(np.searchsorted(ptr, bad[0], side="right")) - 1
+        raise ValueError(f"the block of atoms {i[p]}, {j[p]}, cell {shift[p].tolist()} is not finite")
+    low, size = shift.min(axis=0), np.ptp(shift, axis=0) + 1
+    key = np.ravel_multi_index((i, j, *(shift - low).T), (len(counts), len(counts), *size))
+    order = np.argsort(key, kind="stable")
+    twice = np.flatnonzero(np.diff(key[order]) == 0)
+    if len(twice):
+        p = order[twice[0]]
+        raise ValueError(f"the pair of atoms {i[p]}, {j[p]}, cell {shift[p].tolist()} appears twice")
+
+
+def opposite_shifts(cell_shifts):
+    """Index of -R for every R, -1 where it is missing."""
+    index = {tuple(r): k for k, r in enumerate(np.asarray(cell_shifts).tolist())}
+    return np.array([index.get(tuple(-x for x in r), -1) for r in np.asarray(cell_shifts).tolist()])
+
+
+def hermiticity_error(cell_shifts, matrices):
+    """Largest |H(R) - H(-R)^dagger| in eV, and its (R index, row, column)."""
+    worst, where = 0.0, None
+    for r, (matrix, other) in enumerate(zip(matrices, opposite_shifts(cell_shifts))):
+        if other >= 0 and other < r:
+            continue
+        difference = (matrix - matrices[other].conj().T if other >= 0 else matrix).tocoo()
+        if difference.nnz:
+            z = int(np.argmax(np.abs(difference.data)))
+            if abs(difference.data[z]) > worst:
+                worst, where = float(abs(difference.data[z])), (r, int(difference.row[z]), int(difference.col[z]))
+    return worst, where
+
+
+@dataclass(frozen=True)
+class BlochSum:
+    """Union of the patterns of all H(R); the elements at a k-point are one sparse matrix-vector product.
+
+    Attributes
+    ----------
+    indptr, indices : CSR pattern shared by all k
+    rows : ndarray of int, shape (n_z,), row of every stored element
+    shifts : ndarray of float, shape (n_R, 3)
+    elements : csr_matrix (n_z, n_R), the stored elements of every H(R)
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    rows: np.ndarray
+    shifts: np.ndarray
+    elements: csr_matrix
+
+    @classmethod
+    def merge(cls, cell_shifts, matrices):
+        n = matrices[0].shape[0]
+        coos = [m.tocoo() for m in matrices]
+        keys = [c.row.astype(np.int64) * n + c.col for c in coos]
+        # A canonical CSR of ones has exactly the union pattern, in the order of row * n + col.
+        row, col = (np.concatenate([getattr(c, name) for c in coos]) for name in ("row", "col"))
+        union = csr_matrix((np.ones(len(row), np.int32), (row, col)), shape=(n, n))
+        union.sort_indices()
+        rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(union.indptr))
+        merged = rows * n + union.indices
+        z = np.concatenate([np.searchsorted(merged, key) for key in keys])
+        r = np.repeat(np.arange(len(matrices)), [c.nnz for c in coos])
+        data = np.concatenate([c.data for c in coos])
+        elements = csr_matrix((data, (z, r)), shape=(len(merged), len(matrices)))
+        return cls(union.indptr, union.indices, rows, np.asarray(cell_shifts, float), elements)
+
+    def data(self, k):
+        """Elements of H(k) = sum_R e^{2 pi i k.R} H(R), shape (n_z,), k in reciprocal lattice vectors."""
+        return self.elements @ np.exp(2j * np.pi * (self.shifts @ k))
+
+    def derivative(self, k):
+        """dH/dk_a = sum_R 2 pi i R_a e^{2 pi i k.R} H(R), shape (n_z, 3), per reciprocal lattice vector."""
+        phase = np.exp(2j * np.pi * (self.shifts @ k))
+        return self.elements @ (2j * np.pi * self.shifts * phase[:, None])
+
+    def matrix(self, data):
+        """CSR matrix on the merged pattern (indices shared, not copied)."""
+        n = len(self.indptr) - 1
+        matrix = csr_matrix((data, self.indices, self.indptr), shape=(n, n), copy=False)
+        matrix.has_sorted_indices = matrix.has_canonical_format = True
+        return matrix

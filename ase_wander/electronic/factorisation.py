@@ -1,0 +1,139 @@
+"""Factorisations of H - sigma with their inertia: what shift-invert and band counting rest on.
+
+Sylvester's law: H - sigma = L D L^H has as many negative eigenvalues as D, so the signs of D count the
+bands below sigma.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.sparse import identity
+from scipy.sparse.linalg import splu
+
+from ase_wander.electronic import pardiso
+
+#: Largest relative residual of a solve that a factorisation may have.
+SOLVE_TOLERANCE = 1e-8
+
+
+class SingularShift(ValueError):
+    """The shift lies on an eigenvalue (or the pivots broke down): move it and try again."""
+
+
+class SuperLU:
+    """L D L^H by SuperLU: symmetric mode, minimum degree on A + A^T, pivots kept on the diagonal.
+
+    X. S. Li, ACM TOMS 31, 302 (2005).
+    """
+
+    name = "superlu"
+
+    def __init__(self, matrix, sigma, threads=1, count=True):
+        self.matrix = (matrix - sigma * identity(matrix.shape[0], dtype=matrix.dtype)).tocsc()
+        try:
+            self._lu = splu(self.matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
+                            options={"SymmetricMode": True})
+        except RuntimeError as error:
+            raise SingularShift(f"shift {sigma:g} eV: {error}") from None
+        check_solve(self, sigma)
+
+    @property
+    def nnz(self):
+        """Stored elements of L and U together."""
+        return self._lu.nnz
+
+    @property
+    def n_below(self):
+        """Number of eigenvalues below sigma, None when pivots left the diagonal."""
+        if (self._lu.perm_r != self._lu.perm_c).any():
+            return None
+        return int((self._lu.U.diagonal().real < 0).sum())
+
+    def solve(self, b):
+        """(H - sigma)^-1 b, with one step of refinement."""
+        x = self._lu.solve(b)
+        return x + self._lu.solve(b - self.matrix @ x)
+
+
+class Pardiso(pardiso.Pardiso):
+    """Bunch-Kaufman L D L^H by MKL PARDISO."""
+
+    def __init__(self, matrix, sigma, threads=1, count=True):
+        shifted = (matrix - sigma * identity(matrix.shape[0], dtype=matrix.dtype)).tocsr()
+        super().__init__(shifted, threads, count)
+        self.matrix = shifted
+        check_solve(self, sigma)
+
+
+class DenseLDL:
+    """Bunch-Kaufman L D L^H of the full matrix by LAPACK: where rows are so full that sparsity buys nothing."""
+
+    name = "ldl"
+
+    def __init__(self, matrix, sigma, threads=1, count=True):
+        n = matrix.shape[0]
+        self.matrix = (matrix - sigma * identity(n, dtype=matrix.dtype)).tocsr()
+        full = np.asfortranarray(self.matrix.toarray())
+        kind = ("he", "z") if np.iscomplexobj(full) else ("sy", "d")
+        trf, self._trs = (getattr(lapack, f"{kind[1]}{kind[0]}{name}") for name in ("trf", "trs"))
+        lwork = int(getattr(lapack, f"{kind[1]}{kind[0]}trf_lwork")(n, lower=1)[0].real)
+        self._factor, self._pivots, info = trf(full, lower=1, lwork=lwork, overwrite_a=1)
+        if info > 0:
+            raise SingularShift(f"shift {sigma:g} eV lies on an eigenvalue")
+        check_solve(self, sigma)
+
+    @property
+    def nnz(self):
+        """Stored elements."""
+        return self._factor.size
+
+    @property
+    def n_below(self):
+        """Number of eigenvalues below sigma: a negative pivot counts one, a 2 x 2 pivot has one of each sign."""
+        single = self._pivots > 0
+        # LAPACK's 2 x 2 pivots are indefinite by construction: they are taken when |d21| dominates.
+        return int((np.diagonal(self._factor).real[single] < 0).sum() + (~single).sum() // 2)
+
+    def solve(self, b):
+        """(H - sigma)^-1 b."""
+        return self._trs(self._factor, self._pivots, b, lower=1)[0]
+
+
+BACKENDS = {"superlu": SuperLU, "pardiso": Pardiso, "ldl": DenseLDL}
+
+
+def factorise(matrix, sigma, method, threads=1, count=True, attempts=5):
+    """Factor H - sigma; a shift on an eigenvalue is moved by a little and tried again.
+
+    Without `count` a back end may leave out the inertia where it costs more (PARDISO, complex H).
+
+    Returns
+    -------
+    factor, sigma : the factorisation and the shift it was made at
+    """
+    step = 1e-4
+    for attempt in range(attempts):
+        try:
+            return BACKENDS[method](matrix, sigma, threads, count), sigma
+        except SingularShift:
+            if attempt == attempts - 1:
+                raise
+            # Alternate sides with growing, incommensurate steps: no second try lands on the same spot.
+            sigma = sigma + step * (1 if attempt % 2 else -1)
+            step *= np.pi
+    raise AssertionError("unreachable")
+
+
+def check_solve(factor, sigma):
+    """Raise SingularShift when a solve with a random vector is wrong or blows up."""
+    n = factor.matrix.shape[0]
+    b = np.random.default_rng(1).standard_normal((n, 1)).astype(factor.matrix.dtype)
+    x = factor.solve(b)
+    with np.errstate(invalid="ignore", over="ignore"):
+        residual = np.linalg.norm(factor.matrix @ x - b) / np.linalg.norm(b)
+        # |x| / |b| above 1e9 / sqrt(n): an eigenvalue within about 1e-9 eV of the shift.
+        growth = np.linalg.norm(x) / np.linalg.norm(b) * np.sqrt(n)
+    if not residual < SOLVE_TOLERANCE or not growth < 1e9:
+        raise SingularShift(f"shift {sigma:g} eV lies on an eigenvalue: relative residual of a solve {residual:.1e}, "
+                            f"growth {growth:.1e}")

@@ -1,0 +1,284 @@
+"""WannierHamiltonian: a tight-binding Hamiltonian in real space, sparse, in eV."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from ase_wander.electronic import bands, filling, interop, kpoints, storage, wannier90
+from ase_wander.electronic.blocks import BlochSum, blocks_to_csr, hermiticity_error
+from ase_wander.electronic.orbitals import orbital_counts, orbital_table
+
+
+class WannierHamiltonian:
+    """H(R)_ij = <w_i,0|H|w_j,R> of orthonormal orbitals; H(k) = sum_R e^{2 pi i k.R} H(R).
+
+    Parameters
+    ----------
+    atoms : ase.Atoms or None
+        Structure the orbitals sit on; None for a foreign file that names no cell.
+    orbitals : structured ndarray, shape (n_orbitals,)
+        Fields atom, l, m, spin, label (see `ase_wander.electronic.orbitals`).
+    cell_shifts : array_like of int, shape (n_R, 3)
+        Lattice vectors R, for positions as given (not wrapped).
+    blocks : list of sparse matrices (n_orbitals, n_orbitals)
+        H(R) in eV.
+    n_electrons : float or None
+        Electrons of the manifold in the cell.
+    spin_degeneracy : {2, 1}
+        Electrons per state: 2 without spin, 1 for spinors.
+    centres : array_like, shape (n_orbitals, 3), optional
+        Wannier centres in Å; the atoms' positions by default.
+    info : dict, optional
+        JSON-able remarks that travel with the file.
+    check : bool
+        Verify H(-R) = H(R)^dagger.
+    tolerance : float
+        Largest violation (eV) that `check` lets pass.
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit or H is not Hermitian, naming the worst pair.
+    """
+
+    def __init__(self, atoms, orbitals, cell_shifts, blocks, n_electrons=None, *, spin_degeneracy=2,
+                 centres=None, info=None, check=True, tolerance=1e-5):
+        self.atoms = atoms.copy() if atoms is not None else None
+        self.orbitals = np.asarray(orbitals)
+        self.cell_shifts = np.asarray(cell_shifts, np.int64).reshape(-1, 3)
+        self.blocks = [block.tocsr() for block in blocks]
+        self.n_electrons = None if n_electrons is None else float(n_electrons)
+        self.spin_degeneracy = int(spin_degeneracy)
+        self.info = dict(info or {})
+        self._centres = None if centres is None else np.asarray(centres, float).reshape(-1, 3)
+        self._check_shapes()
+        if check:
+            self._check_hermitian(tolerance)
+
+    @classmethod
+    def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
+        """Hamiltonian from atom-pair blocks.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        shells : dict
+            Chemical symbol -> shells, e.g. ``{"Mo": (2,), "S": (1,)}``, ``{"C": ("pz",)}``.
+        pair_i, pair_j : array_like of int, shape (n_pairs,)
+            Ordered pairs, on-site ones (i = j, shift 0) included.
+        pair_shift : array_like of int, shape (n_pairs, 3)
+            Cell of atom j.
+        block : array_like, 1-D
+            All blocks raveled row-major, eV.
+        block_ptr : array_like of int, shape (n_pairs + 1,)
+            Their offsets.
+        n_electrons : float
+        **kwargs
+            As for the class.
+        """
+        orbitals = orbital_table(atoms.symbols, shells)
+        shifts, blocks = blocks_to_csr(orbital_counts(orbitals, len(atoms)), pair_i, pair_j, pair_shift, block, block_ptr)
+        return cls(atoms, orbitals, shifts, blocks, n_electrons, **kwargs)
+
+    @classmethod
+    def from_dataset_file(cls, path, n_electrons=None, cutoff=None, shells=None):
+        """Hamiltonian of one configuration of the reference data (pair_i, ..., block, block_ptr in an .npz).
+
+        `n_electrons` defaults to the count of the file's eigenvalues below its Fermi level;
+        pairs beyond `cutoff` (Å) are left out.
+        """
+        return cls.from_blocks(**storage.read_dataset_file(path, n_electrons, cutoff, shells))
+
+    # -- size and filling ---------------------------------------------------------------------------
+
+    @property
+    def n_orbitals(self):
+        """Number of orbitals in the cell (spinors counted twice)."""
+        return len(self.orbitals)
+
+    @property
+    def n_occupied(self):
+        """Number of occupied bands of an insulator, floor(n_electrons / spin_degeneracy)."""
+        if self.n_electrons is None:
+            raise ValueError("n_electrons is not known: set h.n_electrons, or pass it to the reader")
+        return int(np.floor(self.n_electrons / self.spin_degeneracy + 1e-9))
+
+    @property
+    def is_real(self):
+        """Whether every H(R) is real, so that E(-k) = E(k)."""
+        return not any(np.iscomplexobj(block.data) for block in self.blocks)
+
+    @property
+    def centres(self):
+        """Wannier centres in Å, shape (n_orbitals, 3)."""
+        if self._centres is not None:
+            return self._centres
+        return self._require_atoms("orbital centres").positions[self.orbitals["atom"]]
+
+    def __repr__(self):
+        formula = "no atoms" if self.atoms is None else self.atoms.get_chemical_formula()
+        return (f"WannierHamiltonian({formula}, n_orbitals={self.n_orbitals}, n_R={len(self.blocks)}, "
+                f"nnz={sum(block.nnz for block in self.blocks)}, n_electrons={self.n_electrons})")
+
+    # -- reciprocal space ---------------------------------------------------------------------------
+
+    @cached_property
+    def bloch_sum(self):
+        """Merged sparsity pattern of all H(R); built once."""
+        return BlochSum.merge(self.cell_shifts, self.blocks)
+
+    def at_k(self, k, gauge="lattice"):
+        """H(k) in eV, complex CSR of shape (n_orbitals, n_orbitals).
+
+        Parameters
+        ----------
+        k : array_like, shape (3,)
+            In units of the reciprocal lattice vectors.
+        gauge : {"lattice", "atomic"}
+            Phase e^{2 pi i k.R}, or e^{i k.(R + r_j - r_i)} with the orbital centres r.
+        """
+        k = as_kpoint(k)
+        return self.bloch_sum.matrix(self.bloch_sum.data(k) * self.gauge_phases(k, gauge))
+
+    def gauge_phases(self, k, gauge):
+        """Factor of every stored element between the lattice gauge and `gauge`: e^{i k.(r_j - r_i)}, or 1."""
+        if gauge == "lattice":
+            return 1.0
+        if gauge != "atomic":
+            raise ValueError(f"gauge is {gauge!r}; it must be 'lattice' or 'atomic'")
+        phase = np.exp(2j * np.pi * (self.scaled_centres @ k))
+        return phase[self.bloch_sum.indices] * phase[self.bloch_sum.rows].conj()
+
+    @property
+    def scaled_centres(self):
+        """Wannier centres in lattice vectors, not wrapped, shape (n_orbitals, 3)."""
+        cell = self._require_atoms("fractional centres").cell.complete()
+        return cell.scaled_positions(self.centres)
+
+    def band_window(self, n_bands):
+        """Fixed range of absolute band indices, `n_bands` long, around the gap.
+
+        Half of the bands (the smaller half of an odd number) lie below the gap; shifted where the manifold ends.
+        """
+        if not 1 <= n_bands <= self.n_orbitals:
+            raise ValueError(f"n_bands is {n_bands}; it must lie between 1 and {self.n_orbitals}")
+        first = min(max(self.n_occupied - n_bands // 2, 0), self.n_orbitals - n_bands)
+        return range(first, first + n_bands)
+
+    def eigenvalues(self, kpts, n_bands=None, sigma=None, **options):
+        """Band energies in eV, ascending, shape (n_k, n_bands).
+
+        Parameters
+        ----------
+        kpts : array_like, shape (n_k, 3) or (3,)
+        n_bands : int, optional
+            All by default. Without `sigma`: the bands of `band_window(n_bands)` at every k.
+        sigma : float, optional
+            The `n_bands` energies nearest to it (eV), at each k.
+        **options
+            See `ase_wander.electronic.kpoints.solve_kpoints` (method, n_jobs, restart, progress).
+        """
+        return kpoints.solve_kpoints(self, as_kpoints(kpts), n_bands, sigma, vectors=False, **options).energies
+
+    def eigenstates(self, kpts, n_bands=None, sigma=None, gauge="lattice", **options):
+        """Energies (n_k, n_bands) and orthonormal states (n_k, n_orbitals, n_bands); see `eigenvalues`.
+
+        In the atomic gauge a state's elements are those of the lattice gauge times e^{-i k.r_j}.
+        """
+        kpts = as_kpoints(kpts)
+        result = kpoints.solve_kpoints(self, kpts, n_bands, sigma, vectors=True, **options)
+        if gauge == "lattice":
+            return result.energies, result.states
+        if gauge != "atomic":
+            raise ValueError(f"gauge is {gauge!r}; it must be 'lattice' or 'atomic'")
+        phase = np.exp(-2j * np.pi * (kpts @ self.scaled_centres.T))
+        return result.energies, result.states * phase[:, :, None]
+
+    def fermi_level(self, kpts=None, weights=None, **options):
+        """Fermi level in eV (mid-gap of an insulator) from the electron count; see `filling.fermi_level`."""
+        return filling.fermi_level(self, kpts, weights, **options)
+
+    def band_gap(self, kpts=None, direct=False, **options):
+        """Fundamental (or smallest direct) gap in eV on the k-points, 0 for a metal; see `filling.band_gap`."""
+        return filling.band_gap(self, kpts, direct, **options)
+
+    def band_structure(self, path=None, npoints=None, n_bands=None, reference="fermi", **options):
+        """`ase.spectrum.band_structure.BandStructure`; see `bands.band_structure`."""
+        return bands.band_structure(self, path, npoints, n_bands, reference, **options)
+
+    # -- files and other codes ----------------------------------------------------------------------
+
+    def save(self, path):
+        """Write an .npz without pickles; an existing file is replaced only by a complete one."""
+        storage.save(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote."""
+        return cls(**storage.load(path), check=False)
+
+    def write_wannier90(self, seed, **options):
+        """Write `seed`_hr.dat, _tb.dat, _centres.xyz and .win; see `wannier90.write`."""
+        return wannier90.write(self, seed, **options)
+
+    @classmethod
+    def from_wannier90(cls, seed, n_electrons=None, **options):
+        """Read `seed`_hr.dat (or _tb.dat), and _wsvec.dat, _centres.xyz, .win where they are; see `wannier90.read`."""
+        return cls(**wannier90.read(seed, n_electrons, **options))
+
+    def to_pythtb(self, **options):
+        """`pythtb.TBModel` (or `tb_model`) with the same bands."""
+        return interop.to_pythtb(self, **options)
+
+    def to_sisl(self):
+        """`sisl.Hamiltonian` with the same bands."""
+        return interop.to_sisl(self)
+
+    # -- checks -------------------------------------------------------------------------------------
+
+    def _require_atoms(self, what):
+        if self.atoms is None:
+            raise ValueError(f"{what}: this Hamiltonian has no atoms (the file it came from names no cell)")
+        return self.atoms
+
+    def _check_shapes(self):
+        n = self.n_orbitals
+        if len(self.blocks) != len(self.cell_shifts) or not self.blocks:
+            raise ValueError(f"{len(self.blocks)} blocks for {len(self.cell_shifts)} cell shifts")
+        for shift, block in zip(self.cell_shifts.tolist(), self.blocks):
+            if block.shape != (n, n):
+                raise ValueError(f"the block of cell {shift} is {block.shape}, {n} orbitals need ({n}, {n})")
+        if len({tuple(r) for r in self.cell_shifts.tolist()}) != len(self.cell_shifts):
+            raise ValueError("a cell shift appears twice")
+        if self._centres is not None and len(self._centres) != n:
+            raise ValueError(f"{len(self._centres)} centres for {n} orbitals")
+        if self.spin_degeneracy not in (1, 2):
+            raise ValueError(f"spin_degeneracy is {self.spin_degeneracy}; it must be 1 or 2")
+        if self.n_electrons is not None and not 0 <= self.n_electrons <= self.spin_degeneracy * n:
+            raise ValueError(f"{self.n_electrons:g} electrons do not fit {n} orbitals")
+
+    def _check_hermitian(self, tolerance):
+        error, where = hermiticity_error(self.cell_shifts, self.blocks)
+        if error > tolerance:
+            r, row, col = where
+            a, b = self.orbitals[row], self.orbitals[col]
+            raise ValueError(f"not Hermitian: H(-R) differs from H(R)^dagger by {error:.3g} eV for atoms {a['atom']} "
+                             f"({a['label']}) and {b['atom']} ({b['label']}), cell {self.cell_shifts[r].tolist()}")
+
+
+def as_kpoint(k):
+    """k as float array (3,)."""
+    k = np.asarray(k, float)
+    if k.shape != (3,) or not np.isfinite(k).all():
+        raise ValueError(f"a k-point needs three finite fractional coordinates, got {k.tolist()}")
+    return k
+
+
+def as_kpoints(kpts):
+    """kpts as float array (n_k, 3); a BandPath gives its points."""
+    kpts = np.atleast_2d(np.asarray(getattr(kpts, "kpts", kpts), float))
+    if kpts.ndim != 2 or kpts.shape[1] != 3 or not np.isfinite(kpts).all():
+        raise ValueError(f"kpts must be finite and of shape (n_k, 3), got shape {kpts.shape}")
+    return kpts
