@@ -42,6 +42,8 @@ def band_settings(arguments) -> dict:
 
 def main(arguments) -> int:
     """Run the command."""
+    from .structure import find_layers
+
     if bool(arguments.file) == bool(arguments.hamiltonian):
         raise CommandError("bands needs a structure FILE or --hamiltonian FILE.npz, and not both")
     source = arguments.file or arguments.hamiltonian
@@ -56,6 +58,8 @@ def main(arguments) -> int:
         atoms = hamiltonian.atoms
     folder = ResultFolder(arguments.out, {"command": "bands", "file_sha256": file_hash(source), **settings, **band_settings(arguments)})
     folder.check(OUTPUTS)
+    if arguments.file:
+        find_layers(atoms)
     check_path(atoms, arguments)
     if arguments.file:
         hamiltonian = load_or_predict(folder, calculator, atoms)
@@ -103,7 +107,8 @@ def draw_bands(hamiltonian, folder, arguments, title=None) -> dict:
         bs = read_json(folder / BANDS)
     else:
         n_bands = min(arguments.n_bands, hamiltonian.n_orbitals)
-        bs = hamiltonian.band_structure(arguments.path, arguments.npoints, n_bands, progress=True)
+        with console().status(f"{n_bands} bands at {arguments.npoints} k-points"):
+            bs = hamiltonian.band_structure(arguments.path, arguments.npoints, n_bands)
         with folder.writing(BANDS) as temporary:
             bs.write(temporary)
     with folder.writing(FIGURE) as temporary:

@@ -123,15 +123,11 @@ def read_structure(filename):
 
 
 def print_table(title, rows) -> None:
-    """Two columns on standard output."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for row in rows:
-        table.add_row(*row)
-    console(stderr=False).print(table)
+    """A title and two columns on standard output."""
+    print(title)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"  {name:<{width}}  {value}")
 
 
 def file_hash(filename) -> str:
@@ -174,6 +170,8 @@ class ResultFolder:
             there = json.loads(record.read_text(encoding="utf-8"))
         except ValueError as error:
             raise CommandError(f"{record}: not valid JSON ({error}); choose another --out") from error
+        if there.get("command") != self.settings["command"]:
+            raise CommandError(f"{self.path} holds results of `{PROGRAM} {there.get('command')}`; choose another --out")
         changed = [f"{key} {there.get(key)!r} there, {self.settings.get(key)!r} now"
                    for key in dict.fromkeys([*there, *self.settings]) if there.get(key) != self.settings.get(key)]
         if changed:

@@ -78,21 +78,23 @@ def relax(atoms, folder, arguments) -> dict:
     CommandError
         When `--steps` are not enough; what was reached stays in UNFINISHED.
     """
-    out = console()
     if folder.has(TRAJECTORY):
-        frames, last = last_frame(folder / TRAJECTORY)
-        out.print(f"relaxation: finished before, in {frames - 1} steps")
+        frames, damaged = readable_frames(folder / TRAJECTORY)
+        if damaged or not frames:
+            raise CommandError(f"{folder / TRAJECTORY}: damaged; remove it to relax again")
+        console().print(f"relaxation: finished before, in {len(frames) - 1} steps")
     else:
-        frames, last = last_frame(folder / UNFINISHED)
-        if last is not None:
-            out.print(f"relaxation: going on after step {frames - 1}")
+        frames = salvage(folder)
+        if frames:
+            console().print(f"relaxation: going on after step {len(frames) - 1}")
+    n_frames, last = len(frames), frames[-1] if frames else None
     if last is not None:
         if len(last) != len(atoms) or (last.numbers != atoms.numbers).any():
             raise CommandError(f"{folder.path}: the trajectory there is of other atoms; choose another --out")
         atoms.positions = last.positions
     if not folder.has(TRAJECTORY):
-        frames = _relax_on(atoms, folder, arguments, frames)
-    report = {"steps": frames - 1, "energy": float(atoms.get_potential_energy()), "fmax": max_force(atoms)}
+        n_frames = _relax_on(atoms, folder, arguments, n_frames)
+    report = {"steps": n_frames - 1, "energy": float(atoms.get_potential_energy()), "fmax": max_force(atoms)}
     if not folder.has(STRUCTURE):
         from ase.io import write
 
@@ -144,18 +146,32 @@ def max_force(atoms) -> float:
     return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
 
 
-def last_frame(path):
-    """Number of whole frames of a trajectory and the last of them; (0, None) when there is none."""
+def readable_frames(path) -> tuple[list, bool]:
+    """Frames of a trajectory up to the first that is damaged, and whether one is; ([], False) without a file."""
     from ase.io.trajectory import Trajectory
-    from ase.io.ulm import InvalidULMFileError
 
+    frames = []
     if not Path(path).is_file():
-        return 0, None
+        return frames, False
     try:
         with Trajectory(str(path)) as trajectory:
-            return len(trajectory), trajectory[-1] if len(trajectory) else None
-    except (InvalidULMFileError, OSError, EOFError):  # killed before the first frame was whole
-        return 0, None
+            frames.extend(trajectory)
+    except Exception:  # the reader of a damaged file fails in many ways
+        return frames, True
+    return frames, False
+
+
+def salvage(folder) -> list:
+    """Frames of UNFINISHED; a damaged end is cut off, so that the file can grow again."""
+    from ase.io.trajectory import Trajectory
+
+    frames, damaged = readable_frames(folder / UNFINISHED)
+    if damaged:
+        console().print(f"{folder / UNFINISHED}: damaged, {len(frames)} frame(s) can be used")
+        with folder.writing(UNFINISHED) as temporary, Trajectory(str(temporary), "w") as trajectory:
+            for frame in frames:
+                trajectory.write(frame)
+    return frames
 
 
 def draw_corrugation(atoms, folder) -> dict:

@@ -52,8 +52,8 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
         Zero of the energy axis: the highest occupied energy on the path, the vacuum level (the zero of
         `bs`), or an energy in eV.
     window : (float, float), optional
-        Limits of the energy axis in eV, relative to `zero`; by default all bands when they span less than 4 eV, else
-        those within 1.5 eV of the gap.
+        Limits of the energy axis in eV, relative to `zero`; by default 1.5 eV around the gap, less where the bands
+        computed do not reach so far.
     title : str, optional
     ax : matplotlib Axes, optional
     """
@@ -74,17 +74,17 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
                 ax.plot(x, band, color=colour, lw=1.1, solid_capstyle="round", ls="-" if spin == 0 else "--")
         for tick in ticks[1:-1]:
             ax.axvline(tick, color="0.8", lw=0.8, zorder=0)
+        ax.set_xlim(x[0], x[-1])
+        ax.set_ylim(*_energy_window(energies, edges, fermi, window, offset))
         if edges:
             _mark_gap(ax, x, edges, offset, list(zip(ticks, labels)))
         else:
             ax.axhline(fermi - offset, color="0.5", lw=0.8, ls=":")
-        ax.set_xlim(x[0], x[-1])
         ax.set_xticks(*_merged_ticks(ticks, labels))
         ax.tick_params(axis="x", length=0)
-        ax.set_ylim(*_energy_window(energies - offset, edges, offset, fermi, window))
         ax.set_ylabel(ylabel)
         if title:
-            ax.set_title(title)
+            ax.set_title(title, loc="left")
     return ax
 
 
@@ -129,6 +129,10 @@ def _mark_gap(ax, x, edges, offset, special):
     ax.annotate("", xy=(xc, cbm), xytext=(xc, vbm), annotation_clip=False, zorder=4,
                 arrowprops=dict(arrowstyle="<->", color=NEUTRAL, lw=1.0, shrinkA=0.5, shrinkB=3.5))
     label = gap_label(edges, x, special)
+    low, high = ax.get_ylim()
+    if cbm - vbm < 0.13 * (high - low):  # no room between the bands
+        ax.set_title(label, loc="right", fontsize=8.5, color="0.15")
+        return
     stops = (x[0], xc, x[-1])  # the label stands in the wider part beside the arrow
     left = int(stops[1] - stops[0] < stops[2] - stops[1])
     ax.text((stops[left] + stops[left + 1]) / 2, (vbm + cbm) / 2, label.replace(", ", "\n", 1), ha="center", va="center",
@@ -174,14 +178,16 @@ def _merged_ticks(ticks, labels):
     return list(merged), ["|".join(dict.fromkeys(names)) for names in merged.values()]
 
 
-def _energy_window(energies, edges, offset, fermi, window):
+def _energy_window(energies, edges, fermi, window, offset):
+    """Within 1.5 eV of the gap, and only where no band outside the computed ones can be missing."""
     if window is not None:
         return window
-    if np.ptp(energies) < 4.0:
-        margin = 0.04 * max(np.ptp(energies), 0.1)
-        return energies.min() - margin, energies.max() + margin
-    low, high = (edges["vbm"], edges["cbm"]) if edges else (fermi, fermi)
-    return max(low - offset - 1.5, energies.min() - 0.1), min(high - offset + 1.5, energies.max() + 0.1)
+    below, above = (edges["vbm"], edges["cbm"]) if edges else (fermi, fermi)
+    lowest, highest = energies[:, :, 0], energies[:, :, -1]
+    margin = 0.04 * max(np.ptp(energies), 0.1)
+    low = lowest.max() if lowest.max() < below - 0.2 else energies.min() - margin
+    high = highest.min() if highest.min() > above + 0.2 else energies.max() + margin
+    return max(low, below - 1.5) - offset, min(high, above + 1.5) - offset
 
 
 def plot_corrugation(atoms, positions, distance, *, title=None, width=None, ax=None) -> Axes:
@@ -217,7 +223,8 @@ def plot_corrugation(atoms, positions, distance, *, title=None, width=None, ax=N
         image = ax.imshow(surface, origin="lower", extent=[-width / 2, width / 2] * 2, cmap="viridis",
                           vmin=middle - half, vmax=middle + half, interpolation="bilinear", rasterized=True)
         corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) - 0.5
-        ax.plot(*(corners @ cell).T, color="white", lw=1.4, ls=(0, (4, 2)))
+        ax.plot(*(corners @ cell).T, color="0.15", lw=2.6)
+        ax.plot(*(corners @ cell).T, color="white", lw=1.4)
         bar = ax.figure.colorbar(image, ax=ax, pad=0.02, shrink=0.92)
         bar.set_label("interlayer distance (Å)")
         bar.ax.ticklabel_format(useOffset=False)

@@ -1,0 +1,131 @@
+"""The package as it is installed: contents, pins, entry points, the direction of imports."""
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ase_wander.paths import find_models, model_directories
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def setup():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def normalised(requirement):
+    return re.match(r"[\w.-]+", requirement.strip())[0].lower().replace("_", "-")
+
+
+def test_every_subpackage_is_installed(setup):
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "ase_wander").rglob("__init__.py")}
+    assert set(setup["options"]["packages"].split()) == there | {"ase_wander.models"}
+
+
+def test_every_dependency_is_pinned(setup):
+    pinned = {normalised(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"}
+    needed = setup["options"]["install_requires"] + setup["options.extras_require"]["test"]
+    assert {normalised(line) for line in needed.strip().splitlines()} <= pinned
+    assert all("==" in line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#")
+
+
+def test_every_import_is_a_dependency(setup):
+    """What the core imports at all is declared, as core dependency or extra."""
+    alias = {"yaml": "pyyaml", "dask": "dask"}
+    declared = {normalised(line) for section in ("options", "options.extras_require") for key, value in setup[section].items()
+                if key in ("install_requires", "fast", "dft", "parallel", "interop") for line in re.split(r"[\n;]", value) if line.strip()}
+    foreign = set()
+    for file in (ROOT / "ase_wander").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                foreign |= {name.name.split(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                foreign.add(node.module.split(".")[0])
+    foreign -= set(sys.stdlib_module_names) | {"ase_wander"}
+    assert {alias.get(name, name) for name in foreign} <= declared
+
+
+def test_readme_has_the_two_commands():
+    commands = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert len(commands) == 2 and all("-c constraints.txt" in command for command in commands)
+    assert "ase-wander run MoS2" in commands[0] and commands[1].endswith("pytest")
+
+
+#: Floors of the house; a module imports from its own floor or from below. The command line stands on top.
+FLOORS = [("structure", "plotting", "paths"), ("electronic", "moire", "nn", "graphs"), ("model", "published", "published_files"),
+          ("training", "data"), ("calculator",)]
+
+
+def test_imports_go_down():
+    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
+    for file in sorted((ROOT / "ase_wander").rglob("*.py")):
+        own = file.relative_to(ROOT / "ase_wander").with_suffix("").parts
+        if own[-1].startswith("cli") or own[0] in ("__init__", "plugin"):
+            continue
+        for target in imported_modules(file, own):
+            assert floor[target] <= floor[own[0]], f"{'/'.join(own)} imports {target}"
+            assert not {own[0], target} == {"nn", "electronic"} and not {own[0], target} == {"nn", "moire"}, f"{'/'.join(own)} imports {target}"
+
+
+def imported_modules(file, own):
+    """Top-level names inside ase_wander that a module imports."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        parts = (node.module or "").split(".") if node.module else []
+        if node.level == 0 and parts[0] == "ase_wander":
+            path = parts[1:]
+        elif node.level:
+            path = [*own[:len(own) - node.level], *parts]
+        else:
+            continue
+        names = [path[0]] if path else [name.name for name in node.names]
+        yield from (name for name in names if name in sum(FLOORS, ()))
+
+
+def test_the_command_line_starts_without_torch():
+    code = "import sys, ase_wander.cli as cli; cli.build_parser('run'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_ase_finds_the_plugin():
+    pytest.importorskip("ase._4.plugins.plugin", reason="plug-in registry of ASE 3.29")
+    from ase_wander import WanderCalculator, plugin
+
+    (offered,) = plugin.__ase_plugins__
+    assert offered.implementation is WanderCalculator
+
+
+def test_folders_of_the_user_come_first(tmp_path, monkeypatch):
+    own = tmp_path / "mine" / "mos2-bilayer"
+    own.mkdir(parents=True)
+    (own / "config.json").write_text("{}")
+    shipped = model_directories()
+    monkeypatch.setenv("ASE_WANDER_MODELS", str(tmp_path / "mine"))
+    assert model_directories() == [tmp_path / "mine", *shipped] and find_models()["mos2-bilayer"] == own
+    monkeypatch.setenv("ASE_WANDER_MODELS", str(tmp_path / "elsewhere"))
+    with pytest.raises(ValueError, match="elsewhere"):
+        model_directories()
+
+
+@pytest.mark.slow
+def test_models_travel_inside_the_wheel(tmp_path):
+    """Installed without the checkout in sight, the shipped model loads from any directory."""
+    from shutil import copytree, ignore_patterns
+
+    source = tmp_path / "source"  # the build leaves files beside setup.cfg
+    copytree(ROOT, source, ignore=ignore_patterns(".git", ".venv", "venv", "build", "runs", "*.egg-info", "__pycache__"))
+    target = tmp_path / "site"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, source], check=True)
+    code = ("import ase_wander, sys; from ase_wander.paths import find_models; "
+            "assert ase_wander.__file__.startswith(sys.argv[1]), ase_wander.__file__; "
+            "assert str(find_models()['mos2-bilayer']).startswith(sys.argv[1]); ase_wander.WanderCalculator('mos2-bilayer')")
+    subprocess.run([sys.executable, "-c", code, str(target)], check=True, cwd=tmp_path, env={"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"})
