@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .cli_common import (SUMMARY, CommandError, ResultFolder, add_model_options, console, file_hash, make_calculator,
-                         positive_int, print_table, read_structure)
+from .cli_common import (SUMMARY, CommandError, ResultFolder, add_model_options, calculator_settings, console, file_hash,
+                         make_calculator, positive_int, print_table, read_structure)
 
 HAMILTONIAN, BANDS, FIGURE = "hamiltonian.npz", "bands.json", "bands.png"
 
@@ -50,7 +50,7 @@ def main(arguments) -> int:
     if arguments.file:
         atoms = read_structure(source)
         calculator = make_calculator(arguments)
-        settings = {"calculator": calculator.todict()}
+        settings = {"calculator": calculator_settings(calculator)}
     else:
         from .electronic.hamiltonian import WannierHamiltonian
 

@@ -92,6 +92,11 @@ def make_calculator(arguments):
     return WanderCalculator(arguments.model, device=arguments.device, dtype=arguments.dtype)
 
 
+def calculator_settings(calculator) -> dict:
+    """What results depend on: model, hash of its weights, dtype; not the device."""
+    return {key: value for key, value in calculator.todict().items() if key != "device"}
+
+
 def read_structure(filename):
     """The last frame of a file in any format that ASE reads.
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .cli_common import (SUMMARY, CommandError, ResultFolder, add_model_options, console, file_hash, make_calculator,
-                         positive_float, positive_int, print_table, read_structure)
+from .cli_common import (SUMMARY, CommandError, ResultFolder, add_model_options, calculator_settings, console, file_hash,
+                         make_calculator, positive_float, positive_int, print_table, read_structure)
 
 STRUCTURE, TRAJECTORY, CORRUGATION = "structure.extxyz", "relaxation.traj", "corrugation.png"
 
@@ -50,7 +50,7 @@ def main(arguments) -> int:
     atoms = read_structure(arguments.file)
     calculator = make_calculator(arguments)
     folder = ResultFolder(arguments.out, {
-        "command": "relax", "file_sha256": file_hash(arguments.file), "calculator": calculator.todict(),
+        "command": "relax", "file_sha256": file_hash(arguments.file), "calculator": calculator_settings(calculator),
         **relaxation_settings(arguments)})
     folder.check(OUTPUTS)
     atoms.calc = calculator

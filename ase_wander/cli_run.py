@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from . import cli_bands, cli_relax
-from .cli_common import SUMMARY, ResultFolder, add_model_options, console, make_calculator, print_table, version
+from .cli_common import (SUMMARY, ResultFolder, add_model_options, calculator_settings, console, make_calculator,
+                         print_table, version)
 
 OUTPUTS = tuple(dict.fromkeys([*cli_relax.OUTPUTS, *cli_bands.OUTPUTS]))
 
@@ -33,20 +34,20 @@ def add_parser(subparsers) -> None:
 
 def main(arguments) -> int:
     """Run the command."""
-    from .moire import twisted_bilayer
+    from .moire import equilibrium, twisted_bilayer
 
     seconds = {}
     begin = time.perf_counter()
     calculator = make_calculator(arguments)
     seconds["model"] = time.perf_counter() - begin
-    lattice = calculator.model.equilibrium
+    lattice = getattr(calculator.model, "config", {}).get("equilibrium") or vars(equilibrium(arguments.material))
     atoms = twisted_bilayer(arguments.material, m=arguments.m, r=arguments.r, angle=arguments.angle,
                             tolerance=arguments.tolerance, stacking=arguments.stacking,
                             lattice_constant=lattice["a"], gap=lattice["gap"])
     info = atoms.info
     folder = ResultFolder(arguments.out, {
         "command": "run", "material": arguments.material, "m": info["m"], "r": info["r"], "twist_angle": info["twist_angle"],
-        "stacking": arguments.stacking, "calculator": calculator.todict(), **cli_relax.relaxation_settings(arguments),
+        "stacking": arguments.stacking, "calculator": calculator_settings(calculator), **cli_relax.relaxation_settings(arguments),
         **cli_bands.band_settings(arguments)})
     folder.check(OUTPUTS)
     cli_bands.check_path(atoms, arguments)
