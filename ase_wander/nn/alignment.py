@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import torch
 
-from .angular import l_slice, wigner_d
+from .angular import wigner_d
 
 
 def bond_rotation(unit: torch.Tensor) -> torch.Tensor:
@@ -37,28 +37,29 @@ class BondFrames:
         rotation = bond_rotation(vector / self.r.unsqueeze(-1))
         self.d = [wigner_d(rotation, l) for l in range(l_max + 1)]
 
-    def select(self, index):
-        """Frames of some of the bonds."""
-        out = object.__new__(BondFrames)
-        out.r, out.d = self.r[index], [d[index] for d in self.d]
+    @classmethod
+    def concatenate(cls, frames):
+        """Frames of several sets of bonds, one after the other."""
+        out = object.__new__(cls)
+        out.r = torch.cat([f.r for f in frames])
+        out.d = [torch.cat(d) for d in zip(*(f.d for f in frames))]
         return out
 
     def by_order(self, tensors: torch.Tensor, reversed_bond: bool = False) -> list[torch.Tensor]:
         """Node tensors (p, c, q) in the bond frame, sorted by |m|: m = 0 (p, c L), m > 0 (p, 2, c (L + 1 - m)).
 
-        With `reversed_bond` they are seen from the bond's other end, in the frame turned by pi about x, where
-        Y_lm -> (-1)^(l + m) Y_lm for cosines and (-1)^(l + m + 1) Y_lm for sines.
+        With `reversed_bond` they are seen from the bond's other end, in the frame mirrored at z = 0: Y_lm -> (-1)^(l + m)
+        Y_lm. A mirror, not a half turn: it keeps the sense of rotation about the bond, so both ends may be mixed.
         """
         l_max = len(self.d) - 1
-        rotated = torch.cat([tensors[:, :, l_slice(l)] @ d.transpose(1, 2) for l, d in enumerate(self.d)], 2)
+        parts = tensors.split([2 * l + 1 for l in range(l_max + 1)], 2)
+        rotated = torch.cat([t @ d.transpose(1, 2) for t, d in zip(parts, self.d)], 2)
         if reversed_bond:
-            rotated = rotated * torch.cat([half_turn_signs(l) for l in range(l_max + 1)]).to(rotated)
-        out = [rotated[:, :, [l * l + l for l in range(l_max + 1)]].flatten(1)]
-        for m in range(1, l_max + 1):
-            cos = rotated[:, :, [l * l + l + m for l in range(m, l_max + 1)]].flatten(1)
-            sin = rotated[:, :, [l * l + l - m for l in range(m, l_max + 1)]].flatten(1)
-            out.append(torch.stack([cos, sin], 1))
-        return out
+            rotated = rotated * torch.cat([mirror_signs(l) for l in range(l_max + 1)]).to(rotated)
+        rotated = rotated.index_select(2, order_by_m(l_max).to(rotated.device))
+        counts = [(1 if m == 0 else 2) * (l_max + 1 - m) for m in range(l_max + 1)]
+        scalars, *others = rotated.split(counts, 2)
+        return [scalars.flatten(1)] + [t.unflatten(2, (2, -1)).transpose(1, 2).flatten(2) for t in others]
 
     def to_crystal(self, block: torch.Tensor, l1: int, l2: int) -> torch.Tensor:
         """Block (p, 2 l1 + 1, 2 l2 + 1) from the bond frame to the crystal axes: D1^T B D2."""
@@ -66,9 +67,18 @@ class BondFrames:
 
 
 @lru_cache(maxsize=None)
-def half_turn_signs(l: int) -> torch.Tensor:
-    """Diagonal of D_l for a turn by pi about x, (2l + 1,)."""
-    return torch.tensor([(-1.0) ** (l + abs(m)) * (-1.0 if m < 0 else 1.0) for m in range(-l, l + 1)])
+def order_by_m(l_max: int) -> torch.Tensor:
+    """Permutation of the stacked components: m = 0 of every l, then for m = 1, 2, ... all cosines, all sines."""
+    out = [l * l + l for l in range(l_max + 1)]
+    for m in range(1, l_max + 1):
+        out += [l * l + l + m for l in range(m, l_max + 1)] + [l * l + l - m for l in range(m, l_max + 1)]
+    return torch.tensor(out)
+
+
+@lru_cache(maxsize=None)
+def mirror_signs(l: int) -> torch.Tensor:
+    """Diagonal of D_l for the mirror z -> -z, (2l + 1,)."""
+    return torch.tensor([(-1.0) ** (l + m) for m in range(-l, l + 1)])
 
 
 @lru_cache(maxsize=None)

@@ -43,8 +43,8 @@ class ForceField(nn.Module):
                  n_raer=32, hidden=64):
         super().__init__()
         n_species = len(atomic_numbers)
-        self.cutoff, self.tail_cutoff, self.n_radial, self.l_max, self.n_species = \
-            cutoff, tail_cutoff, n_radial, l_max, n_species
+        self.cutoff, self.tail_cutoff, self.n_radial, self.l_max, self.n_species, self.n_raer = \
+            cutoff, tail_cutoff, n_radial, l_max, n_species, n_raer
         self.atomic_numbers = tuple(atomic_numbers)
         self.register_buffer("repulsion_range", torch.zeros(n_species, n_species))
         scale = 0.5

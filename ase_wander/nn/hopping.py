@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .alignment import BondFrames, block_basis, half_turn_signs
+from .alignment import BondFrames, block_basis, mirror_signs
 from .radial import gaussian_basis, smooth_cutoff
 
 
@@ -63,15 +63,15 @@ class HoppingHead(nn.Module):
         h = nn.functional.silu(self.first(x))
         h = h + nn.functional.silu(self.second(h))
         n_gated = lifted[0].shape[-1]
-        gates = self.gate(h).unflatten(1, (self.l_max, -1))
-        gated = [v * gates[:, k, None, :n_gated] for k, v in enumerate(lifted)]
+        gates, cross_gates = self.gate(h).split([self.l_max * n_gated, self.l_max * self.n_cross], 1)
+        gated = [v * g.unsqueeze(1) for v, g in zip(lifted, gates.chunk(self.l_max, 1))]
         parts = [self.scalar(h)]
         if self.counts[1]:
             cross = []
             for k, v in enumerate(lifted):  # cos sin' - sin cos': the rotation-invariant that a mirror turns over
                 a, b = self.left[k](v), self.right[k](v)
-                cross.append((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) * gates[:, k, n_gated:] * 0.3)
-            parts.append(self.pseudo(torch.cat(cross, 1)))
+                cross.append(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+            parts.append(self.pseudo(torch.cat(cross, 1) * cross_gates * 0.3))
         parts += [drop(v).flatten(1) for drop, v in zip(self.drop, gated)]
         basis = block_basis(self.l1, self.l2)[1].to(h)
         return (torch.cat(parts, 1) @ basis).unflatten(1, (2 * self.l1 + 1, 2 * self.l2 + 1))
@@ -84,7 +84,7 @@ class HoppingHead(nn.Module):
         block = self.tensors_to_block(near, far, scalars_i, scalars_j, radial)
         if self.symmetric:
             back = self.tensors_to_block(far, near, scalars_j, scalars_i, radial)
-            s1, s2 = half_turn_signs(self.l2).to(block), half_turn_signs(self.l1).to(block)
+            s1, s2 = mirror_signs(self.l2).to(block), mirror_signs(self.l1).to(block)
             block = 0.5 * (block + (s1[:, None] * back * s2).transpose(1, 2))
-        block = block * (self.scale(frames.r) * smooth_cutoff(frames.r, self.cutoff, self.taper))[:, None, None]
+        block = block * (2 * self.scale(frames.r) * smooth_cutoff(frames.r, self.cutoff, self.taper))[:, None, None]
         return frames.to_crystal(block, self.l1, self.l2)

@@ -1,0 +1,19 @@
+"""One loaded model relaxes a moiré cell and gives its bands: an ASE calculator for layered materials."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_LAZY = {"WanderCalculator": "calculator", "load_model": "model", "list_models": "model",
+         "WannierHamiltonian": "electronic.hamiltonian", "load_published": "published"}
+__all__ = sorted(_LAZY)
+
+
+def __getattr__(name):  # torch is imported when first needed, so that `ase-wander build` starts at once
+    if name in _LAZY:
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(list(globals()) + __all__)

@@ -1,0 +1,189 @@
+"""WanderCalculator: ASE in, ASE out."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import (BaseCalculator, Calculator, InputError, PropertyNotImplementedError,
+                                        all_changes)
+from ase.geometry import find_mic
+
+from .model import load_model
+from .structure import check_atoms, find_layers
+
+#: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
+SAME_STRUCTURE = 1.0
+
+
+class WanderCalculator(Calculator):
+    """Energies, forces and stress of layered materials, and their Wannier Hamiltonian, from one loaded model.
+
+    Parameters
+    ----------
+    model : str, path or model
+        Name of a shipped model (`ase_wander.list_models()`), a folder, or a loaded model.
+    device : str
+        Torch device, "cpu" or "cuda".
+    dtype : {"float64", "float32"}
+
+    Examples
+    --------
+    >>> atoms.calc = WanderCalculator("mos2-bilayer")
+    >>> atoms.get_potential_energy()
+    >>> atoms.calc.get_band_structure(path="GMKG", npoints=60, n_bands=40).plot()
+
+    Notes
+    -----
+    Layers are recognised by covalent connectivity and then kept while the atoms' numbers and pbc stay and no atom
+    jumps by more than 1 Å between calls, so that the energy never jumps during relaxation or MD.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    accepts_bandpath_keyword = True
+
+    def __init__(self, model="mos2-bilayer", *, device="cpu", dtype="float64"):
+        BaseCalculator.__init__(self)
+        self.atoms, self.results, self.parameters = None, {}, {}
+        if hasattr(model, "compute"):
+            self.model = model
+        else:
+            try:
+                self.model = load_model(model, device, dtype)
+            except ValueError as error:
+                raise InputError(str(error)) from None
+        self.parameters = {"model": self.model.name, "sha256": self.model.digest,
+                           "dtype": str(getattr(self.model, "dtype", dtype)).replace("torch.", ""), "device": str(device)}
+        self.implemented_properties = list(self.model.implemented_properties)
+        self._layers = None  # (numbers, pbc, positions, layers) of the last structure
+
+    def _get_name(self):
+        return "wander"
+
+    def set(self, **kwargs):
+        """Nothing can be changed after construction; InputError for any keyword."""
+        if kwargs:
+            raise InputError(f"WanderCalculator has no settable parameter {', '.join(kwargs)}; make a new one")
+        return {}
+
+    def todict(self, skip_default=True):
+        """Model name, hash of its weights, dtype and device: what a trajectory or database records."""
+        return dict(self.parameters)
+
+    # ------------------------------------------------------------------ ASE's side
+    def layers(self, atoms: Atoms) -> np.ndarray:
+        """Layer index of every atom (n,), 0 = lowest; InputError for what is no stack of layers."""
+        if self._layers is not None:
+            numbers, pbc, positions, layers = self._layers
+            if np.array_equal(numbers, atoms.numbers) and np.array_equal(pbc, atoms.pbc) \
+                    and np.isfinite(atoms.positions).all():
+                _, moved = find_mic(atoms.positions - positions, atoms.cell, atoms.pbc)
+                if moved.max(initial=0.0) < SAME_STRUCTURE:
+                    self._layers = (numbers, pbc, atoms.positions.copy(), layers)
+                    return layers
+        try:
+            layers = find_layers(atoms)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        self._layers = (atoms.numbers.copy(), atoms.pbc.copy(), atoms.positions.copy(), layers)
+        return layers
+
+    def check_species(self, atoms: Atoms) -> None:
+        """InputError naming the first atom of a species that the model does not know."""
+        known = set(self.model.species)
+        for index, symbol in enumerate(atoms.symbols):
+            if symbol not in known:
+                raise InputError(f"atom {index} is {symbol}, but model {self.model.name!r} knows only "
+                                 f"{', '.join(self.model.species)}")
+
+    def _checked(self, atoms):
+        if atoms is None:
+            atoms = self.atoms
+        if atoms is None:
+            raise InputError("no atoms given, and none calculated before")
+        self.check_species(atoms)
+        try:
+            check_atoms(atoms)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        layers = self.layers(atoms)
+        self._check_vacuum(atoms)
+        return atoms, layers
+
+    def _check_vacuum(self, atoms):
+        """A slab periodic in three directions must not feel its image."""
+        if not atoms.pbc[2]:
+            return
+        normal = np.cross(atoms.cell[0], atoms.cell[1])
+        normal /= np.linalg.norm(normal)
+        period = abs(atoms.cell[2] @ normal)
+        heights = np.sort((atoms.positions @ normal) % period)
+        vacuum = np.diff(np.append(heights, heights[0] + period)).max()
+        if vacuum < self.model.cutoff:
+            raise InputError(f"pbc is true along the third lattice vector but the vacuum is only {vacuum:.2f} Å, less than "
+                             f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """One forward pass gives every property the model has."""
+        for name in properties:
+            if name not in self.implemented_properties:
+                raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no {name}; it has "
+                                                  f"{', '.join(self.implemented_properties)}")
+        if atoms is not None:
+            self.atoms = atoms.copy()
+        atoms, layers = self._checked(self.atoms)
+        self.results = self.model.compute(atoms, layers, properties)
+
+    # ------------------------------------------------------------------ electrons
+    def get_wannier_hamiltonian(self, atoms=None, *, threshold=0.0, **options):
+        """Wannier Hamiltonian of `atoms` (default: the last calculated) as a sparse `WannierHamiltonian`, eV.
+
+        Elements below `threshold` (eV) in size are left out. `options` go to the model (for the published kind:
+        `hermitian`).
+        """
+        from .electronic.hamiltonian import WannierHamiltonian
+
+        atoms, layers = self._checked(atoms)
+        *blocks, n_electrons = self.model.hamiltonian(atoms, layers, **options)
+        h = WannierHamiltonian.from_blocks(atoms, self.model.shells, *blocks, n_electrons,
+                                           check=options.get("hermitian", True))
+        return h.truncate(threshold) if threshold else h
+
+    def get_band_structure(self, atoms=None, path=None, npoints=None, n_bands=None, reference="fermi", **options):
+        """Bands as an ASE `BandStructure`, energies relative to the vacuum level.
+
+        Parameters
+        ----------
+        path : str or BandPath
+            Special points such as "GMKG"; default: the standard path of the plane's lattice.
+        npoints : int
+        n_bands : int
+            Only the bands nearest the gap; their absolute indices are in `bs.band_indices`.
+        reference : "fermi", "vacuum" or float
+            Only sets `bs.reference`.
+        """
+        from .electronic.bands import band_structure
+
+        try:
+            return band_structure(self.get_wannier_hamiltonian(atoms), path, npoints, n_bands, reference, **options)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+    def get_fermi_level(self, atoms=None):
+        """Fermi level (eV, relative to vacuum): mid-gap of an insulator."""
+        return self.get_wannier_hamiltonian(atoms).fermi_level()
+
+    def get_dos(self, atoms=None, **options):
+        """Density of states; see `ase_wander.electronic.dos`."""
+        from .electronic.dos import density_of_states
+
+        return density_of_states(self.get_wannier_hamiltonian(atoms), **options)
+
+    def get_descriptors(self, atoms=None):
+        """RAER of every atom, (n_atoms, n_raer)."""
+        return self.model.descriptors(*self._checked(atoms))
+
+    def get_uncertainty(self, atoms=None):
+        """Standard deviations of energy, forces and H, of models that carry an ensemble."""
+        if not hasattr(self.model, "uncertainty"):
+            raise PropertyNotImplementedError(f"model {self.model.name!r} carries no ensemble, so it has no uncertainty")
+        return self.model.uncertainty(*self._checked(atoms))

@@ -1,0 +1,234 @@
+"""WanderModel: load, save, and one pass from atoms to energy, RAER and Hamiltonian."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import atomic_numbers, covalent_radii
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from .graphs import build_graph, half_list
+from .nn.forcefield import ForceField, energy_and_gradients
+from .nn.heads import HamiltonianHeads
+from .paths import CONFIG, find_models
+from .structure import neighbour_pairs
+
+WEIGHTS = "weights.safetensors"
+
+#: Pairs per pass of the hopping heads: bounds the memory of a large cell to a few hundred MB.
+PAIRS_PER_PASS = 8192
+
+
+class WanderModel(nn.Module):
+    """Force field and Hamiltonian heads of one material family.
+
+    Parameters
+    ----------
+    config : dict
+        `species` (symbols), `shells` {symbol: [l]}, `electrons` {symbol: electrons of the manifold},
+        `force_field` and `heads` (keyword arguments of `ForceField` and `HamiltonianHeads`).
+    """
+
+    kind = "wander"
+    implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
+
+    def __init__(self, config: dict):
+        super().__init__()
+        self.config = config
+        self.species = tuple(config["species"])
+        self.shells = {s: tuple(l) for s, l in config["shells"].items()}
+        self.electrons = config["electrons"]
+        numbers = [atomic_numbers[s] for s in self.species]
+        self.force_field = ForceField(numbers, **config.get("force_field", {}))
+        self.heads = HamiltonianHeads([self.shells[s][0] for s in self.species], self.force_field.n_radial,
+                                      self.force_field.n_raer, **config.get("heads", {}))
+        radii = covalent_radii[numbers]
+        self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
+        self.digest = ""
+
+    @property
+    def name(self):
+        return self.config.get("name", "unnamed")
+
+    @property
+    def cutoff(self):
+        """Largest distance (Å) at which two atoms share a Hamiltonian block."""
+        return self.heads.cutoff
+
+    @property
+    def dtype(self):
+        return self.force_field.energy_scale.dtype
+
+    @property
+    def device(self):
+        return self.force_field.energy_scale.device
+
+    def count_electrons(self, atoms: Atoms) -> float:
+        """Electrons of the manifold in the cell."""
+        return float(sum(self.electrons[s] for s in atoms.symbols))
+
+    # ------------------------------------------------------------------ energy
+    def graph(self, atoms: Atoms, layers):
+        """Neighbourhoods of `atoms` on the model's device and in its dtype; ValueError for an unknown species."""
+        graph = build_graph(atoms, np.asarray(layers), self.species, self.force_field.cutoff,
+                            self.force_field.tail_cutoff)
+        return graph.to(self.device, self.dtype)
+
+    def compute(self, atoms: Atoms, layers, properties=implemented_properties) -> dict:
+        """Energy (eV), energies (n,), forces (n, 3) eV/Å and stress (6,) eV/Å^3, Voigt, of one structure."""
+        energies, forces, virial, _ = energy_and_gradients(self.force_field, self.graph(atoms, layers))
+        to_numpy = lambda t: t.detach().cpu().numpy().astype(float)
+        energies = to_numpy(energies)
+        out = {"energy": float(energies.sum()), "free_energy": float(energies.sum()), "energies": energies,
+               "forces": to_numpy(forces)}
+        if atoms.cell.rank == 3:
+            stress = to_numpy(virial[0]) / atoms.get_volume()
+            out["stress"] = stress.flat[[0, 4, 8, 5, 2, 1]]
+        return out
+
+    @torch.no_grad()
+    def descriptors(self, atoms: Atoms, layers) -> np.ndarray:
+        """RAER of every atom, (n, n_raer)."""
+        _, environment = self.force_field(self.graph(atoms, layers))
+        return environment.raer.cpu().numpy()
+
+    # ------------------------------------------------------------------ Hamiltonian
+    @torch.no_grad()
+    def hamiltonian(self, atoms: Atoms, layers, progress=None):
+        """Blocks of every ordered pair within the cutoff, on-site included.
+
+        Returns
+        -------
+        pair_i, pair_j (p,), pair_shift (p, 3), block (raveled row-major, eV), block_ptr (p + 1,), n_electrons
+        """
+        graph = self.graph(atoms, layers)
+        _, environment = self.force_field(graph)
+        pairs = _species_ordered(half_list(neighbour_pairs(atoms, self.heads.cutoff)), graph.species.cpu().numpy())
+        layers = np.asarray(layers)
+        move = lambda x: torch.from_numpy(x).to(self.device)
+        graph.pair_i, graph.pair_j = move(pairs.i), move(pairs.j)
+        graph.pair_vector = move(pairs.vector).to(self.dtype)
+        graph.pair_across = move((layers[pairs.i] != layers[pairs.j]).astype(np.int64))
+        tensors, scalars = self.heads.dress(graph, environment)
+        found_i, found_j, found_shift, found_block = [], [], [], []
+
+        def keep(i, j, shift, blocks):
+            found_i.append(i)
+            found_j.append(j)
+            found_shift.append(shift)
+            found_block.append(blocks.cpu().numpy().astype(float))
+
+        for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars):
+            atom = atom.cpu().numpy()
+            keep(atom, atom, np.zeros((len(atom), 3), int), blocks)
+        done = 0
+        for name, index in self.heads.classes(graph):
+            for part in index.split(PAIRS_PER_PASS):
+                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part)
+                p = part.cpu().numpy()
+                keep(pairs.i[p], pairs.j[p], pairs.shift[p], blocks)
+                keep(pairs.j[p], pairs.i[p], -pairs.shift[p], blocks.transpose(1, 2))
+                done += len(p)
+                if progress:
+                    progress(done, len(pairs))
+        sizes = np.concatenate([np.full(len(b), b[0].size if len(b) else 0) for b in found_block])
+        return (np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_shift),
+                np.concatenate([b.ravel() for b in found_block]), np.concatenate([[0], np.cumsum(sizes)]),
+                self.count_electrons(atoms))
+
+    # ------------------------------------------------------------------ files
+    def save(self, folder) -> Path:
+        """Write `config.json` and `weights.safetensors` into `folder`, each atomically."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
+        data = save_safetensors(state, metadata={"format": "ase_wander", "kind": self.kind})
+        _write(folder / WEIGHTS, data)
+        config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
+        _write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+        return folder
+
+
+def _species_ordered(pairs, species):
+    """Turn pairs round where needed, so that the atom of the lower species index comes first."""
+    swap = species[pairs.i] > species[pairs.j]
+    sign = np.where(swap, -1, 1)[:, None]
+    return type(pairs)(np.where(swap, pairs.j, pairs.i), np.where(swap, pairs.i, pairs.j), pairs.shift * sign,
+                       pairs.vector * sign, pairs.distance)
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def list_models() -> list[str]:
+    """Names of the models that `load_model` finds."""
+    return list(find_models())
+
+
+def model_folder(model) -> Path:
+    """Folder of a model given by name or path; ValueError that lists the known names."""
+    known = find_models()
+    if str(model) in known:
+        return known[str(model)]
+    folder = Path(model)
+    if (folder / CONFIG).is_file():
+        return folder
+    names = ", ".join(known) or "none installed"
+    raise ValueError(f"no model named {str(model)!r} and no folder with a {CONFIG} at that path; known models: {names}")
+
+
+def load_model(model, device="cpu", dtype="float64"):
+    """A trained model by name (see `list_models`) or folder.
+
+    Weights are read as safetensors, never unpickled.
+
+    Raises
+    ------
+    ValueError
+        Unknown name (the known ones are listed), damaged or foreign files (the file is named), unknown dtype.
+    """
+    dtypes = {"float64": torch.float64, "float32": torch.float32}
+    if str(dtype).replace("torch.", "") not in dtypes:
+        raise ValueError(f"dtype is {dtype!r}; known: float32, float64")
+    folder = model_folder(model)
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{folder / CONFIG}: not readable as JSON ({error})") from None
+    kind = config.get("kind") if isinstance(config, dict) else None
+    if kind == "published":
+        from .published import PublishedModel
+        return PublishedModel.load(folder)
+    if kind != WanderModel.kind:
+        raise ValueError(f"{folder / CONFIG}: model kind {kind!r} is not known; known: wander, published")
+    file = folder / WEIGHTS
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file")
+    data = file.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if config.get("sha256") not in (None, digest):
+        raise ValueError(f"{file}: damaged or foreign, its SHA-256 {digest[:12]}... is not that of {CONFIG} "
+                         f"({config['sha256'][:12]}...)")
+    try:
+        state = load_safetensors(data)
+        loaded = WanderModel({k: v for k, v in config.items() if k not in ("kind", "sha256")})
+        loaded.load_state_dict(state)
+    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not weights of this model ({str(error).splitlines()[0]})") from None
+    loaded.digest = digest
+    try:
+        return loaded.to(device=torch.device(device), dtype=dtypes[str(dtype).replace("torch.", "")]).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} cannot be used ({str(error).splitlines()[0]})") from None

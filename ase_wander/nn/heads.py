@@ -1,0 +1,76 @@
+"""The three Hamiltonian heads together: on-site, intra-layer and inter-layer blocks of all pairs of a Graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .alignment import BondFrames
+from .dressing import Dressing
+from .forcefield import Environment
+from .graph import Graph
+from .hopping import HoppingHead
+from .onsite import OnsiteHead
+
+
+class HamiltonianHeads(nn.Module):
+    """Dressed atoms -> blocks.
+
+    Parameters
+    ----------
+    shells : list of int, l of the one shell of every species.
+    cutoff, taper : Å; hopping elements go smoothly to zero between taper and cutoff.
+    """
+
+    def __init__(self, shells, n_radial, n_raer, cutoff=12.8, taper=12.0, l_max=4, n_channels=16, n_scalars=32,
+                 hidden=96, n_gated=24):
+        super().__init__()
+        self.shells, self.cutoff, self.l_max = list(shells), cutoff, l_max
+        n_species = len(shells)
+        self.dressing = Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
+        self.onsite = nn.ModuleList(OnsiteHead(l, n_channels, n_scalars) for l in shells)
+        self.hopping = nn.ModuleDict()
+        for a in range(n_species):
+            for b in range(a, n_species):
+                for kind in ("intra", "inter"):
+                    self.hopping[f"{a}{b}_{kind}"] = HoppingHead(
+                        shells[a], shells[b], a == b, n_channels, n_scalars, cutoff, taper, l_max,
+                        hidden=hidden, n_gated=n_gated)
+
+    def classes(self, graph: Graph):
+        """(name, pair indices) of every class present; pairs must be ordered with species_i <= species_j."""
+        n_species = len(self.shells)
+        key = (graph.species[graph.pair_i] * n_species + graph.species[graph.pair_j]) * 2 + graph.pair_across
+        for a in range(n_species):
+            for b in range(a, n_species):
+                for x, kind in enumerate(("intra", "inter")):
+                    index = torch.nonzero(key == (a * n_species + b) * 2 + x).squeeze(1)
+                    if len(index):
+                        yield f"{a}{b}_{kind}", index
+
+    def dress(self, graph: Graph, environment: Environment):
+        """Node tensors (n, c, q) and node scalars (n, s)."""
+        return self.dressing(graph, environment)
+
+    def onsite_blocks(self, graph, tensors, scalars):
+        """Per species (atom indices, blocks (n_z, 2l + 1, 2l + 1))."""
+        out = []
+        for z, head in enumerate(self.onsite):
+            index = torch.nonzero(graph.species == z).squeeze(1)
+            out.append((index, head(tensors[index], scalars[index])))
+        return out
+
+    def hopping_blocks(self, graph, tensors, scalars, name, index, frames=None):
+        """Blocks of one class for pairs `index`; `frames` of these bonds where they are known already."""
+        i, j = graph.pair_i[index], graph.pair_j[index]
+        if frames is None:
+            frames = BondFrames(graph.pair_vector[index], self.l_max)
+        take = lambda t, k: t.index_select(0, k)  # its backward is an index_add, far cheaper than that of t[k]
+        return self.hopping[name](frames, take(tensors, i), take(tensors, j), take(scalars, i), take(scalars, j))
+
+    def forward(self, graph: Graph, environment: Environment, frames=None):
+        """On-site list and dict name -> (pair indices, blocks); `frames` optionally per class name."""
+        tensors, scalars = self.dress(graph, environment)
+        hopping = {name: (index, self.hopping_blocks(graph, tensors, scalars, name, index, frames and frames[name]))
+                   for name, index in self.classes(graph)}
+        return self.onsite_blocks(graph, tensors, scalars), hopping

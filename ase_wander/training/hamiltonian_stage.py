@@ -1,0 +1,237 @@
+"""Training of the Hamiltonian heads on elements and on eigenvalues, with the force field frozen."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..graphs import build_graph
+from ..nn.alignment import BondFrames
+from ..nn.environment import Geometry
+from ..nn.forcefield import Environment
+from ..nn.graph import collate
+
+MEV = 1e-3  # eV
+
+
+class HamiltonianSamples:
+    """Graphs with pairs, reference blocks by class and eigenvalues; environments are computed once.
+
+    Only half of the ordered pairs is kept (the other half is the transpose); the atom of the lower species index
+    comes first.
+    """
+
+    def __init__(self, configurations, model, dtype=torch.float32):
+        self.model = model
+        self.samples = []
+        for c in configurations:
+            if c.hamiltonian is None:
+                continue
+            self.samples.append(self._sample(c, dtype))
+
+    def __len__(self):
+        return len(self.samples)
+
+    def _sample(self, c, dtype):
+        model, heads = self.model, self.model.heads
+        data = c.load_blocks()
+        graph = build_graph(c.atoms, c.layers, model.species, model.force_field.cutoff, model.force_field.tail_cutoff)
+        species = graph.species.numpy()
+        i, j, s = data["pair_i"].astype(int), data["pair_j"].astype(int), data["pair_shift"].astype(int)
+        vector = c.atoms.positions[j] + s @ c.atoms.cell.array - c.atoms.positions[i]
+        r = np.linalg.norm(vector, axis=1)
+        positive = (s[:, 0] > 0) | ((s[:, 0] == 0) & (s[:, 1] > 0))
+        half = (species[i] < species[j]) | ((species[i] == species[j]) & ((i < j) | ((i == j) & positive)))
+        keep = np.flatnonzero(half & (r > 1e-6) & (r < heads.cutoff))
+        onsite = np.flatnonzero(r < 1e-6)
+        t = torch.from_numpy
+        graph.pair_i, graph.pair_j = t(i[keep]), t(j[keep])
+        graph.pair_vector = t(vector[keep])
+        graph.pair_across = t((c.layers[i[keep]] != c.layers[j[keep]]).astype(np.int64))
+        block, ptr = data["block"].astype(np.float64), data["block_ptr"]
+        dims = 2 * np.array(heads.shells)[species] + 1
+        start = np.concatenate([[0], np.cumsum(dims)])
+        shifts, cell_of = np.unique(np.vstack([s[keep], -s[keep], np.zeros((1, 3), int)]), axis=0, return_inverse=True)
+        cell_of = cell_of.ravel()
+        n = int(start[-1])
+        targets, places = {}, {}
+        for name, index in heads.classes(graph):
+            p = keep[index.numpy()]
+            d1, d2 = (2 * heads.shells[int(z)] + 1 for z in name[:2])
+            flat = block[ptr[p][:, None] + np.arange(d1 * d2)].reshape(-1, d1, d2)
+            targets[name] = t(flat).to(dtype)
+            rows = (start[i[p]][:, None] + np.arange(d1))[:, :, None] + np.zeros((1, 1, d2), int)
+            cols = (start[j[p]][:, None] + np.arange(d2))[:, None, :] + np.zeros((1, d1, 1), int)
+            forward = (cell_of[index.numpy()][:, None, None] * n + rows) * n + cols
+            backward = (cell_of[len(keep) + index.numpy()][:, None, None] * n + cols) * n + rows
+            places[name] = t(np.stack([forward, backward]))
+        zero = cell_of[-1]
+        onsite_targets, onsite_places = [], []
+        for z, l in enumerate(heads.shells):
+            atoms = np.flatnonzero(species == z)
+            d = 2 * l + 1
+            by_atom = {int(i[p]): p for p in onsite}
+            flat = np.stack([block[ptr[by_atom[a]] + np.arange(d * d)].reshape(d, d) for a in atoms]) if len(atoms) \
+                else np.zeros((0, d, d))
+            onsite_targets.append(t(0.5 * (flat + flat.transpose(0, 2, 1))).to(dtype))
+            rows = (start[atoms][:, None] + np.arange(d))
+            onsite_places.append(t((zero * n + rows[:, :, None]) * n + rows[:, None, :]))
+        graph = graph.to(dtype=dtype)
+        with torch.no_grad():
+            _, environment = model.force_field(graph)
+        index = dict(heads.classes(graph))
+        frames = {name: BondFrames(graph.pair_vector[p], heads.l_max) for name, p in index.items()}
+        kpts = data.get("kpts", np.zeros((0, 3)))
+        angle = 2 * np.pi * kpts @ shifts.T
+        return dict(name=c.name, sigma=c.sigma if np.isfinite(c.sigma) else 0.03, graph=graph, raw=environment.raw,
+                    raer=environment.raer, frames=frames,
+                    targets=targets, places=places, onsite=onsite_targets, onsite_places=onsite_places, n_orbitals=n,
+                    n_shifts=len(shifts), cos=t(np.cos(angle)).to(dtype), sin=t(np.sin(angle)).to(dtype),
+                    eigenvalues=t(np.asarray(data.get("eigenvalues", np.zeros((0, n))))).to(dtype),
+                    kweights=t(np.asarray(data.get("kweights", np.zeros(0)))).to(dtype),
+                    n_occupied=round(model.electrons_per_formula(c.atoms) / 2),
+                    r={name: f.r for name, f in frames.items()})
+
+    # ------------------------------------------------------------------ normalisation
+    @torch.no_grad()
+    def fit_normalisation(self):
+        """Spread of the elements against distance per class, of the on-site tensors, and of the node invariants."""
+        from ..nn.angular import clebsch_gordan
+        heads = self.model.heads
+        for name, head in heads.hopping.items():
+            found = [(s["r"][name], s["targets"][name]) for s in self.samples if name in s["targets"]]
+            if not found:
+                continue
+            r = torch.cat([f[0] for f in found]).double().numpy()
+            square = torch.cat([f[1] for f in found]).double().square().mean((1, 2)).numpy()
+            edges = np.linspace(r.min(), heads.cutoff, 40)
+            centre, value, weight = [], [], []
+            for a, b in zip(edges[:-1], edges[1:]):
+                inside = (r >= a) & (r < b)
+                if inside.sum() >= 5:
+                    centre.append(r[inside].mean())
+                    value.append(0.5 * np.log(square[inside].mean()))
+                    weight.append(np.sqrt(min(inside.sum(), 200)))
+            low, high = min(centre), max(centre)
+            x = (2 * np.array(centre) - low - high) / (high - low)
+            degree = min(6, len(centre) - 1)
+            polynomial = np.polyfit(x, value, degree, w=weight)
+            head.scale_polynomial.zero_()
+            head.scale_polynomial[-(degree + 1):] = torch.tensor(polynomial)
+            head.scale_range.copy_(torch.tensor([low, high]))
+        for z, head in enumerate(heads.onsite):
+            blocks = torch.cat([s["onsite"][z] for s in self.samples]).double()
+            d = blocks.shape[1]
+            trace = torch.diagonal(blocks, dim1=1, dim2=2).mean(1)
+            head.mean[0], head.scale[0] = trace.mean(), trace.std()
+            for k, L in enumerate(head.degrees):
+                cg = clebsch_gordan(head.l, head.l, L).reshape(d * d, -1)
+                head.scale[k + 1] = (blocks.reshape(-1, d * d) @ cg / cg.square().sum() * (2 * L + 1)).square().mean().sqrt()
+        graphs = [s["graph"] for s in self.samples]
+        heads.dressing.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])
+
+    # ------------------------------------------------------------------ prediction
+    def environment(self, graph, chosen):
+        """Environment of collated samples from what the frozen force field said of each."""
+        ff = self.model.force_field
+        geometry = Geometry(graph, ff.cutoff, ff.n_radial, ff.l_max, ff.n_species)
+        return Environment(geometry, torch.cat([s["raw"] for s in chosen]), torch.cat([s["raer"] for s in chosen]))
+
+    def predict(self, indices):
+        """Blocks of several samples in one pass: a list of (on-site blocks by species, dict of hopping blocks)."""
+        heads, chosen = self.model.heads, [self.samples[k] for k in indices]
+        graph = collate([s["graph"] for s in chosen])
+        environment = self.environment(graph, chosen)
+        frames = {}
+        for name in heads.hopping:
+            found = [s["frames"][name] for s in chosen if name in s["frames"]]
+            if found:
+                frames[name] = BondFrames.concatenate(found)
+        onsite, hopping = heads(graph, environment, frames)
+        onsite = [blocks.split([len(s["onsite"][z]) for s in chosen]) for z, (_, blocks) in enumerate(onsite)]
+        hopping = {name: blocks.split([len(s["r"].get(name, ())) for s in chosen]) for name, (_, blocks) in hopping.items()}
+        return [([o[k] for o in onsite], {name: b[k] for name, b in hopping.items() if len(b[k])})
+                for k in range(len(chosen))]
+
+    def eigenvalues(self, k, onsite, hopping):
+        """Eigenvalues (n_k, n_orbitals) in eV at the k-points of sample k: H(k) = sum_R e^(2 pi i k.R) H(R)."""
+        s = self.samples[k]
+        n = s["n_orbitals"]
+        flat = torch.zeros(s["n_shifts"] * n * n, dtype=s["cos"].dtype)
+        for name, blocks in hopping.items():
+            forward, backward = s["places"][name]
+            flat = flat.index_add(0, forward.flatten(), blocks.flatten()).index_add(0, backward.flatten(), blocks.flatten())
+        for place, blocks in zip(s["onsite_places"], onsite):
+            flat = flat.index_add(0, place.flatten(), blocks.flatten())
+        real_space = flat.reshape(s["n_shifts"], n * n)
+        h_k = torch.complex(s["cos"] @ real_space, s["sin"] @ real_space).reshape(-1, n, n)
+        return torch.linalg.eigh(h_k)[0]
+
+    def band_weights(self, s, window=1.0):
+        """Weight of every reference eigenvalue: 1 within `window` eV of the gap, 0.2 elsewhere, times the k weight."""
+        e = s["eigenvalues"]
+        top, bottom = e[:, s["n_occupied"] - 1].max(), e[:, s["n_occupied"]].min()
+        near = (e > top - window) & (e < bottom + window)
+        return near, (0.2 + 0.8 * near) * s["kweights"][:, None]
+
+    def loss(self, indices, weights):
+        """Mean robust error of the elements, scaled by the root of their class's spread, plus eigenvalue errors in meV."""
+        total, terms = 0.0, {"H_meV": 0.0, "onsite_meV": 0.0, "eig_meV": 0.0}
+        for k, (onsite, hopping) in zip(indices, self.predict(indices)):
+            s = self.samples[k]
+            weight = 0.03 / (0.03 + s["sigma"]) * 2 / len(indices)
+            sums, count, plain = 0.0, 0, 0.0
+            for name, blocks in hopping.items():
+                e = blocks - s["targets"][name]
+                scale = self.model.heads.hopping[name].scale(s["r"][name])[:, None, None]
+                x = e / (scale * MEV).sqrt()  # sqrt(spread x 1 meV): between absolute and relative errors
+                sums = sums + ((x.square() + 0.03 ** 2).sqrt() - 0.03).sum()
+                plain += e.detach().abs().sum().item()
+                count += e.numel()
+            loss = sums / count
+            d_on = torch.cat([(b - t).flatten() for b, t in zip(onsite, s["onsite"])]) / MEV
+            loss = loss + weights["onsite"] * ((d_on.square() + 4.0).sqrt() - 2).mean()
+            if weights["eigenvalues"] and len(s["eigenvalues"]):
+                d_eig = (self.eigenvalues(k, onsite, hopping) - s["eigenvalues"]) / MEV
+                near, w = self.band_weights(s)
+                loss = loss + weights["eigenvalues"] * (w * ((d_eig.square() + 4.0).sqrt() - 2)).sum() / w.sum()
+                terms["eig_meV"] += d_eig.detach().abs()[near].mean().item() / len(indices)
+            total = total + weight * loss
+            terms["H_meV"] += 1e3 * plain / count / len(indices)
+            terms["onsite_meV"] += d_on.detach().abs().mean().item() / len(indices)
+        return total, terms
+
+    @torch.no_grad()
+    def report(self, sigma_max=0.03, r_max=12.0):
+        """Errors in meV over configurations with sigma up to `sigma_max`: elements within `r_max`, classes, eigenvalues."""
+        total, eig, by_class, inter = [0.0, 0], [0.0, 0.0], {}, []
+        for k, s in enumerate(self.samples):
+            if s["sigma"] > sigma_max + 1e-9:
+                continue
+            (onsite, hopping), = self.predict([k])
+            for name, blocks in hopping.items():
+                e, t = (blocks - s["targets"][name])[s["r"][name] < r_max], s["targets"][name][s["r"][name] < r_max]
+                total[0] += 2 * e.abs().sum().item()
+                total[1] += 2 * e.numel()
+                entry = by_class.setdefault(name, [0.0, 0])
+                entry[0] += e.abs().sum().item()
+                entry[1] += e.numel()
+                if name.endswith("inter"):
+                    inter.append((e.flatten(), t.flatten()))
+            on = by_class.setdefault("onsite", [0.0, 0])
+            for b, t in zip(onsite, s["onsite"]):
+                for pool in (total, on):
+                    pool[0] += (b - t).abs().sum().item()
+                    pool[1] += t.numel()
+            if len(s["eigenvalues"]):
+                near, _ = self.band_weights(s)
+                d = (self.eigenvalues(k, onsite, hopping) - s["eigenvalues"]).abs()
+                w = near * s["kweights"][:, None]
+                eig[0] += (d * w).sum().item() / w.sum().item()
+                eig[1] += 1
+        out = {"elements": 1e3 * total[0] / total[1], "eigenvalues": 1e3 * eig[0] / max(eig[1], 1)}
+        if inter:
+            e, t = torch.cat([x[0] for x in inter]), torch.cat([x[1] for x in inter])
+            out["inter_R2"] = 1 - (e.square().sum() / (t - t.mean()).square().sum()).item()
+        out.update({name: 1e3 * v[0] / v[1] for name, v in sorted(by_class.items())})
+        return out
