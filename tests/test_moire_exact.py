@@ -161,7 +161,7 @@ def test_wanted_angles():
     (dict(m=2, r=2), ["(1, 1)"]), (dict(m=-1, r=2), ["non-negative"]), (dict(m=1.5, r=2), ["m must be an integer"]),
     (dict(m=1), ["both m and r"]), (dict(m=1, r=1, angle=3), ["either"]), (dict(angle=75), ["-45"]),
     (dict(angle=float("nan")), ["nan"]), (dict(m=200, r=1), ["max_atoms"]), (dict(m=1, r=1, stacking="AB"), ["'R'"]),
-    (dict(m=1, r=1, gap=-1), ["gap"]), (dict(m=1, r=1, vacuum=0), ["vacuum"]), (dict(m=1, r=1, centre="void"), ["centre"]),
+    (dict(m=1, r=1, gap=-1), ["gap"]), (dict(m=1, r=1, gap=2.5), ["leaves -0.63 Å"]), (dict(m=1, r=1, vacuum=0), ["vacuum"]), (dict(m=1, r=1, centre="void"), ["centre"]),
     (dict(m=1, r=1, shift=(1, 2, 3)), ["shift"]), (dict(m=1, r=1, lattice_constant=0), ["lattice constant"]),
     (dict(m=1, r=1, gamma=90), ["gamma"])])
 def test_impossible_requests_say_what_is_possible(request_, words):

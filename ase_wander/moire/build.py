@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
+from ..structure import MIN_DISTANCE
 from .commensurate import (MAX_ATOMS, PERIOD, CommensurateCell, cells_near, cells_per_layer, check_lattice, check_pair,
                            lattice_points, supercell_matrices, twist_angle)
 from .lattice import Monolayer, describe, rotation_centre, standard_monolayer
@@ -15,8 +16,8 @@ from .materials import canonical_name, equilibrium, monolayer
 #: Total empty height of a built cell, Å.
 VACUUM = 20.0
 
-#: Fractional coordinates this close below 1 are folded to 0.
-_EDGE = 1e-9
+#: Fractional coordinates this close to 0 or 1 are rounding errors of 0.
+_EDGE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,14 @@ def assemble(layers: list[PlacedLayer], plane: np.ndarray, vacuum: float = VACUU
     -------
     ase.Atoms
         With `arrays["layer"]`, centred in z.
+
+    Raises
+    ------
+    ValueError
+        For a vacuum that is not positive, and for layers that reach into each other.
     """
     check_positive(vacuum=vacuum)
+    _check_clearance(layers)
     numbers, fractional, heights, index = [], [], [], []
     for k, placed in enumerate(layers):
         unit, inverse = placed.monolayer, np.linalg.inv(placed.matrix)
@@ -166,6 +173,15 @@ def assemble(layers: list[PlacedLayer], plane: np.ndarray, vacuum: float = VACUU
     atoms = Atoms(np.concatenate(numbers), positions=positions, cell=cell, pbc=(True, True, False))
     atoms.set_array("layer", np.concatenate(index).astype(np.int64))
     return atoms
+
+
+def _check_clearance(layers):
+    """ValueError when a layer reaches into the one above it."""
+    for k, (lower, upper) in enumerate(zip(layers, layers[1:])):
+        clearance = upper.height + upper.monolayer.heights.min() - lower.height - lower.monolayer.heights.max()
+        if clearance < MIN_DISTANCE:
+            raise ValueError(f"the gap {upper.height - lower.height:g} Å leaves {clearance:.2f} Å between the outermost atoms of "
+                             f"layers {k} and {k + 1}: at least {MIN_DISTANCE:g} Å is needed (the gap counts from mid-plane to mid-plane)")
 
 
 def resolve_material(material, lattice_constant=None, gap=None) -> tuple[Monolayer, float]:

@@ -71,7 +71,7 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
     plane = np.array(atoms.cell[:2])
     e1 = plane[0] / np.linalg.norm(plane[0])
     frame = np.array([e1, np.cross(normal, e1)])
-    cell = reduce_cell(plane @ frame.T)
+    cell, _ = reduce_cell(plane @ frame.T)
     kind, ideal = classify(cell)
     fractional = (atoms.positions @ frame.T) @ np.linalg.inv(cell)
     turn = cell[0] / np.linalg.norm(cell[0])
@@ -99,22 +99,37 @@ def is_metal(numbers: np.ndarray) -> np.ndarray:
     return np.array([int(z) in _TRANSITION_METALS for z in numbers], dtype=bool)
 
 
-def reduce_cell(cell: np.ndarray) -> np.ndarray:
-    """Shortest right-handed pair of lattice vectors with an angle of 90 to 120 degrees, shape (2, 2)."""
-    a, b = np.array(cell, dtype=float)
-    for _ in range(1000):
-        if a @ a > (b @ b) * (1 + 1e-10):
-            a, b = b, -a
-        shift = np.round((a @ b) / (a @ a) * (1 - 1e-10))
+def reduce_cell(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shortest pair of lattice vectors, right-handed, with an angle of 90 to 120 degrees.
+
+    Returns
+    -------
+    reduced : ndarray, shape (2, 2)
+        Rows, in the frame of `cell`.
+    matrix : ndarray of int, shape (2, 2)
+        reduced = matrix @ cell.
+    """
+    vectors, matrix = np.array(cell, dtype=float), np.eye(2, dtype=int)
+
+    def change(step):
+        nonlocal vectors, matrix
+        vectors, matrix = np.array(step) @ vectors, np.array(step) @ matrix
+
+    while True:  # Lagrange and Gauss; the factors keep ties from going round in circles
+        if vectors[0] @ vectors[0] > (vectors[1] @ vectors[1]) * (1 + 1e-9):
+            change([[0, 1], [-1, 0]])
+        shift = int(np.round((vectors[0] @ vectors[1]) / (vectors[0] @ vectors[0]) * (1 - 1e-9)))
         if shift == 0:
             break
-        b = b - shift * a
-    if a[0] * b[1] - a[1] * b[0] < 0:
-        b = -b
-    if a @ b > 1e-10 * (a @ a):
-        # an acute pair: (a, b - a) or, equally short, turned round: keeps right-handedness and gives >= 90
-        a, b = (a, b - a) if abs((b - a) @ (b - a) - a @ a) < 1e-2 * (a @ a) else (b, -a)
-    return np.array([a, b])
+        change([[1, 0], [-shift, 1]])
+    if np.linalg.det(vectors) < 0:
+        change([[1, 0], [0, -1]])
+    if vectors[0] @ vectors[1] > 1e-9 * (vectors[0] @ vectors[0]):
+        # 60 degrees: (a, b - a) is as short and keeps a; otherwise turn the pair round
+        third = vectors[1] - vectors[0]
+        near = abs(third @ third - vectors[0] @ vectors[0]) < 1e-2 * (vectors[0] @ vectors[0])
+        change([[1, 0], [-1, 1]] if near else [[0, 1], [-1, 0]])
+    return vectors, matrix
 
 
 def classify(cell: np.ndarray) -> tuple[str, np.ndarray | None]:
@@ -175,7 +190,8 @@ def _hollow(layer):
     from scipy.spatial import Voronoi
 
     shifts = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
-    sites = np.unique(np.round((layer.fractional % 1)[:, None] + shifts, 9).reshape(-1, 2), axis=0) @ layer.cell
+    sites = ((layer.fractional % 1)[:, None] + shifts).reshape(-1, 2)
+    sites = sites[np.unique(np.round(sites, 6), axis=0, return_index=True)[1]] @ layer.cell  # atoms above each other are one
     vertices = Voronoi(sites).vertices
     fractional = vertices @ np.linalg.inv(layer.cell)
     inside = np.all(abs(fractional - 0.5) < 0.75, axis=1)
