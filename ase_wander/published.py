@@ -25,9 +25,6 @@ FORCE_DECIMALS, HAMILTONIAN_DECIMALS = 10, 6
 #: They depend on the strain of each layer: another cell needs its own.
 EXAMPLE_OFFSETS = (-0.358183333, 0.364794132)
 
-#: Cells of j in the order of the published element index.
-IMAGES = tuple((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1))
-
 #: Occupied states, spin included, per metal atom: 7 of the 11 bands of a MoS2 unit.
 ELECTRONS_PER_METAL = 14
 
@@ -82,6 +79,11 @@ class PublishedModel:
         dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
         self.networks.to(device=device, dtype=dtype)
         return self
+
+    @property
+    def dtype(self):
+        """Torch type of the weights; float32 is as published."""
+        return self.networks["force_m"].linear1.weight.dtype
 
     # -- inputs -------------------------------------------------------------------------------------
 
@@ -147,8 +149,8 @@ class PublishedModel:
         """RAER of every atom, shape (n_atoms, 32), as the Hamiltonian networks receive it."""
         return self._raer(self.environments(atoms, layers, self._decimals(HAMILTONIAN_DECIMALS)), len(atoms))
 
-    def block_sets(self, atoms, layers=None):
-        """Blocks by network in the published orbitals, and the frame: (dict of str to BlockSet, Frame)."""
+    def network_inputs(self, atoms, layers=None):
+        """Inputs of the fifteen Hamiltonian networks, and the frame: (dict of str to PairInputs, Frame)."""
         frame = self.frame(atoms, layers)
         bilayer = frame.bilayer
         decimals = self._decimals(HAMILTONIAN_DECIMALS)
@@ -158,10 +160,14 @@ class PublishedModel:
         pairs = neighbour_pairs(flat, CUTOFF)
         shift = pairs.shift.copy()
         shift[:, 2] = frame.shift_z[pairs.j] - frame.shift_z[pairs.i]
-        sets = hamiltonian.block_sets(
-            self.networks, bilayer.element, bilayer.layer, pairs, shift, self._raer(inputs, len(atoms)),
-            {f"self_{kind}": inputs[kind] for kind in "ms"}, self.layer_offsets, decimals)
-        return sets, frame
+        return hamiltonian.network_inputs(bilayer.element, bilayer.layer, pairs, shift, self._raer(inputs, len(atoms)),
+                                          {f"self_{kind}": inputs[kind] for kind in "ms"}, decimals), frame
+
+    def block_sets(self, atoms, layers=None):
+        """Blocks by network in the published orbitals, and the frame: (dict of str to BlockSet, Frame)."""
+        inputs, frame = self.network_inputs(atoms, layers)
+        return hamiltonian.block_sets(self.networks, inputs, frame.bilayer.layer, self.layer_offsets,
+                                      self._decimals(HAMILTONIAN_DECIMALS)), frame
 
     def hamiltonian(self, atoms, layers=None, hermitian=True, orbitals=None):
         """Blocks of the Wannier Hamiltonian.
@@ -201,44 +207,12 @@ class PublishedModel:
         return *hamiltonian.assemble(sets), n_electrons
 
     def elements(self, atoms, layers=None):
-        """Elements by network with their index in the published files.
+        """Elements by network with their index in the published files: dict of str to (index (n,), values (n,) in eV).
 
-        The orbitals count all metal atoms (5 each), then all chalcogens (3 each), in the order of the Atoms;
-        index = image N^2 + (m - 1) + (n - 1) N for row m, column n and the image of j in `IMAGES`.
-
-        Returns
-        -------
-        dict of str to (index (n,), values (n,) in eV)
-            In the order of the files: by atom i, atom j, image, then row by row.
-
-        Raises
-        ------
-        ValueError
-            When a pair lies outside the nine images that the index knows, naming it.
+        In the order of the files; see `ase_wander.nn.published_hamiltonian.indexed_elements`, also for what it refuses.
         """
         sets, frame = self.block_sets(atoms, layers)
-        element = frame.bilayer.element
-        order = np.argsort(element, kind="stable")
-        counts = np.where(element == METAL, 5, 3)
-        first, rank = np.empty(len(atoms), int), np.empty(len(atoms), int)
-        rank[order] = np.arange(len(atoms))
-        first[order] = np.concatenate([[0], np.cumsum(counts[order])[:-1]])
-        n = counts.sum()
-        out = {}
-        for name, s in sets.items():
-            outside = np.flatnonzero(np.abs(s.shift).max(axis=1, initial=0) > 1) if len(s.i) else []
-            outside = outside if len(outside) else np.flatnonzero(s.shift[:, 2])
-            if len(outside):
-                p = outside[0]
-                raise ValueError(f"the pair of atoms {s.i[p]}, {s.j[p]} in cell {s.shift[p].tolist()} has no published index "
-                                 "(cells -1, 0, 1 in the plane only): wrap the atoms, or take a larger cell")
-            image = (s.shift[:, 0] + 1) * 3 + s.shift[:, 1] + 1
-            by = np.lexsort((image, rank[s.j], rank[s.i]))
-            rows = first[s.i[by], None, None] + np.arange(s.values.shape[1])[:, None]
-            columns = first[s.j[by], None, None] + np.arange(s.values.shape[2])
-            index = image[by, None, None] * n**2 + rows + columns * n
-            out[name] = index.ravel(), s.values[by].ravel()
-        return out
+        return hamiltonian.indexed_elements(sets, frame.bilayer.element)
 
     # -- files --------------------------------------------------------------------------------------
 

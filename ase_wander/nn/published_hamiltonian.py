@@ -17,14 +17,31 @@ _TRANSPOSED = {"ms": "sm", "sm": "ms"}
 
 
 @dataclass(frozen=True)
-class BlockSet:
-    """Blocks of one network.
+class PairInputs:
+    """Inputs of one network.
 
     Attributes
     ----------
     i, j : ndarray of int, shape (n,)
     shift : ndarray of int, shape (n, 3)
         Cell of atom j, for positions as given.
+    inputs : ndarray, shape (n, n_in)
+    """
+
+    i: np.ndarray
+    j: np.ndarray
+    shift: np.ndarray
+    inputs: np.ndarray
+
+
+@dataclass(frozen=True)
+class BlockSet:
+    """Blocks of one network.
+
+    Attributes
+    ----------
+    i, j, shift
+        As in `PairInputs`.
     values : ndarray, shape (n, n_a, n_b)
         eV.
     """
@@ -45,12 +62,11 @@ def pair_network(element_i, element_j, same_layer, distance):
                     np.char.add(np.char.add("inter_", kind), inter))
 
 
-def block_sets(networks, element, layer, pairs, shift, raer, onsite_inputs, offsets, decimals=None):
-    """Blocks by network, in the published orbitals.
+def network_inputs(element, layer, pairs, shift, raer, onsite_inputs, decimals=None):
+    """Inputs by network: the environment on site, both RAERs and (1/R, R/R^2) in a layer, the latter alone between layers.
 
     Parameters
     ----------
-    networks : mapping of str to PublishedNetwork
     element, layer : ndarray of int, shape (n_atoms,)
     pairs : NeighbourPairs
         Ordered pairs of different atoms or images, vectors in the frame of the template.
@@ -59,34 +75,61 @@ def block_sets(networks, element, layer, pairs, shift, raer, onsite_inputs, offs
     raer : ndarray, shape (n_atoms, 32)
     onsite_inputs : dict
         "self_m", "self_s" -> (atoms (n,), inputs (n, n_in)).
-    offsets : sequence of float
-        eV added to the on-site diagonal of the bottom and the top layer.
     decimals : int, optional
-        Round inputs and elements as the published files do.
+        Round (1/R, R/R^2) as the published files do.
 
     Returns
     -------
-    dict of str to BlockSet
+    dict of str to PairInputs
     """
-    def rounded(x):
-        return x if decimals is None else x.round(decimals)
-
-    sets = {}
-    for name, (atoms, inputs) in onsite_inputs.items():
-        n = 5 if name == "self_m" else 3
-        values = rounded(evaluate(networks[name], inputs)).reshape(-1, n, n)
-        values[:, range(n), range(n)] += np.asarray(offsets, float)[layer[atoms]][:, None]
-        sets[name] = BlockSet(atoms, atoms, np.zeros((len(atoms), 3), int), rounded(values))
+    sets = {name: PairInputs(atoms, atoms, np.zeros((len(atoms), 3), int), inputs)
+            for name, (atoms, inputs) in onsite_inputs.items()}
     local = inverse_coordinates(pairs.vector, decimals)
     names = pair_network(element[pairs.i], element[pairs.j], layer[pairs.i] == layer[pairs.j], pairs.distance)
     for name in np.unique(names):
         p = np.flatnonzero(names == name)
         i, j = pairs.i[p], pairs.j[p]
         inputs = np.concatenate([raer[i], raer[j], local[p]], axis=1) if name.startswith("intra") else local[p]
-        n_a, n_b = (5 if e == METAL else 3 for e in (element[i[0]], element[j[0]]))
-        values = rounded(evaluate(networks[name], inputs)).reshape(-1, n_a, n_b)
-        sets[str(name)] = BlockSet(i, j, shift[p], values)
+        sets[str(name)] = PairInputs(i, j, shift[p], inputs)
     return sets
+
+
+def block_sets(networks, inputs, layer, offsets, decimals=None):
+    """Blocks by network, in the published orbitals.
+
+    Parameters
+    ----------
+    networks : mapping of str to PublishedNetwork
+    inputs : dict of str to PairInputs
+    layer : ndarray of int, shape (n_atoms,)
+    offsets : sequence of float
+        eV added to the on-site diagonal of the bottom and the top layer.
+    decimals : int, optional
+        Round elements as the published files do, before and after the offset.
+
+    Returns
+    -------
+    dict of str to BlockSet
+    """
+    sets = {}
+    for name, s in inputs.items():
+        n_a, n_b = (5 if letter == "m" else 3 for letter in species_letters(name))
+        values = _rounded(evaluate(networks[name], s.inputs), decimals).reshape(-1, n_a, n_b)
+        if name.startswith("self"):
+            values[:, range(n_a), range(n_a)] += np.asarray(offsets, float)[layer[s.i]][:, None]
+            values = _rounded(values, decimals)
+        sets[name] = BlockSet(s.i, s.j, s.shift, values)
+    return sets
+
+
+def species_letters(name):
+    """Letters of row and column of a network: "ms" for intra_ms_near, "mm" for self_m."""
+    part = name.split("_")[1]
+    return part * 2 if len(part) == 1 else part
+
+
+def _rounded(x, decimals):
+    return x if decimals is None else x.round(decimals)
 
 
 def rotate_blocks(sets, rotations):
@@ -126,4 +169,47 @@ def symmetrise(sets):
         values = np.empty_like(s.values)
         values[here] = 0.5 * (s.values[here] + t.values[there].transpose(0, 2, 1))
         out[name] = BlockSet(s.i, s.j, s.shift, values)
+    return out
+
+
+def indexed_elements(sets, element):
+    """Elements by network with their index in the published files.
+
+    The orbitals count all metal atoms (5 each), then all chalcogens (3 each), in the order of the atoms;
+    index = image N^2 + (m - 1) + (n - 1) N for row m, column n and the image of j: (-1,-1), (-1,0), ... (1,1).
+
+    Parameters
+    ----------
+    sets : dict of str to BlockSet
+    element : ndarray of int, shape (n_atoms,)
+
+    Returns
+    -------
+    dict of str to (index (n,), values (n,) in eV)
+        In the order of the files: by atom i, atom j, image, then row by row.
+
+    Raises
+    ------
+    ValueError
+        When a pair lies outside the nine images that the index knows, naming it.
+    """
+    order = np.argsort(element, kind="stable")
+    counts = np.where(element == METAL, 5, 3)
+    first, rank = np.empty_like(counts), np.empty_like(counts)
+    rank[order] = np.arange(len(element))
+    first[order] = np.concatenate([[0], np.cumsum(counts[order])[:-1]])
+    n = counts.sum()
+    out = {}
+    for name, s in sets.items():
+        outside = np.flatnonzero((np.abs(s.shift[:, :2]) > 1).any(axis=1) | (s.shift[:, 2] != 0))
+        if len(outside):
+            p = outside[0]
+            raise ValueError(f"the pair of atoms {s.i[p]}, {s.j[p]} in cell {s.shift[p].tolist()} has no published index "
+                             "(cells -1, 0, 1 in the plane only): wrap the atoms, or take a larger cell")
+        image = 3 * (s.shift[:, 0] + 1) + s.shift[:, 1] + 1
+        by = np.lexsort((image, rank[s.j], rank[s.i]))
+        rows = first[s.i[by], None, None] + np.arange(s.values.shape[1])[:, None]
+        columns = first[s.j[by], None, None] + np.arange(s.values.shape[2])
+        index = image[by, None, None] * n**2 + rows + columns * n
+        out[name] = index.ravel(), s.values[by].ravel()
     return out
