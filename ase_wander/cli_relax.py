@@ -178,11 +178,11 @@ def draw_corrugation(atoms, folder) -> dict:
     """Write CORRUGATION for a bilayer; mean, lowest and highest interlayer distance in Å (nothing without two layers)."""
     from .moire import interlayer_distance
     from .plotting import plot_corrugation, save_figure
-    from .structure import find_layers
 
-    if find_layers(atoms).max() != 1:
+    layers = atoms.calc.layers(atoms)
+    if layers.max() != 1:
         return {}
-    positions, distance = interlayer_distance(atoms)
+    positions, distance = interlayer_distance(atoms, layers=layers)
     with folder.writing(CORRUGATION) as temporary:
         save_figure(plot_corrugation(atoms, positions, distance, title="Relaxed interlayer distance"), temporary)
     return {f"interlayer_distance_{name}": float(getattr(distance, name)()) for name in ("mean", "min", "max")}

@@ -34,32 +34,30 @@ def add_parser(subparsers) -> None:
 
 def main(arguments) -> int:
     """Run the command."""
-    from .moire import equilibrium, twisted_bilayer
+    from .moire import equilibrium, monolayer, twisted_bilayer
 
     seconds = {}
     begin = time.perf_counter()
     calculator = make_calculator(arguments)
     seconds["model"] = time.perf_counter() - begin
     lattice = getattr(calculator.model, "config", {}).get("equilibrium") or vars(equilibrium(arguments.material))
-    atoms = twisted_bilayer(arguments.material, m=arguments.m, r=arguments.r, angle=arguments.angle,
-                            tolerance=arguments.tolerance, stacking=arguments.stacking,
-                            lattice_constant=lattice["a"], gap=lattice["gap"])
-    info = atoms.info
+    layer = monolayer(arguments.material, lattice["a"], lattice.get("thickness"))
+    atoms = twisted_bilayer(layer, m=arguments.m, r=arguments.r, angle=arguments.angle, tolerance=arguments.tolerance,
+                            stacking=arguments.stacking, gap=lattice["gap"])
+    cell = {"material": arguments.material, **{key: atoms.info[key] for key in ("m", "r", "twist_angle", "stacking")}}
     folder = ResultFolder(arguments.out, {
-        "command": "run", "material": arguments.material, "m": info["m"], "r": info["r"], "twist_angle": info["twist_angle"],
-        "stacking": arguments.stacking, "calculator": calculator_settings(calculator), **cli_relax.relaxation_settings(arguments),
-        **cli_bands.band_settings(arguments)})
+        "command": "run", **cell, "equilibrium": lattice, "calculator": calculator_settings(calculator),
+        **cli_relax.relaxation_settings(arguments), **cli_bands.band_settings(arguments)})
     folder.check(OUTPUTS)
     cli_bands.check_path(atoms, arguments)
     atoms.calc = calculator
     atoms.get_forces()  # what the model cannot treat is refused here, before anything is written
     folder.claim(OUTPUTS)
-    name = f"{arguments.material}, {abs(info['twist_angle']):.2f}°, {len(atoms)} atoms"
+    name = f"{arguments.material}, {abs(cell['twist_angle']):.2f}°, {len(atoms)} atoms"
     console().print(f"{name}: results in {folder.path}")
 
-    report = {"material": arguments.material, "m": info["m"], "r": info["r"], "twist_angle": info["twist_angle"],
-              "stacking": arguments.stacking, "n_atoms": len(atoms), "lattice_constant": lattice["a"],
-              "cell_length": float(atoms.cell.lengths()[0]), "model": calculator.todict(), "ase_wander": version()}
+    report = {**cell, "n_atoms": len(atoms), "lattice_constant": lattice["a"], "cell_length": float(atoms.cell.lengths()[0]),
+              "model": calculator.todict(), "ase_wander": version()}
     with _clock(seconds, "relaxation"):
         report |= cli_relax.relax(atoms, folder, arguments)
         report |= cli_relax.draw_corrugation(atoms, folder)
@@ -69,7 +67,7 @@ def main(arguments) -> int:
         report |= cli_bands.draw_bands(hamiltonian, folder, arguments, title=name)
     report["seconds"] = {key: round(value, 2) for key, value in seconds.items()}
     folder.write_json(SUMMARY, report)
-    print_table(name, [("cell", f"({info['m']}, {info['r']}), stacking {arguments.stacking}, a = {lattice['a']:.4f} Å"),
+    print_table(name, [("cell", f"({cell['m']}, {cell['r']}), stacking {cell['stacking']}, a = {lattice['a']:.4f} Å"),
                        *cli_relax.relaxation_rows(report), *cli_bands.band_rows(report),
                        ("time", ", ".join(f"{key} {value:.1f} s" for key, value in seconds.items())),
                        ("results in", str(folder.path))])

@@ -248,20 +248,21 @@ def _tile(points, values, cell, radius):
     return tiled[near], copies[near]
 
 
-def plot_learning_curve(curves, *, xlabel="epoch", ylabel="mean absolute error", title=None, ax=None) -> Axes:
-    """Errors against training progress on logarithmic scales.
+def plot_learning_curve(steps, curves, *, xlabel="step", ylabel="mean absolute error", title=None, ax=None) -> Axes:
+    """Errors against training progress, errors on a logarithmic scale.
 
     Parameters
     ----------
-    curves : dict of str to (array_like, array_like)
-        Per name the abscissa and the error; a name ending in "training" is drawn thin and dashed.
+    steps : array_like, shape (n,)
+    curves : dict of str to array_like, shape (n,)
+        Errors by name; a name ending in "training" is drawn thin and dashed.
     """
     colours = [VALENCE, CONDUCTION, ACCENT, "#CC79A7", "#E69F00", "#56B4E9", NEUTRAL]
     with rc_context(STYLE):
         ax = new_axes(4.8, 3.6) if ax is None else ax
-        for k, (name, (x, y)) in enumerate(curves.items()):
+        for k, (name, errors) in enumerate(curves.items()):
             training = name.endswith("training")
-            ax.plot(x, y, color=colours[k % len(colours)], lw=1.0 if training else 1.6, ls="--" if training else "-", label=name)
+            ax.plot(steps, errors, color=colours[k % len(colours)], lw=1.0 if training else 1.6, ls="--" if training else "-", label=name)
         ax.set_yscale("log")
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.grid(True, which="major", color="0.92", lw=0.7)

@@ -84,7 +84,7 @@ def test_parity_prints_error_and_r2():
 
 
 def test_learning_curve_names_its_lines():
-    ax = plot_learning_curve({"force": ([1, 2], [0.1, 0.01]), "force, training": ([1, 2], [0.1, 0.005])})
+    ax = plot_learning_curve([1, 2], {"force": [0.1, 0.01], "force, training": [0.1, 0.005]})
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["force", "force, training"] and ax.get_yscale() == "log"
 
 
