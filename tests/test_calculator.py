@@ -1,0 +1,248 @@
+"""The contract with ASE: results, files, filters, optimizers, copies, refusals."""
+
+import copy
+import json
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.calculator import InputError, PropertyNotImplementedError
+from ase.calculators.lj import LennardJones
+from ase.calculators.mixing import SumCalculator
+from ase.calculators.test import gradient_test
+from ase.filters import FrechetCellFilter
+from ase.io import Trajectory, read, write
+from ase.optimize import BFGS, FIRE, LBFGS
+from ase.spectrum.band_structure import BandStructure
+
+from ase_wander import WanderCalculator, WannierHamiltonian, list_models, load_model
+from ase_wander.moire import twisted_bilayer
+from tests.helpers import displaced
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("mos2-bilayer")
+
+
+@pytest.fixture
+def calculator(model):
+    return WanderCalculator(model)
+
+
+@pytest.fixture
+def atoms(calculator):
+    atoms = displaced(twisted_bilayer("MoS2", angle=0.0, shift=(1 / 3, 2 / 3)), 0.03, 1)
+    atoms.calc = calculator
+    return atoms
+
+
+# ---------------------------------------------------------------- results
+def test_one_pass_gives_everything(atoms, calculator, monkeypatch):
+    calls = []
+    compute = calculator.model.compute
+    monkeypatch.setattr(calculator.model, "compute", lambda *a: calls.append(1) or compute(*a), raising=False)
+    energy = atoms.get_potential_energy()
+    assert type(energy) is float
+    assert atoms.get_potential_energy(force_consistent=True) == energy
+    assert atoms.get_potential_energies().sum() == pytest.approx(energy)
+    assert atoms.get_forces().shape == (6, 3) and atoms.get_stress().shape == (6,)
+    assert len(calls) == 1
+    assert set(calculator.results) == {"energy", "free_energy", "energies", "forces", "stress"}
+    atoms.positions[0, 0] += 0.01
+    assert atoms.get_potential_energy() != energy and len(calls) == 2
+
+
+def test_no_stress_without_a_full_cell(atoms):
+    flat = Atoms(atoms.numbers, atoms.positions, cell=[atoms.cell[0], atoms.cell[1], [0, 0, 0]], pbc=(True, True, False))
+    flat.calc = atoms.calc
+    assert flat.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+    with pytest.raises(PropertyNotImplementedError):
+        flat.get_stress()
+
+
+def test_vacuum_cell_periodic_in_three_directions_is_the_same(atoms):
+    periodic = atoms.copy()
+    periodic.pbc = True
+    periodic.calc = atoms.calc
+    assert periodic.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+
+
+def test_float32_follows_float64(atoms):
+    single = WanderCalculator("mos2-bilayer", dtype="float32")
+    f32, f64 = single.get_forces(atoms), atoms.get_forces()
+    assert np.abs(f32 - f64).max() < 1e-3
+    h32, h64 = (c.get_wannier_hamiltonian(atoms).at_k([0.1, 0.2, 0]).toarray() for c in (single, atoms.calc))
+    assert np.abs(h32 - h64).max() < 1e-4
+
+
+# ---------------------------------------------------------------- files and copies
+def test_trajectory_and_database_round_trip(atoms, tmp_path):
+    atoms.get_forces()
+    with Trajectory(tmp_path / "a.traj", "w") as trajectory:
+        trajectory.write(atoms)
+    back = read(tmp_path / "a.traj")
+    assert back.get_potential_energy() == atoms.get_potential_energy()
+    assert np.array_equal(back.get_forces(), atoms.get_forces())
+    write(tmp_path / "a.json", atoms)
+    assert read(tmp_path / "a.json").get_potential_energy() == pytest.approx(atoms.get_potential_energy())
+
+
+def test_todict_is_json_and_names_the_model(calculator):
+    record = json.loads(json.dumps(calculator.todict()))
+    assert record["model"] == "mos2-bilayer" and len(record["sha256"]) == 64
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+def test_copies_agree(atoms, duplicate):
+    assert duplicate(atoms.calc).get_potential_energy(atoms) == pytest.approx(atoms.get_potential_energy(), abs=1e-12)
+
+
+# ---------------------------------------------------------------- inside ASE
+def test_cell_filter_gradient(atoms):
+    gradient, numeric = gradient_test(FrechetCellFilter(atoms, mask=[True, True, False, False, False, True]))[:2]
+    assert np.abs(gradient - numeric).max() < 1e-5
+
+
+@pytest.mark.parametrize("optimizer", [BFGS, LBFGS, FIRE])
+def test_optimizers_reach_the_same_minimum(atoms, optimizer):
+    assert optimizer(atoms, logfile=None).run(fmax=0.005, steps=400)
+    reference = atoms.copy()
+    reference.calc = atoms.calc
+    BFGS(reference, logfile=None).run(fmax=0.001, steps=400)
+    assert atoms.get_potential_energy() == pytest.approx(reference.get_potential_energy(), abs=1e-3)
+
+
+def test_sum_with_another_calculator(atoms, calculator):
+    weak = LennardJones(sigma=2.0, epsilon=1e-3, rc=4.0)
+    expected = calculator.get_potential_energy(atoms) + weak.get_potential_energy(atoms)
+    atoms.calc = SumCalculator([WanderCalculator(calculator.model), weak])
+    assert atoms.get_potential_energy() == pytest.approx(expected)
+
+
+def test_molecular_dynamics_conserves_energy(atoms):
+    from ase import units
+    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+    from ase.md.verlet import VelocityVerlet
+    BFGS(atoms, logfile=None).run(fmax=0.01, steps=200)
+    MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=np.random.default_rng(0))
+    start = atoms.get_total_energy()
+    dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
+    energies = []
+    dynamics.attach(lambda: energies.append(atoms.get_total_energy()))
+    dynamics.run(100)
+    assert np.abs(np.array(energies) - start).max() / len(atoms) < 2e-3
+
+
+def test_layers_are_kept_while_atoms_move_and_found_anew_for_another_structure(atoms, calculator):
+    layers = calculator.layers(atoms)
+    close = atoms.copy()
+    for _ in range(20):  # push the layers together, far inside bonding distance of their sulphur atoms
+        close.positions[layers == 1, 2] -= 0.1
+        assert np.array_equal(calculator.layers(close), layers)
+    swapped = atoms[[3, 4, 5, 0, 1, 2]]
+    assert np.array_equal(calculator.layers(swapped), layers[[3, 4, 5, 0, 1, 2]])
+
+
+# ---------------------------------------------------------------- electrons
+def test_hamiltonian_and_bands(atoms, calculator):
+    h = calculator.get_wannier_hamiltonian(atoms)
+    assert isinstance(h, WannierHamiltonian)
+    assert h.n_orbitals == 22 and h.n_electrons == 28
+    assert "hamiltonian" not in calculator.results
+    bs = calculator.get_band_structure(atoms, path="GMKG", npoints=12, n_bands=6)
+    assert isinstance(bs, BandStructure) and bs.energies.shape == (1, 12, 6)
+    assert np.allclose(bs.path.special_points["K"], [1 / 3, 1 / 3, 0])
+    full = h.eigenvalues(bs.path.kpts)
+    window = h.band_window(6)
+    assert np.allclose(bs.energies[0], full[:, window.start:window.stop], atol=1e-8)
+    level = calculator.get_fermi_level(atoms)
+    # mid-gap between the 14th and the 15th band
+    assert full[:, 13].max() < level < full[:, 14].min()
+
+
+def test_threshold_drops_small_elements_only(atoms, calculator):
+    full, cut = calculator.get_wannier_hamiltonian(atoms), calculator.get_wannier_hamiltonian(atoms, threshold=1e-3)
+    k = [0.2, 0.1, 0]
+    assert sum(b.nnz for b in cut.blocks) < sum(b.nnz for b in full.blocks)
+    bound = max(np.abs(full.at_k(k) - cut.at_k(k)).sum(1).max(), 1e-12)
+    assert np.abs(full.eigenvalues([k]) - cut.eigenvalues([k])).max() <= bound  # Weyl
+
+
+# ---------------------------------------------------------------- refusals
+def broken(what):
+    atoms = twisted_bilayer("MoS2", angle=0.0)
+    if what == "species":
+        atoms.symbols[0] = "W"
+    elif what == "nan":
+        atoms.positions[4, 1] = np.nan
+    elif what == "overlap":
+        atoms.positions[1] = atoms.positions[0] + [0.3, 0, 0]
+    elif what == "pbc":
+        atoms.pbc = False
+    elif what == "no vacuum":
+        atoms.pbc = True
+        atoms.center(vacuum=2.0, axis=2)
+    return atoms
+
+
+@pytest.mark.parametrize("what, message", [("species", "atom 0 is W"), ("nan", "atom 4 .S. is not finite"), ("overlap", "overlap"),
+                                           ("pbc", "pbc"), ("no vacuum", "vacuum is only 4.00")])
+def test_bad_structures_are_refused(calculator, what, message):
+    with pytest.raises(InputError, match=message):
+        calculator.get_potential_energy(broken(what))
+    with pytest.raises(InputError, match=message):
+        calculator.get_wannier_hamiltonian(broken(what))
+
+
+def test_what_is_no_slab_is_refused(calculator):
+    crystal = bulk("MoS", "zincblende", a=4.8)
+    with pytest.raises(InputError, match="bulk crystal"):
+        calculator.get_potential_energy(crystal)
+    h2s = Atoms("MoS2", [[0, 0, 0], [0, 1.8, 1.5], [0, 1.8, -1.5]], cell=[12, 12, 20], pbc=(True, True, False))
+    with pytest.raises(InputError, match="molecule"):
+        calculator.get_potential_energy(h2s)
+    water = molecule("H2O")
+    with pytest.raises(InputError, match="atom 0 is O"):
+        calculator.get_potential_energy(water)
+
+
+def test_unknown_models_weights_and_keywords_are_refused(tmp_path, model):
+    with pytest.raises(InputError, match="known models: .*mos2-bilayer"):
+        WanderCalculator("mos3")
+    with pytest.raises(TypeError):
+        WanderCalculator("mos2-bilayer", cutoff=3)
+    folder = model.save(tmp_path / "copy")
+    weights = folder / "weights.safetensors"
+    good = weights.read_bytes()
+    weights.write_bytes(good[:1000] + b"x" + good[1001:])
+    with pytest.raises(InputError, match="weights.safetensors.*SHA-256"):
+        WanderCalculator(str(folder))
+    config = json.loads((folder / "config.json").read_text())
+    del config["sha256"]
+    (folder / "config.json").write_text(json.dumps(config))
+    weights.write_bytes(b"\x80\x04K\x01.")  # a pickle
+    with pytest.raises(InputError, match="not weights of this model"):
+        WanderCalculator(str(folder))
+
+
+def test_models_survive_saving(atoms, model, tmp_path):
+    again = load_model(model.save(tmp_path / "copy"))
+    assert WanderCalculator(again).get_potential_energy(atoms) == atoms.get_potential_energy()
+    assert again.digest == model.digest and "mos2-bilayer" in list_models()
+
+
+def test_unknown_special_points_are_refused(atoms, calculator):
+    with pytest.raises(InputError, match="Q"):
+        calculator.get_band_structure(atoms, path="GQG", npoints=5)
+
+
+def test_nothing_is_printed_or_warned(atoms, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atoms.get_forces()
+        atoms.calc.get_band_structure(atoms, path="GM", npoints=3)
+    assert capsys.readouterr() == ("", "")
