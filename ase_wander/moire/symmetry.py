@@ -1,0 +1,172 @@
+"""Symmetry of a built or relaxed cell (spglib)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+_SCHOENFLIES = {
+    "1": "C1", "-1": "Ci", "2": "C2", "m": "Cs", "2/m": "C2h", "222": "D2", "mm2": "C2v", "mmm": "D2h", "4": "C4", "-4": "S4",
+    "4/m": "C4h", "422": "D4", "4mm": "C4v", "-42m": "D2d", "4/mmm": "D4h", "3": "C3", "-3": "C3i", "32": "D3", "3m": "C3v",
+    "-3m": "D3d", "6": "C6", "-6": "C3h", "6/m": "C6h", "622": "D6", "6mm": "C6v", "-6m2": "D3h", "6/mmm": "D6h",
+    "23": "T", "m-3": "Th", "432": "O", "-43m": "Td", "m-3m": "Oh"}
+
+
+@dataclass(frozen=True)
+class SymmetryReport:
+    """Symmetry of a slab.
+
+    Attributes
+    ----------
+    point_group, international : str
+        Schoenflies ("D3") and Hermann-Mauguin ("32") symbols of the crystal class.
+    layer_group : str
+        Symbol of the layer group, e.g. "p 3 2 1", with its number in `layer_group_number` (1-80).
+    layer_group_number : int
+    n_operations : int
+        Operations of the cell as given, pure translations included.
+    n_translations : int
+        Pure translations: above 1 the cell is not primitive.
+    rotations : ndarray of int, shape (n_operations, 3, 3)
+    translations : ndarray, shape (n_operations, 3)
+        In fractional coordinates of the cell.
+    equivalent_atoms : ndarray of int, shape (n_atoms,)
+        First atom of each atom's orbit.
+    """
+
+    point_group: str
+    international: str
+    layer_group: str
+    layer_group_number: int
+    n_operations: int
+    n_translations: int
+    rotations: np.ndarray
+    translations: np.ndarray
+    equivalent_atoms: np.ndarray
+
+    def __str__(self):
+        return (f"point group {self.point_group} ({self.international}), layer group {self.layer_group} "
+                f"(no. {self.layer_group_number}), {self.n_operations} operations")
+
+
+def symmetry(atoms: Atoms, tolerance: float = 1e-3) -> SymmetryReport:
+    """Layer group of a structure that is periodic in the plane only.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Its third cell vector must not lie in the plane.
+    tolerance : float
+        Largest distance between an atom and the image of another, Å.
+
+    Raises
+    ------
+    ValueError
+        When spglib finds no symmetry (overlapping atoms, a tolerance that is too large).
+    """
+    import spglib
+
+    try:
+        dataset = spglib.get_symmetry_layerdataset(_spglib_cell(atoms), aperiodic_dir=2, symprec=tolerance)
+    except Exception as error:  # newer versions raise instead of returning None
+        raise ValueError(f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å: {error}") from error
+    if dataset is None:
+        raise ValueError(f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å")
+    get = dataset.get if isinstance(dataset, dict) else lambda key: getattr(dataset, key)
+    rotations = np.array(get("rotations"))
+    point_group = spglib.get_pointgroup(rotations)[0].strip()
+    pure = int(np.all(rotations == np.eye(3, dtype=int), axis=(1, 2)).sum())
+    return SymmetryReport(_SCHOENFLIES[point_group], point_group, str(get("international")), int(get("number")),
+                          len(rotations), pure, rotations, np.array(get("translations")), np.array(get("equivalent_atoms")))
+
+
+def irreducible_kpoints(atoms: Atoms, mesh, gamma: bool = True, tolerance: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
+    """Irreducible k-points of a mesh in the plane, time reversal included.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    mesh : (int, int)
+        Points along both reciprocal vectors of the plane.
+    gamma : bool
+        Whether the mesh contains Gamma; otherwise it is shifted by half a step.
+    tolerance : float
+        Å, as in `symmetry`.
+
+    Returns
+    -------
+    kpoints : ndarray, shape (n, 3)
+        Fractional, the third 0.
+    weights : ndarray, shape (n,)
+        Sum 1.
+    """
+    import spglib
+
+    mesh = [int(k) for k in mesh]
+    if len(mesh) != 2 or min(mesh) < 1:
+        raise ValueError(f"mesh takes two positive integers, not {mesh}")
+    # Operations come from the layer group: a mirror along z and the vacuum play no part in the plane.
+    rotations = np.unique(symmetry(atoms, tolerance).rotations, axis=0)
+    shift = [0, 0, 0] if gamma else [1, 1, 0]
+    mapping, grid = spglib.get_stabilized_reciprocal_mesh([*mesh, 1], rotations.astype("intc"), is_shift=shift, is_time_reversal=True)
+    points, inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
+    kpoints = (np.array(grid)[points] + np.array(shift) / 2) / [*mesh, 1]
+    return kpoints, count / count.sum()
+
+
+def symmetrised(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
+    """A copy of a structure with every atom at the mean of its symmetric images, Å.
+
+    For a relaxation inside a symmetry start from this copy and add `ase.constraints.FixSymmetry`.
+
+    Parameters
+    ----------
+    tolerance : float
+        Symmetry is looked for up to this distance, Å; no atom moves farther.
+    """
+    report = symmetry(atoms, tolerance)
+    fractional = atoms.get_scaled_positions(wrap=False)
+    cell = atoms.cell.array
+    total = np.zeros_like(fractional)
+    for rotation, translation in zip(report.rotations, report.translations):
+        image = fractional @ rotation.T + translation
+        partner, delta = _matches(fractional, image, atoms.numbers, cell)
+        total[partner] += delta
+    result = atoms.copy()
+    result.set_scaled_positions(fractional + total / len(report.rotations))
+    return result
+
+
+def _matches(fractional, image, numbers, cell):
+    """Atom that each image falls on, and how far it misses it, in fractional coordinates."""
+    from scipy.spatial import cKDTree
+
+    # periodic in the plane: wrap, and search with Cartesian copies along the edges
+    base = fractional.copy()
+    base[:, :2] %= 1.0
+    wrapped = image.copy()
+    wrapped[:, :2] %= 1.0
+    margin = 0.05
+    shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    copies, owner = [], []
+    for i, j in shifts:
+        moved = base + [i, j, 0]
+        keep = np.all((moved[:, :2] > -margin) & (moved[:, :2] < 1 + margin), axis=1)
+        copies.append(moved[keep])
+        owner.append(np.flatnonzero(keep))
+    owner = np.concatenate(owner)
+    _, nearest = cKDTree(np.concatenate(copies) @ cell).query(wrapped @ cell)
+    partner = owner[nearest]
+    if len(np.unique(partner)) != len(partner) or (numbers[partner] != numbers).any():
+        raise ValueError("the symmetry operations do not map the atoms onto each other: choose a smaller tolerance")
+    delta = image - fractional[partner]
+    delta[:, :2] -= np.round(delta[:, :2])
+    return partner, delta
+
+
+def _spglib_cell(atoms):
+    if atoms.cell.rank < 3:
+        raise ValueError("the cell has no third vector: give the slab a vacuum first")
+    return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
