@@ -30,7 +30,7 @@ def add_band_options(parser, path=None) -> None:
     """--path, --npoints, --n-bands, --zero."""
     group = parser.add_argument_group("bands")
     group.add_argument("--path", default=path, help=f"special points, as GMKG; default {path or 'that of the lattice'}")
-    group.add_argument("--npoints", type=positive_int, default=90, help="k-points along the path; default %(default)s")
+    group.add_argument("--npoints", type=positive_int, default=150, help="k-points along the path; default %(default)s")
     group.add_argument("--n-bands", type=positive_int, default=40, help="bands nearest the gap; default %(default)s, or all of fewer")
     group.add_argument("--zero", choices=["vbm", "vacuum"], default="vbm", help="zero of energy in the figure; default %(default)s")
 

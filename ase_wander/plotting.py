@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
 
 VALENCE, CONDUCTION, ACCENT, NEUTRAL = "#0072B2", "#D55E00", "#009E73", "#4D4D4D"
 
@@ -133,10 +134,10 @@ def _mark_gap(ax, x, edges, offset, special):
     if cbm - vbm < 0.13 * (high - low):  # no room between the bands
         ax.set_title(label, loc="right", fontsize=8.5, color="0.15")
         return
-    stops = (x[0], xc, x[-1])  # the label stands in the wider part beside the arrow
-    left = int(stops[1] - stops[0] < stops[2] - stops[1])
-    ax.text((stops[left] + stops[left + 1]) / 2, (vbm + cbm) / 2, label.replace(", ", "\n", 1), ha="center", va="center",
-            fontsize=8.5, color="0.15", linespacing=1.35, bbox=dict(fc="0.955", ec="none", pad=2))
+    stops = np.unique([tick for tick, _ in special] + [xc])  # the label stands between two lines, clear of the arrow
+    widest = int(np.argmax(np.diff(stops)))
+    ax.text((stops[widest] + stops[widest + 1]) / 2, (vbm + cbm) / 2, label.replace(", ", "\n", 1), ha="center", va="center",
+            fontsize=8.5, color="0.15", linespacing=1.35)
 
 
 def gap_label(edges, x, special) -> str:
@@ -213,18 +214,17 @@ def plot_corrugation(atoms, positions, distance, *, title=None, width=None, ax=N
     gx, gy = np.meshgrid(grid, grid)
     from scipy.interpolate import CloughTocher2DInterpolator
 
-    # A smooth (C1) surface through the points themselves: no smoothing, no invented extrema.
+    # A smooth (C1) surface through the points themselves, without smoothing.
     surface = CloughTocher2DInterpolator(points, values)(gx, gy)
     with rc_context(STYLE):
         ax = new_axes(4.9, 4.1) if ax is None else ax
-        span = np.ptp(values)
-        half = max(span / 2, 5e-4)  # a flat map must not show rounding as corrugation
-        middle = (values.max() + values.min()) / 2
+        half = max(np.ptp(surface) / 2, 5e-4)  # a flat map must not show rounding as corrugation
+        middle = (surface.max() + surface.min()) / 2
         image = ax.imshow(surface, origin="lower", extent=[-width / 2, width / 2] * 2, cmap="viridis",
                           vmin=middle - half, vmax=middle + half, interpolation="bilinear", rasterized=True)
-        corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) - 0.5
-        ax.plot(*(corners @ cell).T, color="0.15", lw=2.6)
-        ax.plot(*(corners @ cell).T, color="white", lw=1.4)
+        corners = (np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) - 0.5) @ cell
+        for colour, width_pt in (("0.15", 2.6), ("white", 1.4)):
+            ax.add_patch(Polygon(corners, closed=True, fill=False, ec=colour, lw=width_pt))
         bar = ax.figure.colorbar(image, ax=ax, pad=0.02, shrink=0.92)
         bar.set_label("interlayer distance (Å)")
         bar.ax.ticklabel_format(useOffset=False)
