@@ -280,8 +280,3 @@ def load_published(path, *, layer_offsets=EXAMPLE_OFFSETS, rounding=True):
         networks, template, "published-mos2", layer_offsets=layer_offsets, rounding=rounding,
         provenance="converted from the authors' public example (paper: arXiv:2403.13675), which states no licence: "
                    "for your own use, do not redistribute")
-
-
-def relax_step(atoms, forces, step=1.0):
-    """Positions after one step of the published relaxation, x[Å] + step * f[Ry/bohr]; `forces` in eV/Å."""
-    return atoms.positions + step * np.asarray(forces) / RY_PER_BOHR

@@ -11,12 +11,14 @@ import ase.io
 import numpy as np
 import pytest
 
+from ase_wander import WanderCalculator
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.nn.published_environment import environment_vectors
 from ase_wander.nn.published_frame import find_frame
 from ase_wander.nn.published_template import ideal_template
-from ase_wander.published import PublishedModel, RY_PER_BOHR, load_published, relax_step
+from ase_wander.published import PublishedModel, RY_PER_BOHR, load_published
 from ase_wander.published_bands import general_eigenvalues, published_path
+from ase_wander.published_relax import PublishedDescent
 from ase_wander.structure import find_layers
 
 ROOT = Path(os.environ.get("ASE_WANDER_PUBLISHED", Path(__file__).resolve().parents[2] / "shared" / "published"))
@@ -77,7 +79,11 @@ def test_forces_and_relaxation_step(model, unrelaxed):
     expected = np.loadtxt(STEP0 / "relax" / "forces")
     np.testing.assert_allclose(forces / RY_PER_BOHR, expected, rtol=0, atol=5e-8)
     moved = structure(STEP0 / "relax" / "new")
-    np.testing.assert_allclose(relax_step(unrelaxed, forces), moved.positions, rtol=0, atol=5e-8)
+    np.testing.assert_allclose(unrelaxed.positions + forces / RY_PER_BOHR, moved.positions, rtol=0, atol=5e-8)
+    atoms = unrelaxed.copy()
+    atoms.calc = WanderCalculator(model)
+    PublishedDescent(atoms).run(fmax=1e-9, steps=1)
+    np.testing.assert_allclose(atoms.positions, moved.positions, rtol=0, atol=5e-8)
 
 
 def test_measured_quality_of_the_published_forces(model, unrelaxed):
