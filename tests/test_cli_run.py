@@ -11,7 +11,7 @@ from ase_wander.cli import main
 from ase_wander.cli_common import CommandError, ResultFolder
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 
-RUN = ["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "0.05", "--npoints", "13", "--n-bands", "20"]
+RUN = ["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "0.02", "--npoints", "13", "--n-bands", "20"]
 
 FILES = {"structure.extxyz", "relaxation.traj", "hamiltonian.npz", "bands.json", "bands.png", "corrugation.png",
          "summary.json", "settings.json"}
@@ -41,7 +41,7 @@ def test_a_stopped_relaxation_goes_on(finished):
     moves = [np.abs(b.positions - a.positions).max() for a, b in zip(frames, frames[1:])]
     assert min(moves) > 0 and len(frames) - 1 == json.loads((finished / "summary.json").read_text())["steps"] > 3
     assert frames[-1].get_potential_energy() < frames[0].get_potential_energy()
-    assert np.linalg.norm(frames[-1].get_forces(), axis=1).max() < 0.05
+    assert np.linalg.norm(frames[-1].get_forces(), axis=1).max() < 0.02
 
 
 def test_results_belong_together(finished):
@@ -113,7 +113,7 @@ def test_the_parts_give_what_the_run_gave(finished, tmp_path):
     np.testing.assert_allclose(read_json(tmp_path / "a" / "bands.json").energies, reference, atol=1e-6)
     assert run("bands", "--hamiltonian", finished / "hamiltonian.npz", "--out", tmp_path / "b", *options) == 0
     np.testing.assert_allclose(read_json(tmp_path / "b" / "bands.json").energies, reference, atol=1e-9)
-    assert run("relax", finished / "structure.extxyz", "--out", tmp_path / "c", "--fmax", 0.05) == 0
+    assert run("relax", finished / "structure.extxyz", "--out", tmp_path / "c", "--fmax", 0.02) == 0
     np.testing.assert_allclose(read(tmp_path / "c" / "structure.extxyz").positions, read(finished / "structure.extxyz").positions, atol=1e-7)
 
 
