@@ -13,7 +13,7 @@ from ase_wander.moire import commensurate_cells, interlayer_distance, twisted_bi
 from ase_wander.plotting import plot_bands, plot_corrugation, save_figure
 
 # 1. Which exact cells are there?  Two equal lattices coincide only at the angles of coprime pairs (m, r).
-for cell in commensurate_cells("MoS2", max_atoms=300)[:5]:
+for cell in commensurate_cells(max_atoms=300, angle_range=(5, 30), material="MoS2"):
     print(cell)
 
 # 2. Build the cell of (1, 1), 21.79 degrees.  The lattice constant and the gap are the model's own equilibrium.
