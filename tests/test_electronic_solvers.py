@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from test_electronic_hamiltonian import graphene_model, random_model
 
 from ase_wander.electronic import pardiso
 from ase_wander.electronic.eigensolvers import nearest_bands, verify_window, window_bands
 from ase_wander.electronic.factorisation import BACKENDS, SingularShift, factorise
 from ase_wander.electronic.supercell import make_supercell
+
+from .electronic_helpers import graphene_model, random_model
 
 SPARSE = [name for name in BACKENDS if name != "pardiso" or pardiso.available()]
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from test_electronic_hamiltonian import graphene_model, random_model
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
+
+from .electronic_helpers import graphene_model, random_model
 
 K = np.random.default_rng(0).random((5, 3)) * [1, 1, 0]
 

@@ -71,6 +71,22 @@ def random_phases(n, count, seed=0, real=False):
     return np.exp(2j * np.pi * rng.random((n, count)))
 
 
+def density(moments, x):
+    """Damped Chebyshev series sum_n g_n mu_n T_n(x) / (pi sqrt(1 - x^2)) (Eq. 30), shape (n_x, n_vectors).
+
+    The integral over -1 < x < 1 is mu_0.
+    """
+    moments = moments.reshape(len(moments), -1)
+    damped = jackson_kernel(len(moments))[:, None] * moments * np.where(np.arange(len(moments)) == 0, 1, 2)[:, None]
+    inside = np.abs(x) < 1
+    theta = np.arccos(np.where(inside, x, 0))
+    result = np.zeros((len(x), moments.shape[1]))
+    for start in range(0, len(moments), 256):
+        n = np.arange(start, min(start + 256, len(moments)))
+        result += np.cos(np.multiply.outer(theta, n)) @ damped[n]
+    return np.where(inside[:, None], result / (np.pi * np.sin(theta))[:, None], 0)
+
+
 def integrated_count(moments, x):
     """Number of states below x (in units of the half width): -(g mu) integrated, Jackson-damped, shape of x."""
     g = jackson_kernel(len(moments)) * moments
@@ -86,7 +102,7 @@ def estimate_filling_energy(matrix, count, n_moments=200, n_vectors=4):
     n = matrix.shape[0]
     low, high = spectral_bounds(matrix)
     centre, half = (high + low) / 2, (high - low) / 2
-    vectors = random_phases(n, n_vectors, real=not np.iscomplexobj(matrix.data))
+    vectors = random_phases(n, n_vectors, real=np.dtype(matrix.dtype).kind != "c")
     moments = chebyshev_moments(matrix, vectors, n_moments, centre, half).mean(axis=1)
     grid = np.linspace(-1, 1, 4001)
     filled = np.maximum.accumulate(integrated_count(moments, grid)) * n / moments[0]

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ase_wander.electronic import bands, filling, interop, kpoints, storage, wannier90
+from ase_wander.electronic import bands, derived, filling, interop, kpoints, storage, wannier90
 from ase_wander.electronic.blocks import BlochSum, blocks_to_csr, hermiticity_error
 from ase_wander.electronic.orbitals import orbital_counts, orbital_table
 
@@ -207,6 +207,23 @@ class WannierHamiltonian:
     def band_structure(self, path=None, npoints=None, n_bands=None, reference="fermi", **options):
         """`ase.spectrum.band_structure.BandStructure`; see `bands.band_structure`."""
         return bands.band_structure(self, path, npoints, n_bands, reference, **options)
+
+    # -- derived Hamiltonians -----------------------------------------------------------------------
+
+    def truncate(self, threshold):
+        """Copy without the elements up to `threshold` (eV) in size.
+
+        ``info["truncation_bound"]`` then holds a bound on the change of any band at any k (eV): by Weyl's inequality
+        the norm of what was left out, see `derived.weyl_bound`.
+        """
+        return derived.truncate(self, threshold)
+
+    def replace(self, **changes):
+        """Copy with some arguments of the class changed; Hermiticity is not checked again."""
+        arguments = {"atoms": self.atoms, "orbitals": self.orbitals, "cell_shifts": self.cell_shifts,
+                     "blocks": self.blocks, "n_electrons": self.n_electrons, "spin_degeneracy": self.spin_degeneracy,
+                     "centres": self._centres, "info": self.info, "check": False}
+        return type(self)(**arguments | changes)
 
     # -- files and other codes ----------------------------------------------------------------------
 

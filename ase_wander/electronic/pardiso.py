@@ -89,9 +89,9 @@ class Pardiso:
         self._ia = upper.indptr.astype(np.int64)
         self._ja = upper.indices.astype(np.int64)
         self._iparm = np.zeros(64, np.int64)
-        # User values; METIS; 2 refinement steps; pivots perturbed below 1e-8; no scaling, no matching;
+        # User values; METIS; no refinement (halves a solve); pivots perturbed below 1e-8; no scaling, no matching;
         # Bunch-Kaufman pivots; number of stored elements wanted; C indices.
-        self._iparm[[0, 1, 7, 9, 10, 12, 17, 20, 34]] = 1, 2, 2, 8, 0, 0, -1, 1, 1
+        self._iparm[[0, 1, 7, 9, 10, 12, 17, 20, 34]] = 1, 2, 0, 8, 0, 0, -1, 1, 1
         self._call(11)
         self.memory = 1024 * max(self._iparm[14], self._iparm[15] + self._iparm[16])
         self._call(22)
@@ -108,6 +108,10 @@ class Pardiso:
             return None
         count, odd = divmod(int(self._iparm[22]), 2 if self._doubled else 1)
         return None if odd else count
+
+    def refine(self):
+        """Two steps of iterative refinement in every solve from now on."""
+        self._iparm[7] = 2
 
     def solve(self, b):
         """Solution for one or several right-hand sides, shape (n,) or (n, m)."""
