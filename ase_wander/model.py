@@ -17,6 +17,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from .graphs import build_graph, half_list
+from .nn.electrostatics import SlabPotential
 from .nn.forcefield import ForceField, energy_and_gradients
 from .nn.heads import HamiltonianHeads
 from .paths import CONFIG, find_models
@@ -127,7 +128,9 @@ class WanderModel(nn.Module):
             found_shift.append(shift)
             found_block.append(blocks.cpu().numpy().astype(float))
 
-        for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars):
+        slab = SlabPotential(torch.from_numpy(atoms.positions).to(self.device), atoms.cell.array, self.heads.smearing) \
+            if self.heads.smearing else None
+        for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars, slab):
             atom = atom.cpu().numpy()
             keep(atom, atom, np.zeros((len(atom), 3), int), blocks)
         done = 0
@@ -144,6 +147,17 @@ class WanderModel(nn.Module):
         return (np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_shift),
                 np.concatenate([b.ravel() for b in found_block]), np.concatenate([[0], np.cumsum(sizes)]),
                 self.count_electrons(atoms))
+
+    @torch.no_grad()
+    def vacuum_step(self, atoms: Atoms, layers) -> float:
+        """Vacuum level above the slab minus that below it (eV), from the model's effective charges."""
+        if not self.heads.smearing:
+            raise ValueError(f"model {self.name!r} has no electrostatic part")
+        graph = self.graph(atoms, layers)
+        _, environment = self.force_field(graph)
+        _, scalars = self.heads.dress(graph, environment)
+        slab = SlabPotential(torch.from_numpy(atoms.positions).to(self.device), atoms.cell.array, self.heads.smearing)
+        return float(slab.vacuum_step(self.heads.charges(graph, scalars)))
 
     # ------------------------------------------------------------------ files
     def save(self, folder) -> Path:

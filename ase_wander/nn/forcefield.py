@@ -43,6 +43,7 @@ class ForceField(nn.Module):
                  n_raer=32, hidden=64):
         super().__init__()
         n_species = len(atomic_numbers)
+        self.noise = 0.0  # of the invariants while training; see training.loop
         self.cutoff, self.tail_cutoff, self.n_radial, self.l_max, self.n_species, self.n_raer = \
             cutoff, tail_cutoff, n_radial, l_max, n_species, n_raer
         self.atomic_numbers = tuple(atomic_numbers)
@@ -66,6 +67,8 @@ class ForceField(nn.Module):
         raw = Density.raw(geometry)
         invariants = self.invariants(raw, graph.species)
         invariants = (invariants - self.mean[graph.species]) * self.inverse_std[graph.species]
+        if self.training and self.noise > 0:
+            invariants = invariants + self.noise * torch.randn_like(invariants)
         raer, energy = self.network(invariants, graph.species)
         energy = energy.squeeze(-1) + (invariants * self.linear[graph.species]).sum(-1)
         return Environment(geometry, raw, raer), energy

@@ -7,6 +7,7 @@ from torch import nn
 
 from .alignment import BondFrames
 from .dressing import Dressing
+from .environment import SpeciesLinear
 from .forcefield import Environment
 from .graph import Graph
 from .hopping import HoppingHead
@@ -20,14 +21,19 @@ class HamiltonianHeads(nn.Module):
     ----------
     shells : list of int, l of the one shell of every species.
     cutoff, taper : Å; hopping elements go smoothly to zero between taper and cutoff.
+    smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic part out.
     """
 
     def __init__(self, shells, n_radial, n_raer, cutoff=12.8, taper=12.0, l_max=4, n_channels=16, n_scalars=32,
-                 hidden=96, n_gated=24):
+                 hidden=96, n_gated=24, smearing=2.0):
         super().__init__()
-        self.shells, self.cutoff, self.l_max = list(shells), cutoff, l_max
+        self.shells, self.cutoff, self.l_max, self.noise = list(shells), cutoff, l_max, 0.0
         n_species = len(shells)
         self.dressing = Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
+        self.smearing = smearing
+        self.charge = SpeciesLinear(n_species, n_scalars, 1) if smearing else None
+        if smearing:
+            nn.init.zeros_(self.charge.weight)
         self.onsite = nn.ModuleList(OnsiteHead(l, n_channels, n_scalars) for l in shells)
         self.hopping = nn.ModuleDict()
         for a in range(n_species):
@@ -52,12 +58,26 @@ class HamiltonianHeads(nn.Module):
         """Node tensors (n, c, q) and node scalars (n, s)."""
         return self.dressing(graph, environment)
 
-    def onsite_blocks(self, graph, tensors, scalars):
-        """Per species (atom indices, blocks (n_z, 2l + 1, 2l + 1))."""
+    def charges(self, graph, scalars):
+        """Effective charges (n,) in e that move the potential of the slab, neutral in every configuration."""
+        raw = 0.1 * self.charge(scalars, graph.species).squeeze(-1)
+        total = torch.zeros(graph.n_configs, dtype=raw.dtype, device=raw.device).index_add(0, graph.config, raw)
+        count = torch.bincount(graph.config, minlength=graph.n_configs).to(raw)
+        return raw - (total / count)[graph.config]
+
+    def onsite_blocks(self, graph, tensors, scalars, potential=None):
+        """Per species (atom indices, blocks (n_z, 2l + 1, 2l + 1)).
+
+        `potential` maps charges (n,) to the electrostatic potential (n,) in V; an electron's energy is minus that.
+        """
+        shift = None if potential is None or self.charge is None else -potential(self.charges(graph, scalars))
         out = []
         for z, head in enumerate(self.onsite):
             index = torch.nonzero(graph.species == z).squeeze(1)
-            out.append((index, head(tensors[index], scalars[index])))
+            blocks = head(tensors[index], scalars[index])
+            if shift is not None:
+                blocks = blocks + shift[index, None, None] * torch.eye(blocks.shape[1], dtype=blocks.dtype, device=blocks.device)
+            out.append((index, blocks))
         return out
 
     def hopping_blocks(self, graph, tensors, scalars, name, index, frames=None):
@@ -68,9 +88,18 @@ class HamiltonianHeads(nn.Module):
         take = lambda t, k: t.index_select(0, k)  # its backward is an index_add, far cheaper than that of t[k]
         return self.hopping[name](frames, take(tensors, i), take(tensors, j), take(scalars, i), take(scalars, j))
 
-    def forward(self, graph: Graph, environment: Environment, frames=None):
-        """On-site list and dict name -> (pair indices, blocks); `frames` optionally per class name."""
+    def forward(self, graph: Graph, environment: Environment, frames=None, potential=None):
+        """On-site list and dict name -> (pair indices, blocks); `frames` optionally per class name.
+
+        `potential` maps charges to the slab's potential (see `onsite_blocks`).
+
+        In training mode `noise` times a unit normal is added to every atom's tensors and scalars: most cells of the data
+        hold equal atoms only, which leaves the response to differing neighbours open; noise asks for the least one.
+        """
         tensors, scalars = self.dress(graph, environment)
+        if self.training and self.noise > 0:
+            tensors = tensors + self.noise * torch.randn_like(tensors)
+            scalars = scalars + self.noise * torch.randn_like(scalars)
         hopping = {name: (index, self.hopping_blocks(graph, tensors, scalars, name, index, frames and frames[name]))
                    for name, index in self.classes(graph)}
-        return self.onsite_blocks(graph, tensors, scalars), hopping
+        return self.onsite_blocks(graph, tensors, scalars, potential), hopping

@@ -90,12 +90,14 @@ class ForceFieldSamples:
         sigma = torch.tensor([self.samples[k]["sigma"] for k in indices], dtype=d_energy.dtype)
         weight = 0.03 / (0.03 + sigma)
         weight = weight / weight.mean()
+        n_atoms = torch.bincount(graph.config).to(weight)
+        per_atom = (weight / (weight * n_atoms).sum())[graph.config]
 
         def robust(x, scale, dims):  # quadratic below `scale`, linear above
             return (x.square().sum(dims) + scale ** 2).sqrt() - scale
 
         energy = (weight * robust(d_energy[:, None], 2e-4, 1)).mean()
-        force = (weight[graph.config] * robust(d_forces, 2e-3, 1)).mean()
+        force = (per_atom * robust(d_forces, 2e-3, 1)).sum()
         virial = (weight * robust(d_virial, 2e-3, (1, 2))).mean()
         layer = (weight * robust(d_layer[:, 0, :2], 1e-3, 1) * several).mean()
         loss = (weights["energy"] * energy + weights["forces"] * force + weights["stress"] * virial

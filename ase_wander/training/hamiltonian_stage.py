@@ -7,6 +7,7 @@ import torch
 
 from ..graphs import build_graph
 from ..nn.alignment import BondFrames
+from ..nn.electrostatics import SlabPotential
 from ..nn.environment import Geometry
 from ..nn.forcefield import Environment
 from ..nn.graph import collate
@@ -28,6 +29,8 @@ class HamiltonianSamples:
             if c.hamiltonian is None:
                 continue
             self.samples.append(self._sample(c, dtype))
+
+        self.mean_size = np.mean([len(s["graph"]) for s in self.samples]) if self.samples else 1.0
 
     def __len__(self):
         return len(self.samples)
@@ -81,15 +84,18 @@ class HamiltonianSamples:
             _, environment = model.force_field(graph)
         index = dict(heads.classes(graph))
         frames = {name: BondFrames(graph.pair_vector[p], heads.l_max) for name, p in index.items()}
+        slab = SlabPotential(t(c.atoms.positions), c.atoms.cell.array, heads.smearing) if heads.smearing else None
+        step = [c.info.get(k, np.nan) for k in ("vacuum_top", "vacuum_bottom")]
         kpts = data.get("kpts", np.zeros((0, 3)))
         angle = 2 * np.pi * kpts @ shifts.T
         return dict(name=c.name, sigma=c.sigma if np.isfinite(c.sigma) else 0.03, graph=graph, raw=environment.raw,
                     raer=environment.raer, frames=frames,
+                    potential=slab.matrix().to(dtype) if slab else None, slab=slab, step=float(step[0] - step[1]),
                     targets=targets, places=places, onsite=onsite_targets, onsite_places=onsite_places, n_orbitals=n,
                     n_shifts=len(shifts), cos=t(np.cos(angle)).to(dtype), sin=t(np.sin(angle)).to(dtype),
                     eigenvalues=t(np.asarray(data.get("eigenvalues", np.zeros((0, n))))).to(dtype),
                     kweights=t(np.asarray(data.get("kweights", np.zeros(0)))).to(dtype),
-                    n_occupied=round(model.electrons_per_formula(c.atoms) / 2),
+                    n_occupied=round(model.count_electrons(c.atoms) / 2),
                     r={name: f.r for name, f in frames.items()})
 
     # ------------------------------------------------------------------ normalisation
@@ -108,7 +114,7 @@ class HamiltonianSamples:
             centre, value, weight = [], [], []
             for a, b in zip(edges[:-1], edges[1:]):
                 inside = (r >= a) & (r < b)
-                if inside.sum() >= 5:
+                if inside.any():
                     centre.append(r[inside].mean())
                     value.append(0.5 * np.log(square[inside].mean()))
                     weight.append(np.sqrt(min(inside.sum(), 200)))
@@ -138,7 +144,8 @@ class HamiltonianSamples:
         return Environment(geometry, torch.cat([s["raw"] for s in chosen]), torch.cat([s["raer"] for s in chosen]))
 
     def predict(self, indices):
-        """Blocks of several samples in one pass: a list of (on-site blocks by species, dict of hopping blocks)."""
+        """Blocks of several samples in one pass: a list of (on-site blocks by species, dict of hopping blocks,
+        vacuum step in eV)."""
         heads, chosen = self.model.heads, [self.samples[k] for k in indices]
         graph = collate([s["graph"] for s in chosen])
         environment = self.environment(graph, chosen)
@@ -147,11 +154,20 @@ class HamiltonianSamples:
             found = [s["frames"][name] for s in chosen if name in s["frames"]]
             if found:
                 frames[name] = BondFrames.concatenate(found)
-        onsite, hopping = heads(graph, environment, frames)
+        potential, charges = None, []
+        if heads.smearing:
+            counts = [len(s["graph"]) for s in chosen]
+
+            def potential(q):
+                charges.extend(q.split(counts))
+                return torch.cat([s["potential"] @ part for s, part in zip(chosen, charges)])
+
+        onsite, hopping = heads(graph, environment, frames, potential)
         onsite = [blocks.split([len(s["onsite"][z]) for s in chosen]) for z, (_, blocks) in enumerate(onsite)]
         hopping = {name: blocks.split([len(s["r"].get(name, ())) for s in chosen]) for name, (_, blocks) in hopping.items()}
-        return [([o[k] for o in onsite], {name: b[k] for name, b in hopping.items() if len(b[k])})
-                for k in range(len(chosen))]
+        steps = [s["slab"].vacuum_step(q) for s, q in zip(chosen, charges)]
+        return [([o[k] for o in onsite], {name: b[k] for name, b in hopping.items() if len(b[k])},
+                 steps[k] if steps else None) for k in range(len(chosen))]
 
     def eigenvalues(self, k, onsite, hopping):
         """Eigenvalues (n_k, n_orbitals) in eV at the k-points of sample k: H(k) = sum_R e^(2 pi i k.R) H(R)."""
@@ -176,10 +192,11 @@ class HamiltonianSamples:
 
     def loss(self, indices, weights):
         """Mean robust error of the elements, scaled by the root of their class's spread, plus eigenvalue errors in meV."""
-        total, terms = 0.0, {"H_meV": 0.0, "onsite_meV": 0.0, "eig_meV": 0.0}
-        for k, (onsite, hopping) in zip(indices, self.predict(indices)):
+        total, terms = 0.0, {"H_meV": 0.0, "onsite_meV": 0.0, "eig_meV": 0.0, "step_meV": 0.0}
+        for k, (onsite, hopping, step) in zip(indices, self.predict(indices)):
             s = self.samples[k]
-            weight = 0.03 / (0.03 + s["sigma"]) * 2 / len(indices)
+            # a large cell holds more information, a strongly displaced one larger errors
+            weight = 2 * 0.03 / (0.03 + s["sigma"]) * len(s["graph"]) / self.mean_size / len(indices)
             sums, count, plain = 0.0, 0, 0.0
             for name, blocks in hopping.items():
                 e = blocks - s["targets"][name]
@@ -191,6 +208,10 @@ class HamiltonianSamples:
             loss = sums / count
             d_on = torch.cat([(b - t).flatten() for b, t in zip(onsite, s["onsite"])]) / MEV
             loss = loss + weights["onsite"] * ((d_on.square() + 4.0).sqrt() - 2).mean()
+            if step is not None and np.isfinite(s["step"]) and weights["vacuum_step"]:
+                d_step = (step - s["step"]) / MEV
+                loss = loss + weights["vacuum_step"] * ((d_step.square() + 4.0).sqrt() - 2).to(loss.dtype)
+                terms["step_meV"] += abs(d_step.item()) / len(indices)
             if weights["eigenvalues"] and len(s["eigenvalues"]):
                 d_eig = (self.eigenvalues(k, onsite, hopping) - s["eigenvalues"]) / MEV
                 near, w = self.band_weights(s)
@@ -204,11 +225,13 @@ class HamiltonianSamples:
     @torch.no_grad()
     def report(self, sigma_max=0.03, r_max=12.0):
         """Errors in meV over configurations with sigma up to `sigma_max`: elements within `r_max`, classes, eigenvalues."""
-        total, eig, by_class, inter = [0.0, 0], [0.0, 0.0], {}, []
+        total, eig, by_class, inter, steps = [0.0, 0], [0.0, 0.0], {}, [], []
         for k, s in enumerate(self.samples):
             if s["sigma"] > sigma_max + 1e-9:
                 continue
-            (onsite, hopping), = self.predict([k])
+            (onsite, hopping, step), = self.predict([k])
+            if step is not None and np.isfinite(s["step"]):
+                steps.append(abs(step.item() - s["step"]))
             for name, blocks in hopping.items():
                 e, t = (blocks - s["targets"][name])[s["r"][name] < r_max], s["targets"][name][s["r"][name] < r_max]
                 total[0] += 2 * e.abs().sum().item()
@@ -230,6 +253,8 @@ class HamiltonianSamples:
                 eig[0] += (d * w).sum().item() / w.sum().item()
                 eig[1] += 1
         out = {"elements": 1e3 * total[0] / total[1], "eigenvalues": 1e3 * eig[0] / max(eig[1], 1)}
+        if steps:
+            out["vacuum_step"] = 1e3 * float(np.mean(steps))
         if inter:
             e, t = torch.cat([x[0] for x in inter]), torch.cat([x[1] for x in inter])
             out["inter_R2"] = 1 - (e.square().sum() / (t - t.mean()).square().sum()).item()

@@ -20,6 +20,8 @@ class LoopSettings:
     steps : optimiser steps; lr, lr_final : start and end of a cosine schedule; warmup : steps of linear rise;
     average : decay of the exponential average of the weights, which is what is validated and kept;
     validate_every : epochs; checkpoint_every : seconds.
+    noise : standard deviation of what a module with an attribute `noise` adds to its hidden features while training;
+        it falls with the learning rate.
     """
 
     steps: int = 5000
@@ -33,6 +35,7 @@ class LoopSettings:
     validate_every: int = 10
     checkpoint_every: float = 60.0
     seed: int = 1
+    noise: float = 0.0
 
     def rate(self, step: int) -> float:
         """Learning rate at `step`: linear warm-up, then a half cosine from lr to lr_final."""
@@ -100,6 +103,10 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
         start = time.monotonic()
         for group in optimiser.param_groups:
             group["lr"] = settings.rate(step)
+        module.train()
+        if settings.noise:  # the random numbers of a step depend on its number alone, as after a resume
+            torch.manual_seed(1_000_003 * settings.seed + step)
+            module.noise = settings.noise * settings.rate(step) / settings.lr
         loss, terms = loss_of(batches(n_samples, settings.batch, epoch, settings.seed)[position])
         optimiser.zero_grad()
         loss.backward()
@@ -114,27 +121,25 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
                     a.lerp_(b, 1 - decay)
                 else:
                     a.copy_(b)
-        for key, value in {"loss": float(loss.detach()), **terms}.items():
+        for key, value in {"count": 1, "loss": float(loss.detach()), **terms}.items():
             running[key] = running.get(key, 0.0) + value
         seconds += time.monotonic() - start
         if report:
-            report({"step": step})
-        if step % steps_per_epoch == 0:
-            n_epoch = step // steps_per_epoch
-            if n_epoch % settings.validate_every == 0 or step >= settings.steps:
-                count = settings.validate_every * steps_per_epoch
-                row = {"stage": stage, "step": step, "epoch": n_epoch, "seconds": round(seconds, 1),
-                       "lr": settings.rate(step), "train": {k: v / count for k, v in running.items()}}
-                running = {}
-                if validate:
-                    row["validation"] = validate(average)
-                with open(log, "a") as file:
-                    file.write(json.dumps(row) + "\n")
-                if report:
-                    report(row)
+            report({"stage": stage, "step": step})
+        if step % (settings.validate_every * steps_per_epoch) == 0 or step >= settings.steps:
+            count = running.pop("count")
+            row = {"stage": stage, "step": step, "epoch": round(step / steps_per_epoch, 2), "seconds": round(seconds, 1),
+                   "lr": settings.rate(step), "train": {k: v / count for k, v in running.items()}}
+            running = {}
+            if validate:
+                row["validation"] = validate(average.eval())
+            with open(log, "a") as file:
+                file.write(json.dumps(row) + "\n")
+            if report:
+                report(row)
         if time.monotonic() - last_save > settings.checkpoint_every:
             save()
             last_save = time.monotonic()
     save()
     module.load_state_dict(average.state_dict())
-    return module
+    return module.eval()

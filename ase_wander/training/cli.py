@@ -1,0 +1,104 @@
+"""Commands `train`, `evaluate` and `data`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..cli_common import CommandError, console
+
+
+def add_parser(subparsers):
+    train = subparsers.add_parser("train", help="train a model")
+    train.add_argument("config", help="YAML configuration, see models/mos2-bilayer/train.yaml")
+    train.add_argument("--out", required=True, help="run directory: checkpoints, logs, run.json, learning.png")
+    train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    train.add_argument("--ship", help="write the finished model (config, weights, card, errors) into this folder")
+    train.set_defaults(main=run_train)
+    evaluate = subparsers.add_parser("evaluate", help="errors of a model on reference data")
+    evaluate.add_argument("model", help="name or folder")
+    evaluate.add_argument("data", nargs="+", help="folders in the format of the reference data, or extended XYZ files")
+    evaluate.add_argument("--all", action="store_true", help="all configurations, not only the validation split")
+    evaluate.add_argument("--out", help="folder for report.json and figures")
+    evaluate.set_defaults(main=run_evaluate)
+    data = subparsers.add_parser("data", help="look at reference data")
+    data.add_argument("data", help="folder or extended XYZ file")
+    data.set_defaults(main=run_data)
+
+
+def run_train(arguments):
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from .config import load_config
+    from .train import train
+
+    config = load_config(arguments.config)
+    out = console()
+    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+                  TimeRemainingColumn(), console=out) as bar:
+        tasks = {s["name"]: bar.add_task(s["name"], total=s["loop"].steps, start=False) for s in config["stages"]}
+
+        def report(row):
+            task = tasks[row["stage"]]
+            if not bar.tasks[task].started:
+                bar.start_task(task)
+            bar.update(task, completed=row["step"])
+            if "train" in row:
+                errors = {**{f"train {k}": v for k, v in row["train"].items()}, **row.get("validation", {})}
+                bar.console.print(f"{row['stage']} {row['step']}  " +
+                                  "  ".join(f"{k} {v:.3g}" for k, v in errors.items()))
+
+        model = train(config, arguments.out, arguments.resume, report)
+    from ..plotting import plot_learning_curve
+    rows = {s["name"]: [json.loads(line) for line in (Path(arguments.out) / f"{s['name']}.jsonl").read_text().splitlines()]
+            for s in config["stages"]}
+    plot_learning_curves(rows, Path(arguments.out), plot_learning_curve)
+    if arguments.ship:
+        from .ship import ship
+        folder = ship(model, config, arguments.out, arguments.ship)
+        out.print(f"model, card and errors written to {folder}")
+
+
+def plot_learning_curves(rows, folder, plot):
+    """One figure per stage of the validation errors against steps."""
+    from ..plotting import save_figure
+    for stage, log in rows.items():
+        curves = {k: [r["validation"][k] for r in log if "validation" in r] for k in log[0].get("validation", {})}
+        if curves:
+            save_figure(plot([r["step"] for r in log if "validation" in r], curves), folder / f"{stage}.png")
+
+
+def run_evaluate(arguments):
+    from ..data.dataset import load_dataset
+    from ..model import load_model
+    from .evaluate import evaluate, print_table, write_report
+
+    model = load_model(arguments.model)
+    if model.kind != "wander":
+        raise CommandError(f"evaluate knows models of kind wander, {arguments.model} is {model.kind}")
+    configurations = [c for path in arguments.data for c in load_dataset(path)]
+    report = evaluate(model, configurations, None if arguments.all else model.config.get("validation_fraction", 0.15))
+    print_table(report, console(stderr=False))
+    if arguments.out:
+        write_report(report, arguments.out)
+
+
+def run_data(arguments):
+    from collections import Counter
+
+    from rich.table import Table
+
+    from ..data.dataset import dataset_hash, is_validation, load_dataset
+
+    configurations = load_dataset(arguments.data)
+    table = Table("kind", "configurations", "validation", "atoms", "sigma (Å)", "with Hamiltonian")
+    for kind in sorted(Counter(c.kind for c in configurations)):
+        chosen = [c for c in configurations if c.kind == kind]
+        sigmas = [c.sigma for c in chosen]
+        table.add_row(kind, str(len(chosen)), str(sum(is_validation(c.name) for c in chosen)),
+                      "/".join(map(str, sorted({len(c.atoms) for c in chosen}))), f"{min(sigmas):g}-{max(sigmas):g}",
+                      str(sum(c.hamiltonian is not None for c in chosen)))
+    out = console(stderr=False)
+    out.print(table)
+    out.print(f"{len(configurations)} configurations, {sum(len(c.atoms) for c in configurations)} atoms, "
+              f"data hash {dataset_hash(configurations)[:16]}")

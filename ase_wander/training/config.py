@@ -1,0 +1,80 @@
+"""The configuration of a training run, from YAML, checked before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import yaml
+from ase.data import atomic_numbers
+
+from .loop import LoopSettings
+
+#: What a stage may weigh.
+WEIGHTS = {"forcefield": ("energy", "forces", "stress", "layer"), "hamiltonian": ("onsite", "eigenvalues", "vacuum_step")}
+TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
+       "stages", "threads", "licence")
+
+
+def load_config(path) -> dict:
+    """Read and check a YAML file; ValueError naming the file and the key that is wrong.
+
+    Returns
+    -------
+    dict
+        `data` as absolute paths; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: expected keys {', '.join(TOP)}")
+
+    def fail(key, what):
+        raise ValueError(f"{path}: {key}: {what}")
+
+    for key in raw:
+        if key not in TOP:
+            fail(key, f"unknown; known: {', '.join(TOP)}")
+    for key in ("name", "material", "data", "species", "shells", "electrons", "stages"):
+        if not raw.get(key):
+            fail(key, "missing")
+    for symbol in raw["species"]:
+        if symbol not in atomic_numbers:
+            fail("species", f"{symbol!r} is no element")
+        for key in ("shells", "electrons"):
+            if symbol not in raw[key]:
+                fail(key, f"nothing for {symbol}")
+    data = [raw["data"]] if isinstance(raw["data"], str) else list(raw["data"])
+    raw["data"] = [str((path.parent / d).resolve()) for d in data]
+    raw["stages"] = [_stage(stage, k, fail) for k, stage in enumerate(raw["stages"])]
+    names = [s["name"] for s in raw["stages"]]
+    if len(set(names)) < len(names):
+        fail("stages", f"names repeat: {', '.join(names)}")
+    raw.setdefault("validation_fraction", 0.15)
+    raw.setdefault("seed", 1)
+    raw.setdefault("threads", 1)
+    return raw
+
+
+def _stage(stage, number, fail):
+    key = f"stages[{number}]"
+    if not isinstance(stage, dict) or stage.get("kind") not in WEIGHTS:
+        fail(key, f"kind must be one of {', '.join(WEIGHTS)}")
+    stage = dict(stage)
+    kind, name, weights = stage.pop("kind"), stage.pop("name", None), stage.pop("weights", {})
+    for w in weights:
+        if w not in WEIGHTS[kind]:
+            fail(f"{key}.weights.{w}", f"unknown; known: {', '.join(WEIGHTS[kind])}")
+    known = {f.name: f.type for f in fields(LoopSettings)}
+    for option, value in stage.items():
+        if option not in known:
+            fail(f"{key}.{option}", f"unknown; known: kind, name, weights, {', '.join(known)}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            fail(f"{key}.{option}", f"{value!r} is not a number (write 1.0e-3, not 1e-3)")
+    return {"kind": kind, "name": name or kind, "weights": {w: 0.0 for w in WEIGHTS[kind]} | weights,
+            "loop": LoopSettings(**stage)}

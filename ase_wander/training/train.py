@@ -1,0 +1,109 @@
+"""From a configuration to a model folder: stages one after the other, each resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from ..data.dataset import dataset_hash, load_dataset, split
+from ..model import WanderModel
+from .forcefield_stage import ForceFieldSamples
+from .hamiltonian_stage import HamiltonianSamples
+from .loop import fit, save_atomically
+
+
+def load_configurations(config):
+    """All configurations of the data sets of a configuration, in order; ValueError when names repeat."""
+    found = [c for path in config["data"] for c in load_dataset(path)]
+    names = [c.name for c in found]
+    if len(set(names)) < len(names):
+        raise ValueError(f"configuration {next(n for n in names if names.count(n) > 1)!r} occurs twice in the data")
+    return found
+
+
+def new_model(config) -> WanderModel:
+    """An untrained model of the sizes that a configuration names."""
+    keep = ("name", "material", "species", "shells", "electrons", "force_field", "heads", "licence")
+    return WanderModel({k: config[k] for k in keep if k in config})
+
+
+def train(config, folder, resume=False, report=None) -> WanderModel:
+    """Train all stages of `config` (see `load_config`) in the run directory `folder`.
+
+    A stage that has finished leaves `<stage>.done.pt`; with `resume`, finished stages are loaded and the
+    interrupted one goes on from its last checkpoint.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ValueError(f"{folder}: is not empty; give --resume to go on with that run, or another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(int(config["threads"]))
+    torch.manual_seed(int(config["seed"]))
+    configurations = load_configurations(config)
+    training, validation = split(configurations, config["validation_fraction"])
+    _record(folder, config, configurations, resume)
+    model = new_model(config)
+    for number, stage in enumerate(config["stages"]):
+        done = folder / f"{stage['name']}.done.pt"
+        if resume and done.exists():
+            model.load_state_dict(torch.load(done, weights_only=True))
+            continue
+        torch.manual_seed(int(config["seed"]) + number)
+        module = model.force_field if stage["kind"] == "forcefield" else model.heads
+        samples_of = ForceFieldSamples if stage["kind"] == "forcefield" else HamiltonianSamples
+        for p in model.parameters():
+            p.requires_grad_(False)
+        first = not any(s["kind"] == stage["kind"] for s in config["stages"][:number])
+        samples = samples_of(training, model)
+        held_out = samples_of(validation, model) if validation else None
+        if first:
+            if stage["kind"] == "forcefield":
+                model.force_field.energy_scale.fill_(0.1)
+                samples.fit_reference()
+            samples.fit_normalisation()
+        for p in module.parameters():
+            p.requires_grad_(True)
+
+        def validate(averaged):
+            held_out.model = _Borrowed(model, averaged, stage["kind"])
+            return held_out.report()
+
+        fit(module, len(samples), lambda indices: samples.loss(indices, stage["weights"]), stage["loop"], folder,
+            stage["name"], validate if held_out else None, report, resume)
+        save_atomically(model.state_dict(), done)
+    for p in model.parameters():
+        p.requires_grad_(False)
+    return model
+
+
+class _Borrowed:
+    """A model of which one part is replaced by its averaged weights."""
+
+    def __init__(self, model, averaged, kind):
+        self.species, self.count_electrons = model.species, model.count_electrons
+        self.force_field = averaged if kind == "forcefield" else model.force_field
+        self.heads = averaged if kind == "hamiltonian" else model.heads
+
+
+def _record(folder, config, configurations, resume):
+    """Write what the run is made of; with `resume`, refuse a run directory of other data or another configuration."""
+    import ase
+    import numpy
+    record = {"config": {**config, "stages": [{**s, "loop": asdict(s["loop"])} for s in config["stages"]]},
+              "data_sha256": dataset_hash(configurations), "n_configurations": len(configurations),
+              "versions": {"python": platform.python_version(), "torch": torch.__version__, "ase": ase.__version__,
+                           "numpy": numpy.__version__}}
+    file = folder / "run.json"
+    if file.exists() and resume:
+        before = json.loads(file.read_text())
+        for key in ("config", "data_sha256"):
+            if before[key] != json.loads(json.dumps(record[key])):
+                raise ValueError(f"{file}: the interrupted run had another {key}; resume with the same, or start anew")
+    temporary = file.with_suffix(".part")
+    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(temporary, file)

@@ -1,0 +1,57 @@
+"""Time of forces and of the Hamiltonian of a large twisted cell with a shipped model.
+
+    python benchmarks/model_speed.py [--m 9 --r 1] [--threads 2] [--peer]
+
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+
+def best_of(function, repeats=3):
+    """Shortest wall time (s) of `repeats` calls after one to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="mos2-bilayer")
+    parser.add_argument("--m", type=int, default=9)
+    parser.add_argument("--r", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+
+    import torch
+
+    from ase_wander import WanderCalculator
+    from ase_wander.moire import twisted_bilayer
+
+    torch.set_num_threads(arguments.threads)
+    atoms = twisted_bilayer("MoS2", m=arguments.m, r=arguments.r)
+    print(f"{len(atoms)} atoms, (m, r) = ({arguments.m}, {arguments.r}), {arguments.threads} threads")
+    print("| dtype | forces s | Hamiltonian s | non-zeros |")
+    print("|---|---|---|---|")
+    for dtype in ("float64", "float32"):
+        atoms.calc = WanderCalculator(arguments.model, dtype=dtype)
+        generator = np.random.default_rng(0)
+
+        def forces():
+            atoms.positions += generator.normal(scale=1e-3, size=atoms.positions.shape)
+            return atoms.get_forces()
+
+        t_forces = best_of(forces)
+        t_hamiltonian = best_of(lambda: atoms.calc.get_wannier_hamiltonian(atoms), 2)
+        nnz = sum(b.nnz for b in atoms.calc.get_wannier_hamiltonian(atoms).blocks)
+        print(f"| {dtype} | {t_forces:.2f} | {t_hamiltonian:.2f} | {nnz:,} |")
+
+
+if __name__ == "__main__":
+    main()
