@@ -84,8 +84,14 @@ def load_or_predict(folder, calculator, atoms):
     if folder.has(HAMILTONIAN):
         console().print("Hamiltonian: finished before")
         return WannierHamiltonian.load(folder / HAMILTONIAN)
-    with console().status("Wannier Hamiltonian"):
+    if calculator.model.kind != "wander":  # other kinds do not report their progress
         return calculator.get_wannier_hamiltonian(atoms)
+    from rich.progress import Progress
+
+    with Progress(console=console()) as progress:
+        task = progress.add_task("Wannier Hamiltonian", total=None)
+        return calculator.get_wannier_hamiltonian(
+            atoms, progress=lambda done, total: progress.update(task, completed=done, total=total))
 
 
 def draw_bands(hamiltonian, folder, arguments, title=None) -> dict:
