@@ -102,7 +102,7 @@ def test_filling_of_graphene_and_of_an_insulator():
 
 
 def test_real_matrices_at_time_reversal_points_stay_real(big):
-    from ase_wander.electronic.kpoints import matrix_at
+    from ase_wander.electronic.onepoint import matrix_at
 
     assert not np.iscomplexobj(matrix_at(big, np.array([0.5, 0, 0])).data)
     assert np.iscomplexobj(matrix_at(big, np.array([0.5, 0.1, 0])).data)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ase_wander.electronic.eigensolvers import choose_method, dense_bands, nearest_bands, window_bands
+from ase_wander.electronic.eigensolvers import choose_method
+from ase_wander.electronic.memory import check_memory
+from ase_wander.electronic.onepoint import Request, solve_one
+from ase_wander.electronic.parallel import Restart, progress_bar, run_tasks
 
 
 @dataclass
@@ -27,38 +30,6 @@ class BandData:
     first: np.ndarray
     states: np.ndarray | None
     info: list
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to compute at every k: bands lo to hi - 1, or those nearest sigma."""
-
-    n_bands: int
-    lo: int | None
-    sigma: float | None
-    vectors: bool
-    method: str
-    threads: int
-    verify: bool
-
-
-def matrix_at(h, k):
-    """H(k), as a real matrix where it is one (k = -k up to a reciprocal vector and real H(R)): four times cheaper."""
-    matrix = h.at_k(k)
-    if h.is_real and np.abs(2 * k - np.rint(2 * k)).max() < 1e-12:
-        matrix = h.bloch_sum.matrix(np.ascontiguousarray(matrix.data.real))
-    return matrix
-
-
-def solve_one(h, k, request, guess=None):
-    """`Eigenpairs` at one k; `guess` is an energy (eV) inside the wanted window."""
-    matrix = matrix_at(h, k)
-    options = {"method": request.method, "vectors": request.vectors, "threads": request.threads}
-    if request.lo is None:
-        return nearest_bands(matrix, request.sigma, request.n_bands, **options)
-    if request.n_bands == matrix.shape[0]:
-        return dense_bands(matrix, 0, request.n_bands, request.vectors)
-    return window_bands(matrix, request.lo, request.lo + request.n_bands, guess, verify=request.verify, **options)
 
 
 def good_shift(energies):
@@ -89,7 +60,8 @@ def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=Fa
     return Request(int(n_bands), lo, None if sigma is None else float(sigma), vectors, method, threads, verify)
 
 
-def solve_kpoints(h, kpts, n_bands=None, sigma=None, *, vectors=False, method="auto", threads=1, verify=False):
+def solve_kpoints(h, kpts, n_bands=None, sigma=None, *, vectors=False, method="auto", threads=1, verify=False,
+                  n_jobs=1, executor=None, restart=None, progress=False):
     """Bands of `h` at `kpts` (n_k, 3).
 
     Parameters
@@ -103,16 +75,43 @@ def solve_kpoints(h, kpts, n_bands=None, sigma=None, *, vectors=False, method="a
         Threads of one factorisation (PARDISO).
     verify : bool
         Count the bands of every window by inertia at both of its ends.
+    n_jobs : int
+        Processes; each works on another k-point.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Workers elsewhere, instead of `n_jobs` processes here.
+    restart : str or path, optional
+        File (.npz) of the k-points that are done; an interrupted run goes on from it.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
     BandData
+
+    Raises
+    ------
+    MemoryError
+        When the factorisation will not fit, before it is tried.
+    ValueError
+        Also when the restart file belongs to another calculation.
     """
     request = make_request(h, n_bands, sigma, vectors, method, threads, verify)
-    results, guess = [], None
-    for k in kpts:
-        results.append(solve_one(h, k, request, guess))
-        guess = good_shift(results[-1].energies)
-    return BandData(np.asarray(kpts, float), np.array([r.energies for r in results]).reshape(len(kpts), request.n_bands),
-                    np.array([-1 if r.first is None else r.first for r in results], int),
-                    np.array([r.vectors for r in results]) if vectors else None, [r.info for r in results])
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs is {n_jobs}; it must be at least 1")
+    check_memory(h, request.method, min(n_jobs, len(kpts)))
+    kpts = np.asarray(kpts, float)
+    store = Restart(h, kpts, request, restart)
+    waiting = [k for k in range(len(kpts)) if k not in store.done]
+    with progress_bar(progress, len(kpts), len(store.done)) as advance, store:
+        guess = good_shift(store.energies[max(store.done)]) if store.done else None
+        if waiting and guess is None:
+            # The first point finds the window; its shift serves all others.
+            result = solve_one(h, kpts[waiting[0]], request)
+            store.add(waiting.pop(0), result)
+            guess = good_shift(result.energies)
+            advance()
+        tasks = [(kpts[k], request, guess) for k in waiting]
+        for k, result in zip(waiting, run_tasks(h, tasks, n_jobs, executor)):
+            store.add(k, result)
+            advance()
+    return BandData(kpts, store.energies, store.first, store.states, store.info)

@@ -1,0 +1,80 @@
+"""k-points by processes, executors, and from restart files; memory estimates."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from scipy.sparse import identity
+from scipy.sparse.linalg import splu
+
+from ase_wander.electronic import kpoints, memory, parallel
+from ase_wander.electronic.supercell import make_supercell
+
+from .electronic_helpers import graphene_model, random_model
+
+KPTS = np.random.default_rng(3).random((6, 3)) * [1, 1, 0]
+
+
+def test_processes_and_executors_give_the_same_bands():
+    h = random_model()
+    serial = h.eigenvalues(KPTS, 6)
+    assert (h.eigenvalues(KPTS, 6, n_jobs=2) == serial).all()
+    with ThreadPoolExecutor(2) as executor:
+        assert (h.eigenvalues(KPTS, 6, executor=executor) == serial).all()
+
+
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
+    h, path = random_model(), tmp_path / "bands.npz"
+    expected = h.eigenstates(KPTS, 4)
+    solve, calls = parallel.solve_one, []
+
+    def failing(h, k, *rest):
+        calls.append(k)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return solve(h, k, *rest)
+
+    monkeypatch.setattr(parallel, "solve_one", failing)
+    with pytest.raises(KeyboardInterrupt):
+        h.eigenstates(KPTS, 4, restart=path)
+    calls[:] = [None] * 10
+    energies, states = h.eigenstates(KPTS, 4, restart=path)
+    # One point before the tasks, two tasks done: three of six are left.
+    assert len(calls) - 10 == 3
+    assert np.abs(energies - expected[0]).max() < 1e-12
+    assert [p.name for p in tmp_path.iterdir()] == ["bands.npz"]
+    for change in (lambda: h.eigenvalues(KPTS, 4, restart=path), lambda: h.eigenstates(KPTS[:5], 4, restart=path),
+                   lambda: random_model(1).eigenstates(KPTS, 4, restart=path)):
+        with pytest.raises(ValueError, match="bands.npz.*another"):
+            change()
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="bands.npz"):
+        h.eigenstates(KPTS, 4, restart=path)
+
+
+def test_fill_in_estimate_is_that_of_the_factor():
+    h = make_supercell(random_model(), (6, 5, 1))
+    matrix = h.at_k([0.1, 0.2, 0])
+    lu = splu((matrix - 0.1 * identity(h.n_orbitals)).tocsc(), permc_spec="MMD_AT_PLUS_A",
+              diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    assert memory.fill_in(matrix, h.orbitals["atom"]) == pytest.approx(lu.L.nnz, rel=0.25)
+
+
+def test_too_little_memory_is_said_beforehand(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 1e5)
+    h = make_supercell(graphene_model(), (6, 6, 1))
+    with pytest.raises(MemoryError, match="72 orbitals needs about .* GB"):
+        memory.check_memory(h, "dense", smallest=0)
+    memory.check_memory(h, "dense")
+
+
+def test_bad_requests_are_named():
+    h = graphene_model()
+    with pytest.raises(ValueError, match="n_jobs"):
+        h.eigenvalues(KPTS, n_jobs=0)
+    with pytest.raises(ValueError, match="method is 'fast'"):
+        h.eigenvalues(KPTS, 2, method="fast")
+    h.n_electrons = None
+    with pytest.raises(ValueError, match="n_electrons is not known"):
+        h.eigenvalues(KPTS, 1)
+    assert kpoints.solve_kpoints(h, KPTS).energies.shape == (6, 2)
