@@ -28,6 +28,18 @@ def test_lists(capsys):
     assert "MoS2" in capsys.readouterr().out
 
 
+def test_unequal_layers_and_stacks(tmp_path, capsys):
+    assert run("MoS2", "--top", "WSe2", "--list", "--max-strain", 0.02, "--max-atoms", 200) == 0
+    assert "13+12" in capsys.readouterr().out
+    assert run("graphene", "--angles", 0, 21.787, 0, "-o", tmp_path / "three.extxyz") == 0
+    atoms = read(tmp_path / "three.extxyz")
+    assert len(atoms) == 42 and "21.786789" in capsys.readouterr().out
+    assert run("hBN", "--top", "graphene", "--angle", 21.787, "--tolerance", 0.1, "--max-strain", 0.02, "-o", tmp_path / "two.extxyz") == 0
+    assert len(read(tmp_path / "two.extxyz")) == 28 and "strain 1.7" in capsys.readouterr().out
+    assert run("hBN", "--top", "graphene", "--m", 1, "--r", 1, "-o", tmp_path / "no.extxyz") != 0
+    assert "--m does not go with --top" in capsys.readouterr().err
+
+
 def test_takes_a_file_with_one_layer(tmp_path):
     from ase_wander.moire import monolayer
     layer = monolayer("WSe2")

@@ -27,12 +27,13 @@ def test_mos2_on_mose2():
 @pytest.mark.parametrize("n_atoms, n_cells, angle, strain", [(201, (36, 31), 8.948, 0.0776), (1308, (225, 211), 3.418, 0.0326)])
 def test_strained_homobilayers_of_the_wander_paper(n_atoms, n_cells, angle, strain):
     """arXiv:2403.13675: (6,0)/(5,1), 8.95 degrees, 201 atoms; (15,0)/(14,1), 3.42 degrees, 1308 atoms."""
-    found = coincidence_cells("MoS2", "MoS2", n_atoms, (angle - 0.1, angle + 0.1), 0.08)
+    layer = monolayer("MoS2", 3.16)
+    found = coincidence_cells(layer, layer, n_atoms, (angle - 0.1, angle + 0.1), 0.08)
     cell = next(c for c in found if c.n_cells == n_cells)
     assert cell.n_atoms == n_atoms and cell.angle == pytest.approx(angle, abs=1e-3)
     assert cell.strain == pytest.approx(strain, abs=1e-4)
     # the paper's cell: the bottom layer unstrained, (6, 0) along x
-    atoms = heterobilayer("MoS2", "MoS2", cell, weight=0)
+    atoms = heterobilayer(layer, layer, cell, weight=0)
     assert atoms.cell.lengths()[0] == pytest.approx(3.16 * n_cells[0] ** 0.5)
 
 
@@ -162,3 +163,9 @@ def test_multilayer_errors():
         twisted_multilayer("graphene", (0, 5, 10), gaps=[3.4])
     with pytest.raises(ValueError, match="one number"):
         twisted_multilayer("graphene", [])
+
+
+def test_a_cell_of_other_layers_is_refused():
+    cell = coincidence_cells("MoS2", "WSe2", 100, (16, 17), isotropic=True)[0]
+    with pytest.raises(ValueError, match="belongs to other layers"):
+        heterobilayer("MoS2", "hBN", cell)

@@ -105,7 +105,7 @@ def test_origin_is_the_rotation_axis():
 
 
 def test_input_cells_of_any_setting_give_the_same_bilayer():
-    wanted = np.sort(twisted_bilayer("MoS2", 1, 1, lattice_constant=3.16).get_all_distances(mic=True).ravel())
+    wanted = np.sort(twisted_bilayer(monolayer("MoS2", 3.16, 3.13), 1, 1).get_all_distances(mic=True).ravel())
     unit = mx2("MoS2", a=3.16, thickness=3.13, vacuum=8)
     tilted = unit.copy()
     tilted.rotate(37, (1, 2, 0.3), rotate_cell=True)
@@ -158,11 +158,12 @@ def test_wanted_angles():
 
 @pytest.mark.parametrize("request_, words", [
     (dict(angle=12.0, tolerance=0.01, max_atoms=300), ["nearest", "(2, 1)", "within the tolerance the smallest is"]),
-    (dict(m=2, r=2), ["(1, 1)"]), (dict(m=-1, r=2), ["non-negative"]), (dict(m=1.5, r=2), ["m must be an integer"]),
+    (dict(m=2, r=2), ["(1, 1)"]), (dict(m=-1, r=2), ["non-negative"]), (dict(m=1.5, r=2), ["m must be an integer"]), (dict(m="a", r=2), ["m must be an integer"]),
+    (dict(m=10 ** 12, r=1), ["max_atoms"]), (dict(angle=0.1), ["nearest is (m, r) = (52, 1)", "(276, 1)"]),
     (dict(m=1), ["both m and r"]), (dict(m=1, r=1, angle=3), ["either"]), (dict(angle=75), ["-45"]),
     (dict(angle=float("nan")), ["nan"]), (dict(m=200, r=1), ["max_atoms"]), (dict(m=1, r=1, stacking="AB"), ["'R'"]),
-    (dict(m=1, r=1, gap=-1), ["gap"]), (dict(m=1, r=1, gap=2.5), ["leaves -0.63 Å"]), (dict(m=1, r=1, vacuum=0), ["vacuum"]), (dict(m=1, r=1, centre="void"), ["centre"]),
-    (dict(m=1, r=1, shift=(1, 2, 3)), ["shift"]), (dict(m=1, r=1, lattice_constant=0), ["lattice constant"]),
+    (dict(m=1, r=1, gap=-1), ["gap"]), (dict(m=1, r=1, gap=2.5), ["leaves -0.6"]), (dict(m=1, r=1, vacuum=0), ["vacuum"]), (dict(m=1, r=1, centre="void"), ["centre"]),
+    (dict(m=1, r=1, shift=(1, 2, 3)), ["shift"]), (dict(m=1, r=1, shift="x"), ["shift"]), (dict(m=1, r=1, lattice_constant=0), ["lattice constant"]),
     (dict(m=1, r=1, gamma=90), ["gamma"])])
 def test_impossible_requests_say_what_is_possible(request_, words):
     with pytest.raises(ValueError) as error:
@@ -224,3 +225,41 @@ def test_monolayers_have_their_bond_lengths():
     mos2 = monolayer("mos2", 3.16, 3.13)
     assert mos2.get_all_distances(mic=True)[0, 1] == pytest.approx(np.hypot(3.16 / 3 ** 0.5, 3.13 / 2))
     assert monolayer("graphene").get_all_distances(mic=True)[0, 1] == pytest.approx(2.46 / 3 ** 0.5)
+
+
+def test_supercells_of_the_layer_are_reduced():
+    """A rectangular or doubled cell of MoS2 gives the bilayer of the primitive one."""
+    unit = mx2("MoS2", a=3.16, thickness=3.13, vacuum=8)
+    rectangular = unit.copy() * (1, 2, 1)
+    rectangular.set_cell(np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]]) @ rectangular.cell[:])    # (1,0), (1,2): 90 degrees
+    assert rectangular.cell.cellpar()[5] == pytest.approx(90)
+    wanted = np.sort(twisted_bilayer(unit, 1, 1).get_all_distances(mic=True).ravel())
+    for layer in (rectangular, unit * (3, 2, 1), unit * (2, 2, 1)):
+        atoms = twisted_bilayer(layer, 1, 1)
+        assert len(atoms) == 42
+        assert np.sort(atoms.get_all_distances(mic=True).ravel()) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_stack_is_no_monolayer():
+    from ase.build import bulk
+    with pytest.raises(ValueError, match="bulk crystal"):
+        twisted_bilayer(bulk("Cu"), 1, 1, gap=3)
+    with pytest.raises(ValueError, match="single layer is needed, the structure has 2"):
+        twisted_bilayer(twisted_bilayer("MoS2", 1, 0), 1, 1)
+
+
+def test_equilibrium_comes_from_a_model_card(tmp_path, monkeypatch):
+    """The folder that ASE_WANDER_MODELS names is searched first; a broken card is named."""
+    import json
+    from ase_wander.moire import equilibrium
+    monkeypatch.setenv("ASE_WANDER_MODELS", str(tmp_path))
+    card = tmp_path / "alpha" / "config.json"
+    card.parent.mkdir()
+    card.write_text(json.dumps({"material": "WSe2", "equilibrium": {"a": 3.3, "gap": 6.6, "thickness": 3.35}}))
+    assert (equilibrium("WSe2").a, equilibrium("wse2").source) == (3.3, "model alpha")
+    assert equilibrium("MoSe2").a == 3.289
+    atoms = twisted_bilayer("WSe2", 1, 1)
+    assert atoms.cell.lengths()[0] == pytest.approx(3.3 * 7 ** 0.5) and atoms.info["gap"] == 6.6
+    card.write_text(json.dumps({"material": "WSe2", "equilibrium": {"a": "x"}}))
+    with pytest.raises(ValueError, match="config.json.*equilibrium"):
+        equilibrium("WSe2")

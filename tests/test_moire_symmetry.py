@@ -7,7 +7,7 @@ from ase_wander.moire import irreducible_kpoints, symmetrised, symmetry, twisted
 
 
 @pytest.mark.parametrize("name, stacking, centre, group", [
-    ("graphene", "R", "hexagon", "D6"), ("graphene", "R", "atom", "D3"), ("graphene", "R", "bond", "D2"),
+    ("graphene", "R", "hexagon", "D6"), ("graphene", "R", "bond", "D2"),
     ("MoS2", "R", "hexagon", "D3"), ("MoS2", "R", "atom", "D3"), ("MoS2", "H", "hexagon", "D3"), ("MoS2", "H", "bond", "C2")])
 def test_point_group_of_the_twist_axis(name, stacking, centre, group):
     """A twist leaves the rotations about the axis and the two-fold axes in the plane."""
@@ -15,6 +15,12 @@ def test_point_group_of_the_twist_axis(name, stacking, centre, group):
         report = symmetry(twisted_bilayer(name, *pair, stacking=stacking, centre=centre))
         assert report.point_group == group and report.n_translations == 1
         assert np.bincount(report.equivalent_atoms).max() <= report.n_operations
+
+
+def test_graphene_twisted_about_an_atom():
+    """Odd and even sublattice exchange (Mele, PRB 81, 161405): for 3 | r the axis through a hexagon is there as well."""
+    assert symmetry(twisted_bilayer("graphene", 2, 1, centre="atom")).point_group == "D3"
+    assert symmetry(twisted_bilayer("graphene", 1, 3, centre="atom")).point_group == "D6"
 
 
 def test_untwisted_bilayers():

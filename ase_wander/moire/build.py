@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from ase import Atoms
@@ -224,10 +225,13 @@ def check_stacking(stacking: str) -> str:
 
 def check_shift(shift) -> np.ndarray:
     """Two finite fractional coordinates."""
-    shift = np.asarray(shift, dtype=float)
-    if shift.shape != (2,) or not np.isfinite(shift).all():
-        raise ValueError(f"shift takes two numbers, in lattice vectors of the bottom layer, not {shift.tolist()}")
-    return shift
+    try:
+        numbers = np.asarray(shift, dtype=float)
+    except (TypeError, ValueError):
+        numbers = np.zeros(0)
+    if numbers.shape != (2,) or not np.isfinite(numbers).all():
+        raise ValueError(f"shift takes two numbers, in lattice vectors of the bottom layer, not {shift!r}")
+    return numbers
 
 
 def check_positive(**values) -> None:
@@ -245,7 +249,7 @@ def _choose(layer, m, r, angle, tolerance, max_atoms) -> tuple[CommensurateCell,
     if angle is None:
         m, r = check_pair(m, r)
         n = cells_per_layer(m, r, lattice)
-        return CommensurateCell(m, r, twist_angle(m, r, lattice), n, 2 * n * len(layer), a * np.sqrt(n), lattice), False
+        return CommensurateCell(m, r, twist_angle(m, r, lattice), n, 2 * n * len(layer), a * sqrt(n), lattice), False
     angle, period = float(angle), PERIOD[lattice]
     if not abs(angle) <= period:
         raise ValueError(f"twist angle {angle:g} is outside -{period:g} to {period:g} degrees"

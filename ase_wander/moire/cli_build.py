@@ -18,6 +18,11 @@ def add_parser(subparsers):
     parser.add_argument("--r", type=int)
     parser.add_argument("--angle", type=float, help="wanted twist in degrees; negative for the mirror image")
     parser.add_argument("--tolerance", type=float, default=0.02, help="degrees; default %(default)s")
+    parser.add_argument("--top", help="another material for the top layer: the smallest coincidence cell within the bounds is built")
+    parser.add_argument("--max-strain", type=positive_float, default=0.01, help="for --top; default %(default)s")
+    parser.add_argument("--weight", type=float, default=0.5, help="for --top: share of the strain in the bottom layer; default %(default)s")
+    parser.add_argument("--any-shape", action="store_true", help="for --top: cells of every shape, not only those with the lattices' symmetry")
+    parser.add_argument("--angles", type=float, nargs="+", metavar="ANGLE", help="a stack of layers, one twist in degrees for each")
     parser.add_argument("--stacking", choices=["R", "H"], default="R", help="parallel or antiparallel layers; default %(default)s")
     parser.add_argument("--centre", default="hexagon", choices=["hexagon", "atom", "bond"], help="axis of the twist; default %(default)s")
     parser.add_argument("--shift", type=float, nargs=2, default=(0.0, 0.0), metavar=("S1", "S2"),
@@ -26,7 +31,7 @@ def add_parser(subparsers):
     parser.add_argument("--vacuum", type=positive_float, default=20.0, help="total empty height in Å; default %(default)s")
     parser.add_argument("--lattice-constant", type=positive_float, help="Å; default: equilibrium")
     parser.add_argument("--gamma", type=int, choices=[60, 120], default=120, help="angle of the cell vectors; default %(default)s")
-    parser.add_argument("--max-atoms", type=positive_int, default=None, help="default 50000; for --list 2000")
+    parser.add_argument("--max-atoms", type=positive_int, default=None, help="default 50000; for --list and --top 2000")
     parser.add_argument("--list", action="store_true", help="list exact cells (near --angle, or all) and build nothing")
     parser.add_argument("--angle-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="for --list, degrees")
     parser.add_argument("--materials", action="store_true", help="list the known materials and stop")
@@ -53,20 +58,46 @@ def main(args) -> int:
         raise CommandError(f"{target}: exists already; --force overwrites it")
     if target.suffix == "" and target.name not in ("POSCAR", "CONTCAR"):
         raise CommandError(f"{target}: no file format, give an extension such as .extxyz, .cif or .vasp")
+    atoms, summary = _build(args, material)
+    write_atomically(target, atoms)
+    print(f"{target}: {len(atoms)} atoms, {summary}, {' x '.join(f'{x:.3f}' for x in atoms.cell.lengths()[:2])} Å")
+    if args.angle is not None and args.top is None:
+        _print_alternatives(args, material)
+    return 0
+
+
+def _build(args, material):
+    """The structure asked for, and what is said about it."""
     from .build import MAX_ATOMS, twisted_bilayer
 
-    max_atoms = args.max_atoms or MAX_ATOMS
+    shared = dict(vacuum=args.vacuum, centre=args.centre)
+    if args.top is not None or args.angles is not None:
+        clash = [f"--{name}" for name in ("m", "r") if getattr(args, name) is not None]
+        clash += ["--angle"] if args.angles is not None and args.angle is not None else []
+        clash += ["--angles"] if args.top is not None and args.angles is not None else []
+        clash += ["--gamma 60"] if args.gamma == 60 else []
+        clash += ["--lattice-constant"] if args.top is not None and args.lattice_constant else []
+        if clash:
+            raise CommandError(f"build: {clash[0]} does not go with {'--top' if args.top is not None else '--angles'}")
+    if args.angles is not None:
+        from .multilayer import twisted_multilayer
+
+        atoms = twisted_multilayer(material, args.angles, tolerance=args.tolerance, gaps=args.gap, max_atoms=args.max_atoms or MAX_ATOMS,
+                                   stackings=["R"] + [args.stacking] * (len(args.angles) - 1), lattice_constant=args.lattice_constant, **shared)
+        return atoms, "twists " + ", ".join(f"{x:.6f}" for x in atoms.info["twist_angles"]) + " deg"
+    if args.top is not None:
+        from .hetero import heterobilayer
+
+        atoms = heterobilayer(material, _material(args.top), angle=args.angle, tolerance=args.tolerance, max_strain=args.max_strain,
+                              max_atoms=args.max_atoms or 2000, isotropic=False if args.any_shape else None, weight=args.weight,
+                              stacking=args.stacking, gap=args.gap, shift=tuple(args.shift), **shared)
+        info = atoms.info
+        return atoms, (f"{info['twist_angle']:.6f} deg, {info['stacking']} stacking, strain {100 * info['strain']:.4f} %, gap {info['gap']:.3f} Å")
     atoms = twisted_bilayer(
         material, args.m, args.r, args.angle, tolerance=args.tolerance, stacking=args.stacking, gap=args.gap,
-        vacuum=args.vacuum, lattice_constant=args.lattice_constant, centre=args.centre, shift=tuple(args.shift),
-        gamma=args.gamma, max_atoms=max_atoms)
-    write_atomically(target, atoms)
+        lattice_constant=args.lattice_constant, shift=tuple(args.shift), gamma=args.gamma, max_atoms=args.max_atoms or MAX_ATOMS, **shared)
     info = atoms.info
-    print(f"{target}: {len(atoms)} atoms, (m, r) = ({info['m']}, {info['r']}), {info['twist_angle']:.6f} deg, "
-          f"{info['stacking']} stacking, {atoms.cell.lengths()[0]:.3f} Å, gap {info['gap']:.3f} Å")
-    if args.angle is not None:
-        _print_alternatives(args, material, max_atoms)
-    return 0
+    return atoms, (f"(m, r) = ({info['m']}, {info['r']}), {info['twist_angle']:.6f} deg, {info['stacking']} stacking, gap {info['gap']:.3f} Å")
 
 
 def write_atomically(target, atoms) -> None:
@@ -132,8 +163,10 @@ def _near(args, material, max_atoms):
                       lattice_constant=float(norm(layer.cell[0])), lattice=layer.kind)
 
 
-def _print_alternatives(args, material, max_atoms, most=5):
-    others = _near(args, material, max_atoms)[1:]
+def _print_alternatives(args, material, most=5):
+    from .build import MAX_ATOMS
+
+    others = _near(args, material, args.max_atoms or MAX_ATOMS)[1:]
     for cell in others[:most]:
         print(f"  also within {args.tolerance:g} deg: {cell}")
     if len(others) > most:
@@ -146,6 +179,8 @@ def _print_cells(args, material) -> int:
     from .commensurate import commensurate_cells, format_table
 
     max_atoms = args.max_atoms or 2000
+    if args.top is not None:
+        return _print_coincidences(args, material, max_atoms)
     if args.angle is not None:
         print(format_table(_near(args, material, max_atoms)))
         return 0
@@ -156,6 +191,23 @@ def _print_cells(args, material) -> int:
         raise CommandError(f"no exact cell of up to {max_atoms} atoms between {args.angle_range[0]:g} and {args.angle_range[1]:g} degrees"
                            if args.angle_range else f"no exact cell of up to {max_atoms} atoms")
     print(format_table(cells))
+    return 0
+
+
+def _print_coincidences(args, material, max_atoms, most=40) -> int:
+    from .coincidence import coincidence_cells
+
+    window = None if args.angle is None else (args.angle - args.tolerance, args.angle + args.tolerance)
+    window = tuple(args.angle_range) if args.angle_range else window
+    cells = coincidence_cells(material, _material(args.top), max_atoms, window, args.max_strain, isotropic=False if args.any_shape else None)
+    if not cells:
+        raise CommandError(f"no common cell of up to {max_atoms} atoms with less than {100 * args.max_strain:g} % strain"
+                           + (f" between {window[0]:g} and {window[1]:g} degrees" if window else ""))
+    print(f"{'angle (deg)':>12} {'strain (%)':>11} {'cells':>11} {'atoms':>7}")
+    for c in cells[:most]:
+        print(f"{c.angle:12.6f} {100 * c.strain:11.5f} {c.n_cells[0]:5d}+{c.n_cells[1]:<5d} {c.n_atoms:7d}")
+    if len(cells) > most:
+        print(f"and {len(cells) - most} larger")
     return 0
 
 

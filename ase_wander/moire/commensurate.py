@@ -64,7 +64,7 @@ class CommensurateCell:
 def check_pair(m: int, r: int) -> tuple[int, int]:
     """(m, r) as Python integers, or ValueError when they are no coprime, non-negative pair."""
     for name, value in (("m", m), ("r", r)):
-        if isinstance(value, bool) or int(value) != value:
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer)) or value % 1 != 0:
             raise ValueError(f"{name} must be an integer, not {value!r}")
     m, r = int(m), int(r)
     if m < 0 or r < 0 or (m, r) == (0, 0):
@@ -181,7 +181,7 @@ def cells_near(angle: float, tolerance: float = 0.02, max_atoms: int = MAX_ATOMS
     angle : float
         Degrees, 0-60 (square lattice 0-90).
     tolerance : float
-        Degrees; the ends count.
+        Degrees; the ends count.  The untwisted cells (0 and 60 degrees) are given for just these angles only.
     max_atoms, atoms_per_cell, lattice_constant, lattice
         As in `commensurate_cells`.
 
@@ -198,12 +198,15 @@ def cells_near(angle: float, tolerance: float = 0.02, max_atoms: int = MAX_ATOMS
     n_max = int(max_atoms) // (2 * atoms_per_cell)
     m, r, n, angles = _pairs(n_max, lattice)
     off = abs(angles - angle)
+    untwisted = (m == 0) | (r == 0)
+    # no twist meets a wish for none only, however wide the tolerance
+    off[untwisted & (off > 1e-6)] = np.inf
     found = np.flatnonzero(off <= tolerance + 1e-9)
     if len(found):
         found = found[np.lexsort((off[found], n[found]))]
         return [_cell(int(m[k]), int(r[k]), lattice, atoms_per_cell, lattice_constant) for k in found]
     message = f"no exact cell of up to {max_atoms} atoms lies within {tolerance:g} degrees of {angle:g}"
-    if len(n):
+    if np.isfinite(off).any():
         k = np.lexsort((n, off))[0]
         message += f"; the nearest is {_cell(int(m[k]), int(r[k]), lattice, atoms_per_cell, lattice_constant)}"
     larger = _smallest_within(angle, tolerance, lattice)

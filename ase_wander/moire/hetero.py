@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 
 from .build import (VACUUM, PlacedLayer, assemble, check_positive, check_shift, check_stacking, resolve_material)
-from .coincidence import LATTICE_PERIOD, CoincidenceCell, as_monolayer, coincidence_cells, common_cell
+from .coincidence import LATTICE_PERIOD, CoincidenceCell, as_monolayer, coincidence_cells, common_cell, stretch
 from .lattice import rotation_centre
 
 #: Largest mismatch that is looked at to name the nearest possible cell.
@@ -56,6 +56,7 @@ def heterobilayer(bottom, top, cell: CoincidenceCell | None = None, *, angle: fl
         cell = _search(bottom_layer, top_layer, angle, tolerance, max_strain, max_atoms, isotropic)
     elif angle is not None:
         raise ValueError("give either a cell or an angle")
+    _check_cell(bottom_layer, top_layer, cell)
     plane, (m_bottom, m_top), strains = common_cell(bottom_layer, top_layer, cell, weight)
     displacement = check_shift(shift) @ np.linalg.inv(m_bottom)
     if stacking == "H":
@@ -67,6 +68,15 @@ def heterobilayer(bottom, top, cell: CoincidenceCell | None = None, *, angle: fl
                       shift=[float(x) for x in shift], centre=centre if isinstance(centre, str) else [float(x) for x in centre],
                       strain=cell.strain, weight=float(weight), strain_bottom=strains[0].tolist(), strain_top=strains[1].tolist())
     return atoms
+
+
+def _check_cell(bottom, top, cell):
+    """ValueError for a cell that was found for other layers."""
+    twist, u = stretch(bottom, top, cell)
+    strain = abs(np.linalg.eigvalsh(u) - 1).max()
+    if abs(strain - cell.strain) > 1e-6 or abs((twist - cell.angle + 180) % 360 - 180) > 1e-4:
+        raise ValueError(f"the cell belongs to other layers: between these it means {twist:.4f} deg and a strain of "
+                         f"{100 * strain:.3f} %, not {cell}")
 
 
 def _layer_and_gap(material, gap):

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ..structure import check_atoms, neighbour_pairs, plane_normal
+from ..structure import check_atoms, find_layers, neighbour_pairs, plane_normal
 
 #: Relative deviation of lengths (and, in radians, of angles) up to which a lattice counts as hexagonal or square.
 LATTICE_TOLERANCE = 1e-3
@@ -56,7 +56,7 @@ class Monolayer:
 def standard_monolayer(atoms: Atoms) -> Monolayer:
     """Reduce a single layer to the standard setting.
 
-    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed): the shortest
+    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed, a supercell): the shortest
     vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or square
     lattice that is off by less than 0.1 % is made exact at equal area.  The mid-plane is the mean height of the
     transition metals where there are any, else the middle between the outermost atoms.
@@ -64,9 +64,11 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
     Raises
     ------
     ValueError
-        For input that `check_atoms` refuses.
+        For input that `check_atoms` refuses, and for more than one layer.
     """
     check_atoms(atoms)
+    _check_one_layer(atoms)
+    atoms = primitive_cell(atoms)
     normal = plane_normal(atoms)
     plane = np.array(atoms.cell[:2])
     e1 = plane[0] / np.linalg.norm(plane[0])
@@ -84,6 +86,58 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
         gaps = np.diff(np.append(spread, spread[0] + period))
         heights = (heights - spread[(np.argmax(gaps) + 1) % len(spread)] + 1e-9) % period
     return Monolayer(cell, fractional, heights - midplane(heights, atoms.numbers), np.array(atoms.numbers), kind)
+
+
+def primitive_cell(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
+    """The smallest cell of a layer, with its atoms where they are (Å); the first cell vector keeps its direction if it can."""
+    from .symmetry import symmetry
+
+    slab = atoms.copy()
+    if slab.cell.rank < 3 or not slab.pbc[2]:
+        # spglib needs a third vector; along the normal and far longer than the layer is thick
+        slab.cell[2] = plane_normal(atoms) * (20.0 + np.ptp(atoms.positions @ plane_normal(atoms)))
+    report = symmetry(slab, tolerance)
+    if report.n_translations == 1:
+        return atoms
+    pure = report.translations[np.all(report.rotations == np.eye(3, dtype=int), axis=(1, 2))][:, :2]
+    images = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
+    vectors = (pure[:, None] % 1 + images).reshape(-1, 2)
+    length = np.linalg.norm(vectors @ slab.cell.array[:2], axis=1)
+    along = abs(vectors[:, 1]) + (vectors[:, 0] < 0)  # prefer the direction of the first cell vector
+    order = np.lexsort((np.round(along, 6), np.round(length, 4)))
+    vectors = vectors[order][length[order] > tolerance]
+    first = vectors[0]
+    area = abs(first[0] * vectors[:, 1] - first[1] * vectors[:, 0])
+    second = vectors[np.flatnonzero(abs(area - 1 / report.n_translations) < 0.1 / report.n_translations)[0]]
+    cell = slab.cell.array.copy()
+    cell[:2] = np.array([first, second]) @ slab.cell.array[:2]
+    # one atom of every orbit of the translations
+    matrix = np.linalg.inv(np.array([first, second]))
+    fractional = slab.get_scaled_positions(wrap=False)[:, :2] @ matrix
+    heights = slab.positions @ plane_normal(slab)
+    keep = []
+    for k in range(len(slab)):
+        delta = fractional[keep] - fractional[k]
+        same = (abs((delta - np.round(delta)) @ cell[:2]).max(axis=1, initial=0) < 10 * tolerance) if keep else np.zeros(0, bool)
+        if not np.any(same & (abs(heights[keep] - heights[k]) < 10 * tolerance) & (slab.numbers[keep] == slab.numbers[k])):
+            keep.append(k)
+    small = slab[keep]
+    small.set_cell(cell)
+    if len(small) * report.n_translations != len(slab):
+        raise ValueError(f"the layer of {len(slab)} atoms repeats {report.n_translations} times, but not atom by atom")
+    return small
+
+
+def _check_one_layer(atoms):
+    """ValueError for a stack or a bulk crystal; an open network without bonds is let through."""
+    try:
+        n_layers = find_layers(atoms).max() + 1
+    except ValueError as error:
+        if "bulk crystal" in str(error):
+            raise
+        return
+    if n_layers > 1:
+        raise ValueError(f"a single layer is needed, the structure has {n_layers}")
 
 
 def midplane(heights: np.ndarray, numbers: np.ndarray) -> float:

@@ -72,17 +72,17 @@ def equilibrium(name: str) -> Equilibrium:
     cell starts at the minimum of the model that will relax it; the literature comes second.
     """
     name = canonical_name(name)
-    for folder_name, folder in find_models().items():
-        if folder_name.lower().split("-")[0] != name.lower():
-            continue
-        card = folder / CONFIG
+    for model, folder in find_models().items():
+        config = folder / CONFIG
         try:
-            values = json.loads(card.read_text(encoding="utf-8")).get("equilibrium")
-            if values:
-                return Equilibrium(float(values["a"]), float(values["gap"]),
-                                   float(values.get("thickness", LITERATURE[name].thickness)), f"model {folder_name}")
+            card = json.loads(config.read_text(encoding="utf-8"))
+            if card.get("material", model.split("-")[0]).lower() != name.lower() or "equilibrium" not in card:
+                continue
+            values = card["equilibrium"]
+            return Equilibrium(float(values["a"]), float(values["gap"]), float(values.get("thickness", LITERATURE[name].thickness)),
+                               f"model {model}")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{card}: cannot read the key 'equilibrium' (a, gap, thickness): {error!r}") from error
+            raise ValueError(f"{config}: cannot read the key 'equilibrium' (a, gap, thickness): {error!r}") from error
     return LITERATURE[name]
 
 

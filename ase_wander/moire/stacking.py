@@ -20,6 +20,10 @@ from .registry import PeriodicSurface, check_plane, layer_index
 HIGH_SYMMETRY = np.array([[0, 0], [1, 2], [2, 1]]) / 3
 
 
+#: Relative difference of two lattices up to which a local stacking is spoken of.
+LARGEST_MISMATCH = 0.15
+
+
 @dataclass(frozen=True)
 class Domains:
     """Stacking domains of two hexagonal layers.
@@ -75,7 +79,8 @@ def matched_lattice(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
         For lattices so unlike that no vectors correspond.
     """
     change = np.round(np.linalg.solve(upper.T, lower.T).T)
-    if abs(round(np.linalg.det(change))) != 1:
+    mismatch = abs(np.linalg.svd(np.linalg.solve(lower, change @ upper), compute_uv=False) - 1).max()
+    if abs(round(np.linalg.det(change))) != 1 or mismatch > LARGEST_MISMATCH:
         raise ValueError("the lattices of the two layers are too different to speak of a local stacking")
     return change @ upper
 
@@ -108,6 +113,8 @@ def moire_vectors(atoms: Atoms, lower: int = 0) -> np.ndarray:
 def reference_sites(atoms: Atoms, layer: int, layers: np.ndarray, n_cells: int) -> np.ndarray:
     """One atom per primitive cell of a layer: the metals, else the first atom of each cell in the builder's order."""
     index = np.flatnonzero(layers == layer)
+    if len(index) == 0:
+        raise ValueError(f"there is no layer {layer}: the structure has {layers.max() + 1}")
     metal = is_metal(atoms.numbers[index])
     if metal.sum() == n_cells:
         return index[metal]
@@ -250,5 +257,7 @@ def _name(above):
     if len(above) == 2:
         if all(len(set(p)) == 1 or p[:len(p) // 2] == p[len(p) // 2:] for p in above):
             return above[0] if above[0] == "MM" else "AA"
-        return "2H" if pairs == {"MX"} else "AA'"
+        if pairs == {"MX"}:
+            return "2H"
+        return "AA'" if len(pairs) == 1 else "+".join(above)
     return above[0] if above else "-"

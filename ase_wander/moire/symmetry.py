@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +71,16 @@ def symmetry(atoms: Atoms, tolerance: float = 1e-3) -> SymmetryReport:
     import spglib
 
     try:
-        dataset = spglib.get_symmetry_layerdataset(_spglib_cell(atoms), aperiodic_dir=2, symprec=tolerance)
+        with _without_deprecations():
+            dataset = spglib.get_symmetry_layerdataset(_spglib_cell(atoms), aperiodic_dir=2, symprec=tolerance)
     except Exception as error:  # newer versions raise instead of returning None
         raise ValueError(f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å: {error}") from error
     if dataset is None:
         raise ValueError(f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å")
     get = dataset.get if isinstance(dataset, dict) else lambda key: getattr(dataset, key)
     rotations = np.array(get("rotations"))
-    point_group = spglib.get_pointgroup(rotations)[0].strip()
+    with _without_deprecations():
+        point_group = spglib.get_pointgroup(rotations)[0].strip()
     pure = int(np.all(rotations == np.eye(3, dtype=int), axis=(1, 2)).sum())
     return SymmetryReport(_SCHOENFLIES[point_group], point_group, str(get("international")), int(get("number")),
                           len(rotations), pure, rotations, np.array(get("translations")), np.array(get("equivalent_atoms")))
@@ -110,7 +114,8 @@ def irreducible_kpoints(atoms: Atoms, mesh, gamma: bool = True, tolerance: float
     # Operations come from the layer group: a mirror along z and the vacuum play no part in the plane.
     rotations = np.unique(symmetry(atoms, tolerance).rotations, axis=0)
     shift = [0, 0, 0] if gamma else [1, 1, 0]
-    mapping, grid = spglib.get_stabilized_reciprocal_mesh([*mesh, 1], rotations.astype("intc"), is_shift=shift, is_time_reversal=True)
+    with _without_deprecations():
+        mapping, grid = spglib.get_stabilized_reciprocal_mesh([*mesh, 1], rotations.astype("intc"), is_shift=shift, is_time_reversal=True)
     points, inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
     kpoints = (np.array(grid)[points] + np.array(shift) / 2) / [*mesh, 1]
     return kpoints, count / count.sum()
@@ -133,7 +138,8 @@ def symmetrised(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
     for rotation, translation in zip(report.rotations, report.translations):
         image = fractional @ rotation.T + translation
         partner, delta = _matches(fractional, image, atoms.numbers, cell)
-        total[partner] += delta
+        # Each operation with the translation that fits best: then all fix the centroid, and together they form a group.
+        total[partner] += delta - delta.mean(axis=0)
     result = atoms.copy()
     result.set_scaled_positions(fractional + total / len(report.rotations))
     return result
@@ -164,6 +170,14 @@ def _matches(fractional, image, numbers, cell):
     delta = image - fractional[partner]
     delta[:, :2] -= np.round(delta[:, :2])
     return partner, delta
+
+
+@contextmanager
+def _without_deprecations():
+    """spglib 2.8 warns on every call that its way of reporting errors will change; both ways are handled here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _spglib_cell(atoms):
