@@ -165,7 +165,7 @@ class WanderModel(nn.Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
-        data = save_safetensors(state, metadata={"format": "ase_wander", "kind": self.kind})
+        data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
         _write(folder / WEIGHTS, data)
         config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
         _write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
