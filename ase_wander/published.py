@@ -228,10 +228,12 @@ class PublishedModel:
     def load(cls, path):
         """Read a model folder written by `save`; ValueError names the file that is missing or damaged."""
         networks, template, config = files.read_folder(path)
-        metal, chalcogen = config["species"]
-        return cls(networks, template, config["name"], layer_offsets=config["layer_offsets"],
-                   orientations=config["orientations"], rounding=config["rounding"], provenance=config["provenance"],
-                   metal=metal, chalcogen=chalcogen)
+        try:
+            metal, chalcogen = config["species"]
+            options = {key: config[key] for key in ("layer_offsets", "orientations", "rounding", "provenance")}
+            return cls(networks, template, config["name"], metal=metal, chalcogen=chalcogen, **options)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {files.CONFIG} is incomplete or damaged ({error!r})") from None
 
     def card(self):
         """Text of card.md."""
