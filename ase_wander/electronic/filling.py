@@ -73,6 +73,16 @@ def fermi_level(h, kpts=None, weights=None, **options):
         n_bands = min(2 * n_bands, h.n_orbitals)
 
 
+def level_at_density(h, carriers, kpts=None, weights=None, **options):
+    """Fermi level in eV with `carriers` (per cm^2 of the cell's area) added: positive electrons, negative holes.
+
+    The bands stay rigid. A density that fills only a small pocket needs a k-grid that resolves it.
+    """
+    area = np.linalg.norm(np.cross(*h._require_atoms("a carrier density").cell.array[:2]))
+    # 1 Å^2 = 1e-16 cm^2
+    return fermi_level(h.replace(n_electrons=h.n_electrons + carriers * area * 1e-16), kpts, weights, **options)
+
+
 def filling_level(energies, weights, count):
     """Energy that `count` states per cell fill, given (n_k, n_b) energies and weights; mid-gap where there is one."""
     flat = energies.ravel()
