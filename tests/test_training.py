@@ -26,7 +26,7 @@ CONFIG = {"name": "tiny", "material": "MoS2", "data": [str(DATA)], "species": ["
 STAGES = [{"kind": "forcefield", "steps": 12, "batch": 1, "noise": 0.01, "validate_every": 2, "checkpoint_every": 0.0,
            "weights": {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0}},
           {"kind": "hamiltonian", "steps": 6, "batch": 1, "noise": 0.01, "validate_every": 2, "checkpoint_every": 0.0,
-           "weights": {"onsite": 0.1, "eigenvalues": 0.01, "vacuum_step": 0.01}}]
+           "weights": {"onsite": 0.1, "eigenvalues": 0.01, "vacuum_step": 0.01, "spread": 0.25}}]
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from ase.data import atomic_numbers
 
 from .loop import LoopSettings
 
-#: What a stage may weigh.
-WEIGHTS = {"forcefield": ("energy", "forces", "stress", "layer"), "hamiltonian": ("onsite", "eigenvalues", "vacuum_step")}
+#: What a stage may weigh; `spread` is the power of the class's spread that divides the errors of its elements.
+WEIGHTS = {"forcefield": ("energy", "forces", "stress", "layer"), "hamiltonian": ("onsite", "eigenvalues", "vacuum_step", "spread")}
 TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
        "stages", "threads", "licence")
 

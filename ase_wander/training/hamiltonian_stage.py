@@ -191,7 +191,7 @@ class HamiltonianSamples:
         return near, (0.2 + 0.8 * near) * s["kweights"][:, None]
 
     def loss(self, indices, weights):
-        """Mean robust error of the elements, scaled by the root of their class's spread, plus eigenvalue errors in meV."""
+        """Mean robust error of the elements, scaled by a power of their class's spread, plus eigenvalue errors in meV."""
         total, terms = 0.0, {"H_meV": 0.0, "onsite_meV": 0.0, "eig_meV": 0.0, "step_meV": 0.0}
         for k, (onsite, hopping, step) in zip(indices, self.predict(indices)):
             s = self.samples[k]
@@ -201,7 +201,7 @@ class HamiltonianSamples:
             for name, blocks in hopping.items():
                 e = blocks - s["targets"][name]
                 scale = self.model.heads.hopping[name].scale(s["r"][name])[:, None, None]
-                x = e / (scale * MEV).sqrt()  # sqrt(spread x 1 meV): between absolute and relative errors
+                x = e / MEV * (MEV / scale) ** weights["spread"]  # 0: absolute errors, 1: relative to the spread
                 sums = sums + ((x.square() + 0.03 ** 2).sqrt() - 0.03).sum()
                 plain += e.detach().abs().sum().item()
                 count += e.numel()
