@@ -95,6 +95,10 @@ class WanderCalculator(Calculator):
                 raise InputError(f"atom {index} is {symbol}, but model {self.model.name!r} knows only "
                                  f"{', '.join(self.model.species)}")
 
+    def set_atoms(self, atoms: Atoms) -> None:
+        """Called by ASE at `atoms.calc = calculator`: refuses unknown species at once."""
+        self.check_species(atoms)
+
     def _checked(self, atoms):
         if atoms is None:
             atoms = self.atoms
@@ -131,7 +135,7 @@ class WanderCalculator(Calculator):
         if atoms is not None:
             self.atoms = atoms.copy()
         atoms, layers = self._checked(self.atoms)
-        self.results = self.model.compute(atoms, layers, properties)
+        self.results = _as_input_error(self.model.compute, atoms, layers, properties)
 
     # ------------------------------------------------------------------ electrons
     def get_wannier_hamiltonian(self, atoms=None, *, threshold=0.0, **options):
@@ -143,7 +147,7 @@ class WanderCalculator(Calculator):
         from .electronic.hamiltonian import WannierHamiltonian
 
         atoms, layers = self._checked(atoms)
-        *blocks, n_electrons = self.model.hamiltonian(atoms, layers, **options)
+        *blocks, n_electrons = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
         h = WannierHamiltonian.from_blocks(atoms, self.model.shells, *blocks, n_electrons,
                                            check=options.get("hermitian", True))
         return h.truncate(threshold) if threshold else h
@@ -160,13 +164,15 @@ class WanderCalculator(Calculator):
             Only the bands nearest the gap; their absolute indices are in `bs.band_indices`.
         reference : "fermi", "vacuum" or float
             Only sets `bs.reference`.
+        **options
+            `threshold`, `hermitian` as for `get_wannier_hamiltonian`; the rest goes to the eigensolver, see
+            `ase_wander.electronic.bands.band_structure`.
         """
         from .electronic.bands import band_structure
 
-        try:
-            return band_structure(self.get_wannier_hamiltonian(atoms), path, npoints, n_bands, reference, **options)
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        of_model = {k: options.pop(k) for k in ("hermitian", "orbitals", "threshold") if k in options}
+        h = self.get_wannier_hamiltonian(atoms, **of_model)
+        return _as_input_error(band_structure, h, path, npoints, n_bands, reference, **options)
 
     def get_fermi_level(self, atoms=None):
         """Fermi level (eV, relative to vacuum): mid-gap of an insulator."""
@@ -180,10 +186,18 @@ class WanderCalculator(Calculator):
 
     def get_descriptors(self, atoms=None):
         """RAER of every atom, (n_atoms, n_raer)."""
-        return self.model.descriptors(*self._checked(atoms))
+        return _as_input_error(self.model.descriptors, *self._checked(atoms))
 
     def get_uncertainty(self, atoms=None):
         """Standard deviations of energy, forces and H, of models that carry an ensemble."""
         if not hasattr(self.model, "uncertainty"):
             raise PropertyNotImplementedError(f"model {self.model.name!r} carries no ensemble, so it has no uncertainty")
         return self.model.uncertainty(*self._checked(atoms))
+
+
+def _as_input_error(function, *args, **kwargs):
+    """Call; what a lower floor refuses as ValueError is the calculator's InputError."""
+    try:
+        return function(*args, **kwargs)
+    except ValueError as error:
+        raise InputError(str(error)) from None

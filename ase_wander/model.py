@@ -25,8 +25,8 @@ from .structure import neighbour_pairs
 
 WEIGHTS = "weights.safetensors"
 
-#: Pairs per pass of the hopping heads: bounds the memory of a large cell to a few hundred MB.
-PAIRS_PER_PASS = 8192
+#: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
+PAIRS_PER_PASS = 1024
 
 
 class WanderModel(nn.Module):

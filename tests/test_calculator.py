@@ -197,6 +197,11 @@ def test_bad_structures_are_refused(calculator, what, message):
         calculator.get_wannier_hamiltonian(broken(what))
 
 
+def test_species_are_checked_when_the_calculator_is_attached(calculator):
+    with pytest.raises(InputError, match="atom 0 is W"):
+        broken("species").calc = calculator
+
+
 def test_what_is_no_slab_is_refused(calculator):
     crystal = bulk("MoS", "zincblende", a=4.8)
     with pytest.raises(InputError, match="bulk crystal"):

@@ -46,20 +46,19 @@ class BondFrames:
         return out
 
     def by_order(self, tensors: torch.Tensor, reversed_bond: bool = False) -> list[torch.Tensor]:
-        """Node tensors (p, c, q) in the bond frame, sorted by |m|: m = 0 (p, c L), m > 0 (p, 2, c (L + 1 - m)).
+        """Node tensors (p, q, c) in the bond frame, sorted by |m|: m = 0 (p, L c), m > 0 (p, 2, (L + 1 - m) c).
 
         With `reversed_bond` they are seen from the bond's other end, in the frame mirrored at z = 0: Y_lm -> (-1)^(l + m)
         Y_lm. A mirror, not a half turn: it keeps the sense of rotation about the bond, so both ends may be mixed.
         """
         l_max = len(self.d) - 1
-        parts = tensors.split([2 * l + 1 for l in range(l_max + 1)], 2)
-        rotated = torch.cat([t @ d.transpose(1, 2) for t, d in zip(parts, self.d)], 2)
-        if reversed_bond:
-            rotated = rotated * torch.cat([mirror_signs(l) for l in range(l_max + 1)]).to(rotated)
-        rotated = rotated.index_select(2, order_by_m(l_max).to(rotated.device))
+        parts = tensors.split([2 * l + 1 for l in range(l_max + 1)], 1)
+        turn = [mirror_signs(l).to(d)[:, None] * d if reversed_bond else d for l, d in enumerate(self.d)]
+        rotated = torch.cat([d @ t for t, d in zip(parts, turn)], 1)
+        rotated = rotated.index_select(1, order_by_m(l_max).to(rotated.device))
         counts = [(1 if m == 0 else 2) * (l_max + 1 - m) for m in range(l_max + 1)]
-        scalars, *others = rotated.split(counts, 2)
-        return [scalars.flatten(1)] + [t.unflatten(2, (2, -1)).transpose(1, 2).flatten(2) for t in others]
+        scalars, *others = rotated.split(counts, 1)
+        return [scalars.flatten(1)] + [t.unflatten(1, (2, -1)).flatten(2) for t in others]
 
     def to_crystal(self, block: torch.Tensor, l1: int, l2: int) -> torch.Tensor:
         """Block (p, 2 l1 + 1, 2 l2 + 1) from the bond frame to the crystal axes: D1^T B D2."""

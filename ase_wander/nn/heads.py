@@ -86,7 +86,8 @@ class HamiltonianHeads(nn.Module):
         if frames is None:
             frames = BondFrames(graph.pair_vector[index], self.l_max)
         take = lambda t, k: t.index_select(0, k)  # its backward is an index_add, far cheaper than that of t[k]
-        return self.hopping[name](frames, take(tensors, i), take(tensors, j), take(scalars, i), take(scalars, j))
+        rows = tensors.transpose(1, 2).contiguous()  # (n, q, c): channels side by side in memory
+        return self.hopping[name](frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
 
     def forward(self, graph: Graph, environment: Environment, frames=None, potential=None):
         """On-site list and dict name -> (pair indices, blocks); `frames` optionally per class name.

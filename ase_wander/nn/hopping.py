@@ -32,8 +32,8 @@ class HoppingHead(nn.Module):
         self.counts = block_basis(l1, l2)[0]
         self.orders = range(1, l_max + 1)
         self.lift = nn.ModuleList(nn.Linear(2 * (l_max + 1 - m) * n_channels, n_gated, bias=False) for m in self.orders)
-        n_in = 2 * n_scalars + n_radial + 2 * (l_max + 1) * n_channels + l_max * n_gated
-        self.first = nn.Linear(n_in, hidden)
+        self.inputs = [n_scalars, n_scalars, n_radial] + 2 * [(l_max + 1) * n_channels] + l_max * [n_gated]
+        self.first = nn.Linear(sum(self.inputs), hidden)
         self.second = nn.Linear(hidden, hidden)
         self.scalar = nn.Linear(hidden, self.counts[0])
         self.gate = nn.Linear(hidden, l_max * (n_gated + n_cross))
@@ -57,10 +57,16 @@ class HoppingHead(nn.Module):
 
     def tensors_to_block(self, near, far, scalars_i, scalars_j, radial):
         """Block in the bond frame before scaling: `near` seen from i, `far` from j, as `BondFrames.by_order` gives."""
-        lifted = [lift(torch.cat([near[m], far[m]], -1)) for m, lift in zip(self.orders, self.lift)]     # (p, 2, g)
+        # W [near, far] = W_near near + W_far far, and so on: without copying the inputs side by side
+        lifted = []                                                                                     # (p, 2, g)
+        for m, lift in zip(self.orders, self.lift):
+            of_near, of_far = lift.weight.chunk(2, 1)
+            lifted.append(nn.functional.linear(near[m], of_near) + nn.functional.linear(far[m], of_far))
         norms = [0.1 * v.square().sum(1) for v in lifted]
-        x = torch.cat([scalars_i, scalars_j, radial, near[0], far[0]] + norms, 1)
-        h = nn.functional.silu(self.first(x))
+        h = self.first.bias
+        for x, weight in zip([scalars_i, scalars_j, radial, near[0], far[0]] + norms, self.first.weight.split(self.inputs, 1)):
+            h = torch.addmm(h, x, weight.T)
+        h = nn.functional.silu(h)
         h = h + nn.functional.silu(self.second(h))
         n_gated = lifted[0].shape[-1]
         gates, cross_gates = self.gate(h).split([self.l_max * n_gated, self.l_max * self.n_cross], 1)
@@ -77,7 +83,7 @@ class HoppingHead(nn.Module):
         return (torch.cat(parts, 1) @ basis).unflatten(1, (2 * self.l1 + 1, 2 * self.l2 + 1))
 
     def forward(self, frames: BondFrames, tensors_i, tensors_j, scalars_i, scalars_j) -> torch.Tensor:
-        """Blocks in crystal axes for pairs with node tensors (p, c, q) and scalars (p, s) at either end."""
+        """Blocks in crystal axes for pairs with node tensors (p, q, c) and scalars (p, s) at either end."""
         near = frames.by_order(tensors_i)
         far = frames.by_order(tensors_j, reversed_bond=True)
         radial = gaussian_basis(frames.r, self.cutoff, self.n_radial, 2.0)
