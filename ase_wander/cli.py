@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         if debug:
             raise
-        return _fail("interrupted", 130)
+        return _fail("interrupted; what was finished is kept", 130)
     except BrokenPipeError:  # `ase-wander models | head`
         sys.stderr.close()
         return 0
