@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 from ..cli_common import CommandError, console
 
 
@@ -49,23 +46,12 @@ def run_train(arguments):
                                   "  ".join(f"{k} {v:.3g}" for k, v in errors.items()))
 
         model = train(config, arguments.out, arguments.resume, report)
-    from ..plotting import plot_learning_curve
-    rows = {s["name"]: [json.loads(line) for line in (Path(arguments.out) / f"{s['name']}.jsonl").read_text().splitlines()]
-            for s in config["stages"]}
-    plot_learning_curves(rows, Path(arguments.out), plot_learning_curve)
+    from .figures import plot_learning_curves
+    plot_learning_curves(arguments.out, [s["name"] for s in config["stages"]], arguments.out)
     if arguments.ship:
         from .ship import ship
         folder = ship(model, config, arguments.out, arguments.ship)
         out.print(f"model, card and errors written to {folder}")
-
-
-def plot_learning_curves(rows, folder, plot):
-    """One figure per stage of the validation errors against steps."""
-    from ..plotting import save_figure
-    for stage, log in rows.items():
-        curves = {k: [r["validation"][k] for r in log if "validation" in r] for k in log[0].get("validation", {})}
-        if curves:
-            save_figure(plot([r["step"] for r in log if "validation" in r], curves), folder / f"{stage}.png")
 
 
 def run_evaluate(arguments):
@@ -77,10 +63,14 @@ def run_evaluate(arguments):
     if model.kind != "wander":
         raise CommandError(f"evaluate knows models of kind wander, {arguments.model} is {model.kind}")
     configurations = [c for path in arguments.data for c in load_dataset(path)]
-    report = evaluate(model, configurations, None if arguments.all else model.config.get("validation_fraction", 0.15))
+    samples = {}
+    report = evaluate(model, configurations, None if arguments.all else model.config.get("validation_fraction", 0.15),
+                      samples=samples)
     print_table(report, console(stderr=False))
     if arguments.out:
+        from .figures import write_figures
         write_report(report, arguments.out)
+        write_figures(samples, arguments.out)
 
 
 def run_data(arguments):

@@ -66,13 +66,16 @@ def eigenvalue_errors(model, configuration, window=1.0):
     return (predicted - reference)[near], weights[near], gap(predicted) - gap(reference)
 
 
-def evaluate(model, configurations, validation_fraction=0.15, progress=None) -> dict:
+def evaluate(model, configurations, validation_fraction=0.15, progress=None, samples=None) -> dict:
     """All errors of the table, per configuration and as means.
 
     Parameters
     ----------
     validation_fraction : only configurations of that validation split; None for all.
+    samples : dict, optional; filled with what `training.figures.write_figures` draws.
     """
+    samples = {} if samples is None else samples
+    samples.update(forces=[], energies=[], elements=[])
     chosen = [c for c in configurations if validation_fraction is None or is_validation(c.name, validation_fraction)]
     if not chosen:
         raise ValueError("no configuration of the data belongs to the validation split; use all of them instead")
@@ -84,6 +87,8 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None) -> 
             difference = out["forces"] - c.results["forces"]
             row["energy"] = abs(out["energy"] - c.results["energy"]) / len(c.atoms)
             row["force"] = np.abs(difference).mean()
+            samples["forces"].append((c.results["forces"], out["forces"]))
+            samples["energies"].append((c.results["energy"] / len(c.atoms), out["energy"] / len(c.atoms)))
             if c.layers.max() > 0:
                 per_layer = [difference[c.layers == k, :2].sum(0) / (c.atoms.numbers[c.layers == k] == 42).sum()
                              if 42 in c.atoms.numbers else difference[c.layers == k, :2].sum(0)
@@ -94,6 +99,7 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None) -> 
         if c.hamiltonian is not None:
             e = hamiltonian_errors(model, c)
             elements.append((c.sigma, e))
+            samples["elements"].append(e)
             row["elements"] = np.abs(e["predicted"] - e["reference"]).mean()
             d, w, gap = eigenvalue_errors(model, c)
             row["eigenvalues"], row["gap"] = float((np.abs(d) * w).sum() / w.sum()), float(abs(gap))

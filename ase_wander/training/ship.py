@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 from ..model import load_model
 from .equilibrium import equilibrium
 from .evaluate import class_lines, evaluate, table_lines, write_report
+from .figures import plot_learning_curves, write_figures
 from .train import load_configurations
 
 
@@ -22,11 +22,7 @@ def ship(model, config, run, folder) -> Path:
     model.save(folder)
     model.config["equilibrium"] = equilibrium(load_model(folder), config["material"])
     model.save(folder)
-    for stage in config["stages"]:
-        for suffix in (".jsonl", ".png"):
-            source = run / f"{stage['name']}{suffix}"
-            if source.exists() and suffix == ".png":
-                shutil.copyfile(source, folder / f"{stage['name']}{suffix}")
+    plot_learning_curves(run, [s["name"] for s in config["stages"]], folder)
     write_card(folder, record, load_configurations(config))
     return folder
 
@@ -35,8 +31,10 @@ def write_card(folder, record, configurations) -> None:
     """Evaluate the model in `folder` and write `report.json` and `card.md`."""
     folder = Path(folder)
     model = load_model(folder)
-    report = evaluate(model, configurations, model.config["validation_fraction"])
+    samples = {}
+    report = evaluate(model, configurations, model.config["validation_fraction"], samples=samples)
     write_report(report, folder)
+    write_figures(samples, folder)
     text = "\n".join(card_lines(model, record, report)) + "\n"
     temporary = folder / "card.md.part"
     temporary.write_text(text)
