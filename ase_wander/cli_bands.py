@@ -9,6 +9,9 @@ from .cli_common import (SUMMARY, CommandError, ResultFolder, add_model_options,
 
 HAMILTONIAN, BANDS, FIGURE = "hamiltonian.npz", "bands.json", "bands.png"
 
+#: The k-points that are done while the bands are computed.
+UNFINISHED = "bands.unfinished.npz"
+
 OUTPUTS = (HAMILTONIAN, BANDS, FIGURE, SUMMARY)
 
 
@@ -27,11 +30,12 @@ def add_parser(subparsers) -> None:
 
 
 def add_band_options(parser, path=None) -> None:
-    """--path, --npoints, --n-bands, --zero."""
+    """--path, --npoints, --n-bands, --zero, --jobs."""
     group = parser.add_argument_group("bands")
     group.add_argument("--path", default=path, help=f"special points, as GMKG; default {path or 'that of the lattice'}")
     group.add_argument("--npoints", type=positive_int, default=150, help="k-points along the path; default %(default)s")
     group.add_argument("--n-bands", type=positive_int, default=40, help="bands nearest the gap; default %(default)s, or all of fewer")
+    group.add_argument("--jobs", type=positive_int, default=1, help="processes, each at another k-point; default %(default)s")
     group.add_argument("--zero", choices=["vbm", "vacuum"], default="vbm", help="zero of energy in the figure; default %(default)s")
 
 
@@ -113,10 +117,11 @@ def draw_bands(hamiltonian, folder, arguments, title=None) -> dict:
         bs = read_json(folder / BANDS)
     else:
         n_bands = min(arguments.n_bands, hamiltonian.n_orbitals)
-        with console().status(f"{n_bands} bands at {arguments.npoints} k-points"):
-            bs = hamiltonian.band_structure(arguments.path, arguments.npoints, n_bands)
+        bs = hamiltonian.band_structure(arguments.path, arguments.npoints, n_bands, progress=True, n_jobs=arguments.jobs,
+                                        restart=folder / UNFINISHED)
         with folder.writing(BANDS) as temporary:
             bs.write(temporary)
+        (folder / UNFINISHED).unlink(missing_ok=True)
     with folder.writing(FIGURE) as temporary:
         save_figure(plot_bands(bs, zero=arguments.zero, title=title and with_subscripts(title)), temporary)
     return {"n_orbitals": hamiltonian.n_orbitals, "n_electrons": hamiltonian.n_electrons, "fermi_level": float(bs.reference),

@@ -117,6 +117,32 @@ def test_the_parts_give_what_the_run_gave(finished, tmp_path):
     np.testing.assert_allclose(read(tmp_path / "c" / "structure.extxyz").positions, read(finished / "structure.extxyz").positions, atol=1e-7)
 
 
+def test_interrupted_bands_go_on(finished, tmp_path, monkeypatch, capsys):
+    """Stopped between two k-points, the next call solves the rest only, and gives the same bands."""
+    from ase_wander.electronic import kpoints, parallel
+
+    solve_one, solved = kpoints.solve_one, []
+
+    def stops_at_the_fifth(h, k, *rest):
+        if len(solved) == 5:
+            raise KeyboardInterrupt
+        solved.append(k)
+        return solve_one(h, k, *rest)
+
+    command = ["bands", "--hamiltonian", finished / "hamiltonian.npz", "--out", tmp_path / "out", "--npoints", 13, "--n-bands", 20]
+    for module in (kpoints, parallel):
+        monkeypatch.setattr(module, "solve_one", stops_at_the_fifth)
+    assert run(*command) == 130 and "interrupted" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "bands.json").exists()
+    solved.clear()
+    for module in (kpoints, parallel):
+        monkeypatch.setattr(module, "solve_one", lambda h, k, *rest: solved.append(k) or solve_one(h, k, *rest))
+    assert run(*command) == 0 and len(solved) == 13 - 5
+    np.testing.assert_allclose(read_json(tmp_path / "out" / "bands.json").energies, read_json(finished / "bands.json").energies, atol=1e-9)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "bands.json", "bands.png", "hamiltonian.npz", "settings.json", "summary.json"]
+
+
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     folder = ResultFolder(tmp_path / "out", {"command": "test"})
     assert not folder.claim(["a.txt"]) and folder.claim(["a.txt"])
