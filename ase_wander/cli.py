@@ -84,9 +84,9 @@ def main(argv: list[str] | None = None) -> int:
 def _is_bad_input(error):
     if isinstance(error, INPUT_ERRORS):
         return True
-    from ase.calculators.calculator import CalculatorError  # InputError and its kin
+    from ase.calculators.calculator import CalculatorError, PropertyNotImplementedError
 
-    return isinstance(error, CalculatorError)
+    return isinstance(error, (CalculatorError, PropertyNotImplementedError))
 
 
 def _one_line(error):
