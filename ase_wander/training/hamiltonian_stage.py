@@ -120,7 +120,7 @@ class HamiltonianSamples:
                     weight.append(np.sqrt(min(inside.sum(), 200)))
             low, high = min(centre), max(centre)
             x = (2 * np.array(centre) - low - high) / (high - low)
-            degree = min(6, len(centre) - 1)
+            degree = min(2, len(centre) - 1)  # low: between two shells of neighbours there are no data to hold it
             polynomial = np.polyfit(x, value, degree, w=weight)
             head.scale_polynomial.zero_()
             head.scale_polynomial[-(degree + 1):] = torch.tensor(polynomial)
