@@ -40,8 +40,8 @@ def add_band_options(parser, path=None) -> None:
 
 
 def band_settings(arguments) -> dict:
-    """What the bands depend on, beside the Hamiltonian."""
-    return {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands, "zero": arguments.zero}
+    """What the bands depend on, beside the Hamiltonian; the figure may be drawn anew with another zero."""
+    return {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands}
 
 
 def main(arguments) -> int:
