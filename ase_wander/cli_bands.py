@@ -92,10 +92,19 @@ def load_or_predict(folder, calculator, atoms):
         return calculator.get_wannier_hamiltonian(atoms)
     from rich.progress import Progress
 
-    with Progress(console=console()) as progress:
-        task = progress.add_task("Wannier Hamiltonian", total=None)
-        return calculator.get_wannier_hamiltonian(
-            atoms, progress=lambda done, total: progress.update(task, completed=done, total=total))
+    progress = Progress(console=console())
+
+    def report(done, total):
+        if not progress.tasks:  # bad input is refused before the first report: no bar above its one line
+            progress.start()
+            progress.add_task("Wannier Hamiltonian", total=total)
+        progress.update(progress.task_ids[0], completed=done)
+
+    try:
+        return calculator.get_wannier_hamiltonian(atoms, progress=report)
+    finally:
+        if progress.tasks:
+            progress.stop()
 
 
 def draw_bands(hamiltonian, folder, arguments, title=None) -> dict:
