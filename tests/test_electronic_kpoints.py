@@ -78,3 +78,11 @@ def test_bad_requests_are_named():
     with pytest.raises(ValueError, match="n_electrons is not known"):
         h.eigenvalues(KPTS, 1)
     assert kpoints.solve_kpoints(h, KPTS).energies.shape == (6, 2)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_bands():
+    distributed = pytest.importorskip("distributed")
+    h = random_model()
+    with distributed.Client(processes=False, dashboard_address=None, n_workers=1, threads_per_worker=2) as client:
+        assert (h.eigenvalues(KPTS, 6, executor=client) == h.eigenvalues(KPTS, 6)).all()

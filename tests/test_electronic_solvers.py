@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ase_wander.electronic import pardiso
-from ase_wander.electronic.eigensolvers import nearest_bands, verify_window, window_bands
+from ase_wander.electronic.eigensolvers import choose_method, nearest_bands, verify_window, window_bands
 from ase_wander.electronic.factorisation import BACKENDS, SingularShift, factorise
 from ase_wander.electronic.supercell import make_supercell
 
@@ -106,3 +106,15 @@ def test_real_matrices_at_time_reversal_points_stay_real(big):
 
     assert not np.iscomplexobj(matrix_at(big, np.array([0.5, 0, 0])).data)
     assert np.iscomplexobj(matrix_at(big, np.array([0.5, 0.1, 0])).data)
+
+
+def test_the_solver_fits_the_matrix():
+    """Small: LAPACK. Large and sparse: a sparse factor. Large and full: a dense one, where bands must be counted."""
+    def choose(n, n_bands, fill, counted=True):
+        return choose_method(n, n_bands, counted=counted, fill=lambda: fill)
+
+    sparse = "pardiso" if pardiso.available() else "superlu"
+    assert choose(500, 8, 0.1) == "dense" and choose(5000, 3000, 0.1) == "dense"
+    assert choose(5000, 8, 0.1) == sparse
+    assert choose(5000, 8, 0.9) == "ldl"
+    assert choose(5000, 8, 0.9, counted=False) == ("pardiso" if pardiso.available() else "ldl")

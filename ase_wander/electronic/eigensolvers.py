@@ -16,7 +16,11 @@ from ase_wander.electronic.factorisation import SingularShift, factorise
 from ase_wander.electronic.lanczos import both_sides, invert_lanczos, nearest
 
 #: Up to this many orbitals LAPACK's full diagonalisation is the faster way to a few bands (docs/electronic.md).
-DENSE_LIMIT = 600
+DENSE_LIMIT = 1200
+
+#: A sparse factor with more than this share of all elements is no longer sparse: for counted windows the dense
+#: LDL^H is then the faster one (docs/electronic.md).
+FULL_FACTOR = 0.5
 
 METHODS = ("auto", "dense", "superlu", "pardiso", "ldl")
 
@@ -45,8 +49,18 @@ class Eigenpairs:
     info: dict = field(default_factory=dict)
 
 
-def choose_method(n_orbitals, n_bands, method="auto"):
-    """Solver for `n_bands` of `n_orbitals`: "dense", "pardiso" (where installed) or "superlu"."""
+def choose_method(n_orbitals, n_bands, method="auto", counted=False, fill=None):
+    """Solver for `n_bands` of `n_orbitals`.
+
+    Parameters
+    ----------
+    method : {"auto", "dense", "superlu", "pardiso", "ldl"}
+        Anything but "auto" is only checked.
+    counted : bool
+        Whether absolute band indices are needed.
+    fill : callable, optional
+        Gives the share (0 to 1) of the full triangle that a sparse factor would store.
+    """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
     if method == "pardiso" and not pardiso.available():
@@ -56,7 +70,9 @@ def choose_method(n_orbitals, n_bands, method="auto"):
     # A Krylov space needs some 3 n_bands + 60 vectors: no gain over LAPACK when that is a large part of all.
     if n_orbitals <= DENSE_LIMIT or 3 * n_bands + 60 > n_orbitals // 4:
         return "dense"
-    return "pardiso" if pardiso.available() else "superlu"
+    sparse = "pardiso" if pardiso.available() else "superlu"
+    full = fill is not None and fill() > FULL_FACTOR
+    return "ldl" if full and (counted or sparse == "superlu") else sparse
 
 
 def dense_bands(matrix, lo, hi, vectors=True):

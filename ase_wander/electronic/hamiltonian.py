@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ase_wander.electronic import bands, derived, filling, interop, kpoints, storage, wannier90
+from ase_wander.electronic import bands, derived, filling, interop, kpoints, memory, storage, wannier90
 from ase_wander.electronic.blocks import BlochSum, blocks_to_csr, hermiticity_error
 from ase_wander.electronic.orbitals import orbital_counts, orbital_table
 
@@ -128,6 +128,11 @@ class WannierHamiltonian:
     def bloch_sum(self):
         """Merged sparsity pattern of all H(R); built once."""
         return BlochSum.merge(self.cell_shifts, self.blocks)
+
+    @cached_property
+    def factor_elements(self):
+        """Estimated stored elements of a sparse factor of H(k), see `memory.fill_in`."""
+        return memory.factor_elements(self)
 
     def at_k(self, k, gauge="lattice"):
         """H(k) in eV, complex CSR of shape (n_orbitals, n_orbitals).

@@ -56,7 +56,7 @@ def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=Fa
         lo = h.band_window(n_bands).start if sigma is None else None
     if sigma is not None and not np.isfinite(sigma):
         raise ValueError(f"sigma is not finite: {sigma}")
-    method = choose_method(n, n_bands, method)
+    method = choose_method(n, n_bands, method, counted=lo is not None, fill=lambda: 2 * h.factor_elements / n ** 2)
     return Request(int(n_bands), lo, None if sigma is None else float(sigma), vectors, method, threads, verify)
 
 

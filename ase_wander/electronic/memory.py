@@ -55,16 +55,21 @@ def fill_in(pattern, group):
     return float(np.where(lower.row == lower.col, (block + size[lower.row]) / 2, block).sum())
 
 
+def factor_elements(h):
+    """`fill_in` of H(k) at a general k-point."""
+    total = abs(h.blocks[0])
+    for block in h.blocks[1:]:
+        total = total + abs(block)
+    return fill_in(total, h.orbitals["atom"] if h.atoms is not None else np.arange(h.n_orbitals))
+
+
 def estimate_memory(h, method):
     """Bytes of one factorisation (or full diagonalisation) of H(k)."""
     n = h.n_orbitals
     if method in ("dense", "ldl"):
         elements = n * n / (1 if method == "dense" else 2)
     else:
-        total = abs(h.blocks[0])
-        for block in h.blocks[1:]:
-            total = total + abs(block)
-        elements = fill_in(total, h.orbitals["atom"])
+        elements = h.factor_elements
     return elements * BYTES_PER_ELEMENT[method]
 
 
