@@ -48,6 +48,8 @@ class PublishedModel:
         6 decimals (inputs of the Hamiltonian networks, RAER, elements).
     provenance : str
         Where the weights come from, for the card.
+    config : dict
+        Further JSON-able entries of config.json, such as `layers` (numbers of layers in the training data).
 
     Notes
     -----
@@ -60,14 +62,14 @@ class PublishedModel:
     cutoff = CUTOFF
 
     def __init__(self, networks, template, name="published", *, layer_offsets=(0.0, 0.0), orientations=((1, -1),),
-                 rounding=True, provenance="", metal="Mo", chalcogen="S"):
+                 rounding=True, provenance="", metal="Mo", chalcogen="S", config=None):
         self.networks, self.template, self.name = networks, template, str(name)
         self.layer_offsets = tuple(float(c) for c in layer_offsets)
         if len(self.layer_offsets) != 2 or not np.isfinite(self.layer_offsets).all():
             raise ValueError(f"layer_offsets is {layer_offsets}; it must hold two energies in eV, bottom and top")
         self.orientations = tuple(tuple(int(s) for s in o) for o in orientations)
         self.rounding, self.provenance = bool(rounding), str(provenance)
-        self.species = (metal, chalcogen)
+        self.species, self.config = (metal, chalcogen), dict(config or {})
         self.shells = {metal: (2,), chalcogen: (1,)}
         self.digest = files.digest(networks, template)
 
@@ -218,7 +220,7 @@ class PublishedModel:
 
     def save(self, path, card=None):
         """Write the model folder `path`: weights.safetensors, config.json, card.md (see `load`)."""
-        config = {"kind": self.kind, "format": 1, "name": self.name, "species": list(self.species),
+        config = {**self.config, "kind": self.kind, "format": 1, "name": self.name, "species": list(self.species),
                   "layer_offsets": list(self.layer_offsets), "orientations": [list(o) for o in self.orientations],
                   "rounding": self.rounding, "provenance": self.provenance,
                   "parents": {k: list(v) for k, v in self.template.parents.items()}, "digest": self.digest}
@@ -231,7 +233,9 @@ class PublishedModel:
         try:
             metal, chalcogen = config["species"]
             options = {key: config[key] for key in ("layer_offsets", "orientations", "rounding", "provenance")}
-            return cls(networks, template, config["name"], metal=metal, chalcogen=chalcogen, **options)
+            further = {key: value for key, value in config.items()
+                       if key not in ("kind", "format", "name", "species", "parents", "digest", *options)}
+            return cls(networks, template, config["name"], metal=metal, chalcogen=chalcogen, config=further, **options)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: {files.CONFIG} is incomplete or damaged ({error!r})") from None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ..cli_common import CommandError, console
+from contextlib import contextmanager
+
+from ..cli_common import console
 
 
 def add_parser(subparsers):
     train = subparsers.add_parser("train", help="train a model")
-    train.add_argument("config", help="YAML configuration, see models/mos2-bilayer/train.yaml")
+    train.add_argument("config", help="YAML configuration, see models/mos2-bilayer/train.yaml, benchmarks/published.yaml")
     train.add_argument("--out", required=True, help="run directory: checkpoints, logs, run.json, learning.png")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     train.add_argument("--ship", help="write the finished model (config, weights, card, errors) into this folder")
@@ -31,8 +33,13 @@ def run_train(arguments):
 
     config = load_config(arguments.config)
     out = console()
+    if config.get("kind") == "published":
+        with network_progress(out) as report:
+            model = train(config, arguments.out, arguments.resume, report)
+        _ship(model, config, arguments, out)
+        return
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-                  TimeRemainingColumn(), console=out) as bar:
+                  TimeRemainingColumn(), console=out, disable=not out.is_terminal) as bar:
         tasks = {s["name"]: bar.add_task(s["name"], total=s["loop"].steps, start=False) for s in config["stages"]}
 
         def report(row):
@@ -48,10 +55,33 @@ def run_train(arguments):
         model = train(config, arguments.out, arguments.resume, report)
     from .figures import plot_learning_curves
     plot_learning_curves(arguments.out, [s["name"] for s in config["stages"]], arguments.out)
+    _ship(model, config, arguments, out)
+
+
+def _ship(model, config, arguments, out):
     if arguments.ship:
         from .ship import ship
         folder = ship(model, config, arguments.out, arguments.ship)
         out.print(f"model, card and errors written to {folder}")
+
+
+@contextmanager
+def network_progress(out):
+    """Where reports of a run of kind `published` go: a bar over the epochs of one network after the other, a line for each."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("epoch {task.completed}/{task.total}"),
+                  TimeRemainingColumn(), console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task("samples", total=None)
+
+        def report(row):
+            if "epochs" in row:
+                bar.update(task, description=row["network"], total=row["epochs"], completed=row["epoch"])
+            else:
+                unit = "Ry/bohr" if row["network"].startswith("force") else "eV"
+                bar.console.print(f"{row['network']}: {row['samples']} samples, {row['epoch']} epochs, validation MAE {row['best_mae']:.3g} {unit}")
+
+        yield report
 
 
 def run_evaluate(arguments):
@@ -60,8 +90,6 @@ def run_evaluate(arguments):
     from .evaluate import evaluate, print_table, write_report
 
     model = load_model(arguments.model)
-    if model.kind != "wander":
-        raise CommandError(f"evaluate knows models of kind wander, {arguments.model} is {model.kind}")
     configurations = [c for path in arguments.data for c in load_dataset(path)]
     samples = {}
     report = evaluate(model, configurations, None if arguments.all else model.config.get("validation_fraction", 0.15),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import yaml
 from ase.data import atomic_numbers
 
 from .loop import LoopSettings
+from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
 
 #: What a stage may weigh; `spread` is the power of the class's spread that divides the errors of its elements.
 WEIGHTS = {"forcefield": ("energy", "forces", "stress", "layer"), "hamiltonian": ("onsite", "eigenvalues", "vacuum_step", "spread")}
 TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
-       "stages", "threads", "licence")
+       "stages", "threads", "licence", "kind")
+#: Keys of kind `published`, whose networks, species and orbitals are fixed.
+TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "forces", "hamiltonian")
 
 
 def load_config(path) -> dict:
@@ -23,6 +26,7 @@ def load_config(path) -> dict:
     -------
     dict
         `data` as absolute paths; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
+        Of kind `published`: `forces` and `hamiltonian` (SGDSettings) instead of stages.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,28 +41,52 @@ def load_config(path) -> dict:
     def fail(key, what):
         raise ValueError(f"{path}: {key}: {what}")
 
+    published = raw.get("kind") == "published"
+    if raw.get("kind", "wander") not in ("wander", "published"):
+        fail("kind", f"{raw['kind']!r} is not known; known: wander, published")
+    known = TOP_PUBLISHED if published else TOP
     for key in raw:
-        if key not in TOP:
-            fail(key, f"unknown; known: {', '.join(TOP)}")
-    for key in ("name", "material", "data", "species", "shells", "electrons", "stages"):
+        if key not in known:
+            fail(key, f"unknown; known: {', '.join(known)}")
+    for key in ("name", "data") if published else ("name", "material", "data", "species", "shells", "electrons", "stages"):
         if not raw.get(key):
             fail(key, "missing")
+    data = [raw["data"]] if isinstance(raw["data"], str) else list(raw["data"])
+    raw["data"] = [str((path.parent / d).resolve()) for d in data]
+    raw.setdefault("validation_fraction", 0.15)
+    raw.setdefault("seed", 1)
+    raw.setdefault("threads", 1)
+    if published:
+        for key, default in (("forces", SGDSettings()), ("hamiltonian", HAMILTONIAN_SETTINGS)):
+            raw[key] = _sgd(raw.get(key) or {}, key, default, raw["seed"], fail)
+        return raw
     for symbol in raw["species"]:
         if symbol not in atomic_numbers:
             fail("species", f"{symbol!r} is no element")
         for key in ("shells", "electrons"):
             if symbol not in raw[key]:
                 fail(key, f"nothing for {symbol}")
-    data = [raw["data"]] if isinstance(raw["data"], str) else list(raw["data"])
-    raw["data"] = [str((path.parent / d).resolve()) for d in data]
     raw["stages"] = [_stage(stage, k, fail) for k, stage in enumerate(raw["stages"])]
     names = [s["name"] for s in raw["stages"]]
     if len(set(names)) < len(names):
         fail("stages", f"names repeat: {', '.join(names)}")
-    raw.setdefault("validation_fraction", 0.15)
-    raw.setdefault("seed", 1)
-    raw.setdefault("threads", 1)
     return raw
+
+
+def _sgd(options, key, default, seed, fail):
+    """Settings of one group of published networks: the published ones, with what the file changes."""
+    if not isinstance(options, dict):
+        fail(key, "expected epochs, steps, batch, lr, ...")
+    known = [f.name for f in fields(SGDSettings) if f.name != "seed"]
+    for option, value in options.items():
+        if option not in known:
+            fail(f"{key}.{option}", f"unknown; known: {', '.join(known)}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or (value == 0 and option not in ("momentum", "weight_decay")):
+            fail(f"{key}.{option}", f"{value!r} is not a positive number (write 1.0e-3, not 1e-3)")
+    for option in ("epochs", "steps", "batch"):
+        if not isinstance(options.get(option, 1), int):
+            fail(f"{key}.{option}", f"{options[option]!r} is not an integer")
+    return replace(default, seed=seed, **options)
 
 
 def _stage(stage, number, fail):

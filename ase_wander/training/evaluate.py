@@ -79,22 +79,28 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
     chosen = [c for c in configurations if validation_fraction is None or is_validation(c.name, validation_fraction)]
     if not chosen:
         raise ValueError("no configuration of the data belongs to the validation split; use all of them instead")
+    left_out = refused(model, chosen)
+    chosen = [c for c in chosen if c.name not in left_out]
+    if not chosen:
+        name, reason = next(iter(left_out.items()))
+        raise ValueError(f"the model {model.name} takes none of {len(left_out)} configurations ({name}: {reason})")
     rows, elements = [], []
     for number, c in enumerate(chosen):
         row = {"name": c.name, "kind": c.kind, "sigma": c.sigma, "n_atoms": len(c.atoms)}
         out = model.compute(c.atoms, c.layers)
         if "forces" in c.results:
             difference = out["forces"] - c.results["forces"]
-            row["energy"] = abs(out["energy"] - c.results["energy"]) / len(c.atoms)
             row["force"] = np.abs(difference).mean()
             samples["forces"].append((c.results["forces"], out["forces"]))
-            samples["energies"].append((c.results["energy"] / len(c.atoms), out["energy"] / len(c.atoms)))
+            if "energy" in out:
+                row["energy"] = abs(out["energy"] - c.results["energy"]) / len(c.atoms)
+                samples["energies"].append((c.results["energy"] / len(c.atoms), out["energy"] / len(c.atoms)))
             if c.layers.max() > 0:
                 per_layer = [difference[c.layers == k, :2].sum(0) / (c.atoms.numbers[c.layers == k] == 42).sum()
                              if 42 in c.atoms.numbers else difference[c.layers == k, :2].sum(0)
                              for k in range(c.layers.max() + 1)]
                 row["layer_force"] = np.abs(per_layer).mean()
-        if "stress" in c.results:
+        if "stress" in c.results and "stress" in out:
             row["stress"] = np.abs(out["stress"] - c.atoms.get_stress()).mean()
         if c.hamiltonian is not None:
             e = hamiltonian_errors(model, c)
@@ -106,8 +112,20 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
         rows.append({k: (float(v) if isinstance(v, (float, np.floating)) else v) for k, v in row.items()})
         if progress:
             progress(number + 1, len(chosen))
-    return {"model": model.name, "sha256": model.digest, "n_configurations": len(chosen), "configurations": rows,
-            "table": _table(rows, elements), "classes": _classes(elements)}
+    return {"model": model.name, "sha256": model.digest, "n_configurations": len(chosen), "left_out": left_out,
+            "configurations": rows, "table": _table(rows, elements), "classes": _classes(elements)}
+
+
+def refused(model, configurations) -> dict:
+    """Names of the configurations that a model of kind `published` does not take (monolayers, an orientation), with the reason."""
+    out = {}
+    if model.kind == "published":
+        for c in configurations:
+            try:
+                model.frame(c.atoms, c.layers)
+            except ValueError as error:
+                out[c.name] = str(error)
+    return out
 
 
 def _mean(rows, key, keep, weight=None):
@@ -176,6 +194,8 @@ def class_lines(report) -> list[str]:
 def print_table(report, console) -> None:
     """Print both tables to a rich console."""
     console.print(f"{report['model']}: {report['n_configurations']} configurations")
+    for name, reason in list(report["left_out"].items())[:1]:
+        console.print(f"{len(report['left_out'])} left out ({name}: {reason})")
     for line in table_lines(report) + [""] + class_lines(report):
         console.print(line)
     extra = report["table"]

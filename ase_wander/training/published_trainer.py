@@ -1,14 +1,16 @@
 """Training of the published architecture on reference data of ours: 2 force networks, then 15 Hamiltonian networks.
 
 The recipe is the published one: SGD with momentum on the mean square error of the scaled output, batches of 64,
-the best state on the validation configurations is kept. Every network is written when done; a run that was
-cut short goes on with the next one.
+the best state on the validation configurations is kept. Every network is written when done, and its state every
+minute before; a run that was cut short goes on from there, with the same result.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from ..nn.published_hamiltonian import species_letters
 from ..nn.published_orbitals import orbital_rotations
 from ..nn.published_template import ideal_template
 from ..published import RY_PER_BOHR, PublishedModel
+from .loop import save_atomically
 
 #: Orientations of the layers found in the data: parallel and antiparallel.
 ORIENTATIONS = ((1, 1), (1, -1))
@@ -110,8 +113,16 @@ def _pair_lookup(i, j, shift, n_atoms):
     return find
 
 
-def fit_network(network: PublishedNetwork, train, validation, settings: SGDSettings):
+def fit_network(network: PublishedNetwork, train, validation, settings: SGDSettings, checkpoint=None, every=60.0,
+                progress=None):
     """Train one network in place on (inputs, targets in physical units); it ends in its best validated state.
+
+    Parameters
+    ----------
+    checkpoint : path, optional
+        State of the run, written every `every` seconds; where it exists the run goes on from it.
+    progress : callable(epoch, epochs), optional
+        Called after every epoch.
 
     Returns
     -------
@@ -128,8 +139,14 @@ def fit_network(network: PublishedNetwork, train, validation, settings: SGDSetti
                                 weight_decay=settings.weight_decay)
     per_epoch = -(-len(x) // settings.batch)
     epochs = max(min(settings.epochs, settings.steps // per_epoch), 1)
-    best, rows = (np.inf, None), []
-    for epoch in range(epochs):
+    best, rows, last = (np.inf, None), [], time.monotonic()
+    state = torch.load(checkpoint, weights_only=True) if checkpoint is not None and Path(checkpoint).exists() else {}
+    if state.get("settings") == asdict(settings):
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        generator.set_state(state["generator"])
+        best, rows = tuple(state["best"]), state["rows"]
+    for epoch in range(len(rows), epochs):
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * 0.1 ** ((epoch >= epochs / 2) + (epoch >= 3 * epochs / 4))
         network.train()
@@ -150,13 +167,19 @@ def fit_network(network: PublishedNetwork, train, validation, settings: SGDSetti
         rows.append({"epoch": epoch + 1, "train_mse": total / len(x), "validation_mae": error})
         if error < best[0]:
             best = error, copy.deepcopy(network.state_dict())
+        if checkpoint is not None and time.monotonic() - last >= every:
+            save_atomically({"network": network.state_dict(), "optimiser": optimiser.state_dict(), "best": best, "rows": rows,
+                             "generator": generator.get_state(), "settings": asdict(settings)}, Path(checkpoint))
+            last = time.monotonic()
+        if progress:
+            progress(epoch + 1, epochs)
     if best[1] is not None:
         network.load_state_dict(best[1])
     return rows
 
 
 def train_published(train, validation, folder, forces=None, hamiltonian=None, *, template=None, name="published-architecture",
-                    provenance="", report=None):
+                    provenance="", report=None, progress=None):
     """Train the published architecture and write it as a model folder.
 
     Parameters
@@ -171,6 +194,8 @@ def train_published(train, validation, folder, forces=None, hamiltonian=None, *,
         By default the ideal one, whose shells are the published ones.
     report : callable(dict), optional
         Called with the last row of every network that is done (key "network").
+    progress : callable(network, epoch, epochs), optional
+        Called after every epoch.
 
     Returns
     -------
@@ -191,24 +216,27 @@ def train_published(train, validation, folder, forces=None, hamiltonian=None, *,
         # The second round sees the RAER of the trained force networks.
         samples, checks = samples_of(train, model), samples_of(validation, model)
         for network in samples:
-            _train_one(model.networks[network], network, samples[network], checks[network], settings, folder, report)
+            _train_one(model.networks[network], network, samples[network], checks[network], settings, folder, report, progress)
     model = PublishedModel(model.networks, model.template, name, orientations=ORIENTATIONS, rounding=False, provenance=provenance)
     model.save(folder / "model")
     return model
 
 
-def _train_one(network, name, samples, checks, settings, folder, report):
-    file, log = folder / f"{name}.safetensors", folder / f"{name}.jsonl"
+def _train_one(network, name, samples, checks, settings, folder, report, progress):
+    file, log, checkpoint = (folder / f"{name}{suffix}" for suffix in (".safetensors", ".jsonl", ".pt"))
     recipe = json.dumps(asdict(settings), sort_keys=True)
-    if file.exists() and log.exists() and json.loads(log.read_text().splitlines()[0]) == json.loads(recipe):
+    if file.exists() and log.exists() and log.read_text().splitlines()[:1] == [recipe]:
         network.load_state_dict(load_file(file))
         return
     if not samples or not checks:
         raise ValueError(f"no samples for the network {name}")
     train, validation = ([np.concatenate(part) for part in zip(*parts)] for parts in (samples, checks))
-    rows = fit_network(network, train, validation, settings)
+    rows = fit_network(network, train, validation, settings, checkpoint,
+                       progress=progress and (lambda epoch, epochs: progress(name, epoch, epochs)))
     log.write_text("".join(line + "\n" for line in [recipe] + [json.dumps(row) for row in rows]))
-    # The weights come last: a file that exists belongs to a finished network.
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, file)
+    # The weights come last and whole: a file that exists belongs to a finished network.
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, file.with_suffix(".part"))
+    os.replace(file.with_suffix(".part"), file)
+    checkpoint.unlink(missing_ok=True)
     if report:
         report({"network": name, "samples": len(train[0]), **rows[-1], "best_mae": min(row["validation_mae"] for row in rows)})

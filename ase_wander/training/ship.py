@@ -10,6 +10,7 @@ from ..model import load_model
 from .equilibrium import equilibrium
 from .evaluate import class_lines, evaluate, table_lines, write_report
 from .figures import plot_learning_curves, write_figures
+from .published_trainer import bilayers
 from .train import load_configurations
 
 
@@ -17,14 +18,22 @@ def ship(model, config, run, folder) -> Path:
     """Write `model` with its equilibrium, `report.json` on the validation split and `card.md` into `folder`."""
     run, folder = Path(run), Path(folder)
     record = json.loads((run / "run.json").read_text())
+    configurations = load_configurations(config)
     model.config["validation_fraction"] = config["validation_fraction"]
     model.config["data_sha256"] = record["data_sha256"]
+    model.config["layers"] = layer_counts(configurations if model.kind == "wander" else bilayers(configurations))
     model.save(folder)
-    model.config["equilibrium"] = equilibrium(load_model(folder), config["material"])
-    model.save(folder)
-    plot_learning_curves(run, [s["name"] for s in config["stages"]], folder)
-    write_card(folder, record, load_configurations(config))
+    if model.kind == "wander":
+        model.config["equilibrium"] = equilibrium(load_model(folder), config["material"])
+        model.save(folder)
+        plot_learning_curves(run, [s["name"] for s in config["stages"]], folder)
+    write_card(folder, record, configurations)
     return folder
+
+
+def layer_counts(configurations) -> list[int]:
+    """Numbers of layers that occur in the data; the calculator warns of structures with more."""
+    return sorted({int(c.layers.max()) + 1 for c in configurations})
 
 
 def write_card(folder, record, configurations) -> None:
@@ -35,7 +44,8 @@ def write_card(folder, record, configurations) -> None:
     report = evaluate(model, configurations, model.config["validation_fraction"], samples=samples)
     write_report(report, folder)
     write_figures(samples, folder)
-    text = "\n".join(card_lines(model, record, report)) + "\n"
+    lines = card_lines if model.kind == "wander" else published_card_lines
+    text = "\n".join(lines(model, record, report)) + "\n"
     temporary = folder / "card.md.part"
     temporary.write_text(text)
     os.replace(temporary, folder / "card.md")
@@ -61,13 +71,38 @@ def card_lines(model, record, report) -> list[str]:
              "No twisted cell is in the data.", "",
              "## Recipe", "",
              "`ase-wander train models/" + model.name + "/train.yaml --out RUN --ship models/" + model.name + "`; "
-             f"{', '.join(f'{k} {v}' for k, v in record['versions'].items())}.", "",
-             "## Errors on the validation split", "",
-             "Reprint with `ase-wander evaluate " + model.name + " DATA`.", ""]
-    lines += table_lines(report) + ["", "By class, sigma <= 0.03 Å:", ""] + class_lines(report)
+             f"{', '.join(f'{k} {v}' for k, v in record['versions'].items())}.", ""]
+    return lines + error_lines(model, report)
+
+
+def published_card_lines(model, record, report) -> list[str]:
+    """The card of a trained model of kind `published`."""
+    c = record["config"]
+    settings = [f"{group}: " + ", ".join(f"{k} {v:g}" for k, v in c[group].items()) for group in ("forces", "hamiltonian")]
+    return [f"# {model.name}", "",
+            "The architecture of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi 10.1038/s41524-025-01668-5), "
+            f"kind `{model.kind}`, trained on reference data: 2 force networks, 15 Hamiltonian networks, "
+            f"{sum(p.numel() for p in model.networks.parameters()):,} parameters, species {', '.join(model.species)}. "
+            "Direct forces without an energy. Energies relative to the vacuum level, no layer offsets.", "",
+            f"Weights SHA-256 `{model.digest}`. Licence: {c.get('licence', 'MIT')}.", "",
+            "## Data", "",
+            f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`, the bilayers among them used; split by "
+            f"configuration by a hash of the name, {100 * c['validation_fraction']:.0f} % held out (they choose the best epoch).", "",
+            "## Recipe", "", "Published: SGD, the best validated state kept. " + "; ".join(settings) + "; "
+            f"{', '.join(f'{k} {v}' for k, v in record['versions'].items())}.", "", *error_lines(model, report)]
+
+
+def error_lines(model, report) -> list[str]:
+    """Section of the card on the errors; what a model or its data lacks is left out."""
     t = report["table"]
-    lines += ["", f"All sigma: force MAE {t['force']:.2f} meV/Å, energy {t['energy']:.2f} meV/atom; gap error "
-              f"{t['gap']:.1f} meV (sigma <= 0.03 Å).", "", "Largest errors, by configuration:", "",
+    lines = ["## Errors on the validation split", "", "Reprint with `ase-wander evaluate " + model.name + " DATA`.", ""]
+    if report.get("left_out"):
+        lines += [f"Left out, since the model does not take them: {', '.join(report['left_out'])}.", ""]
+    lines += table_lines(report) + ["", "By class, sigma <= 0.03 Å:", ""] + class_lines(report)
+    overall = [(f"force MAE {t['force']:.2f} meV/Å" if t["force"] is not None else ""),
+               (f"energy {t['energy']:.2f} meV/atom" if t["energy"] is not None else ""),
+               (f"gap error {t['gap']:.1f} meV (sigma <= 0.03 Å)" if t["gap"] is not None else "")]
+    lines += ["", f"All sigma: {', '.join(filter(None, overall))}.", "", "Largest errors, by configuration:", "",
               "| configuration | sigma Å | force meV/Å | energy meV/atom | H meV | eigenvalues meV |", "|---|---|---|---|---|---|"]
     worst = sorted(report["configurations"], key=lambda r: -r.get("force", 0))[:6]
     for r in worst:

@@ -12,9 +12,11 @@ import torch
 
 from ..data.dataset import dataset_hash, load_dataset, split
 from ..model import WanderModel
+from ..published import PublishedModel
 from .forcefield_stage import ForceFieldSamples
 from .hamiltonian_stage import HamiltonianSamples
 from .loop import fit, save_atomically
+from .published_trainer import bilayers, train_published
 
 
 def load_configurations(config):
@@ -32,11 +34,12 @@ def new_model(config) -> WanderModel:
     return WanderModel({k: config[k] for k in keep if k in config})
 
 
-def train(config, folder, resume=False, report=None) -> WanderModel:
+def train(config, folder, resume=False, report=None) -> WanderModel | PublishedModel:
     """Train all stages of `config` (see `load_config`) in the run directory `folder`.
 
     A stage that has finished leaves `<stage>.done.pt`; with `resume`, finished stages are loaded and the
-    interrupted one goes on from its last checkpoint.
+    interrupted one goes on from its last checkpoint. For kind `published` the networks take the place of stages;
+    `report` gets rows with network, epoch and epochs then, and one with `best_mae` at the end of each.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not resume:
@@ -47,6 +50,12 @@ def train(config, folder, resume=False, report=None) -> WanderModel:
     configurations = load_configurations(config)
     training, validation = split(configurations, config["validation_fraction"])
     _record(folder, config, configurations, resume)
+    if config.get("kind") == "published":
+        used = len(bilayers(training))
+        return train_published(
+            training, validation, folder, config["forces"], config["hamiltonian"], name=config["name"], report=report,
+            progress=report and (lambda network, epoch, epochs: report({"network": network, "epoch": epoch, "epochs": epochs})),
+            provenance=f"trained on {used} bilayers of the data with hash {dataset_hash(configurations)[:16]}")
     model = new_model(config)
     for number, stage in enumerate(config["stages"]):
         done = folder / f"{stage['name']}.done.pt"
@@ -94,7 +103,8 @@ def _record(folder, config, configurations, resume):
     """Write what the run is made of; with `resume`, refuse a run directory of other data or another configuration."""
     import ase
     import numpy
-    record = {"config": {**config, "stages": [{**s, "loop": asdict(s["loop"])} for s in config["stages"]]},
+    # Settings of stages and networks are dataclasses.
+    record = {"config": json.loads(json.dumps(config, default=asdict)),
               "data_sha256": dataset_hash(configurations), "n_configurations": len(configurations),
               "versions": {"python": platform.python_version(), "torch": torch.__version__, "ase": ase.__version__,
                            "numpy": numpy.__version__}}
@@ -102,7 +112,7 @@ def _record(folder, config, configurations, resume):
     if file.exists() and resume:
         before = json.loads(file.read_text())
         for key in ("config", "data_sha256"):
-            if before[key] != json.loads(json.dumps(record[key])):
+            if before[key] != record[key]:
                 raise ValueError(f"{file}: the interrupted run had another {key}; resume with the same, or start anew")
     temporary = file.with_suffix(".part")
     temporary.write_text(json.dumps(record, indent=1) + "\n")
