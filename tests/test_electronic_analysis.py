@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, kron
 
-from ase_wander.electronic.analysis import atomic_density, band_group, density_map, fat_bands
-from ase_wander.electronic.derived import in_electric_field, truncation_error
+from ase_wander.electronic.analysis import atomic_density, band_group, density_map, fat_bands, matrix_elements
+from ase_wander.electronic.derived import difference, in_electric_field, truncation_error
 from ase_wander.electronic.filling import level_at_density, monkhorst_pack
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.electronic.optics import optical_conductivity
@@ -98,6 +98,19 @@ def test_uniform_field_moves_bands_as_layers_do():
     dipole = (np.abs(states[0]) ** 2 * (h.centres[:, 2] - h.centres[:, 2].mean())[:, None]).sum(axis=0)
     slope = (in_electric_field(h, step, screening=2).eigenvalues(k) - in_electric_field(h, -step, 2).eigenvalues(k)) / step
     assert np.abs(slope[0] - dipole).max() < 1e-4
+
+
+def test_first_order_shift_is_a_diagonal_matrix_element():
+    h, k, step = random_model(), np.array([0.1, 0.2, 0]), 1e-5
+    after, before = (h.replace(blocks=[b * (1 + sign * step * n) for n, b in enumerate(h.blocks)]) for sign in (1, -1))
+    # Blocks scaled by their number: R and -R unequally, so only the Hermitian part of dH shifts the bands.
+    dh = difference(after, before, 2 * step)
+    _, states = h.eigenstates(k)
+    matrix = dh.at_k(k).toarray()
+    hermitian = (matrix + matrix.conj().T) / 2
+    energies, shifted = np.linalg.eigvalsh(h.at_k(k).toarray()), np.linalg.eigvalsh(h.at_k(k).toarray() + step * hermitian)
+    diagonal = np.diag(matrix_elements(dh, k, states[0])).real
+    assert np.abs((shifted - energies) / step - diagonal).max() < 1e-3 * np.abs(diagonal).max()
 
 
 def test_truncation_bounds_hold():

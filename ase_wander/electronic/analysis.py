@@ -58,6 +58,21 @@ def atomic_density(h, states):
     return density
 
 
+def matrix_elements(perturbation, k, states, others=None):
+    """<psi_a| dH(k) |psi_b> in the units of `perturbation` (a WannierHamiltonian-like dH, eV or eV/Å).
+
+    With dH the derivative of H along a phonon these are electron-phonon matrix elements at q = 0, with dH along a
+    strain the deformation potentials; the diagonal is the first-order shift of the bands (Hellmann-Feynman).
+
+    Parameters
+    ----------
+    states, others : ndarray (n_orbitals, n_a), (n_orbitals, n_b)
+        In the lattice gauge; `others` defaults to `states`.
+    """
+    others = states if others is None else others
+    return states.conj().T @ (perturbation.at_k(k) @ others)
+
+
 def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
     """|psi|^2 of one state in the plane, every atom a Gaussian.
 

@@ -96,6 +96,21 @@ def in_electric_field(h, field, screening=1.0, origin=None):
     return h.replace(blocks=blocks, info=h.info | {"field": float(field), "screening": float(screening)})
 
 
+def difference(after, before, step=1.0):
+    """(after - before) / step as a Hamiltonian: the derivative along a displacement, by differences.
+
+    Both must have the same orbitals; cell shifts may differ.
+    """
+    if after.n_orbitals != before.n_orbitals:
+        raise ValueError(f"{after.n_orbitals} and {before.n_orbitals} orbitals cannot be subtracted")
+    table = {}
+    for h, factor in ((after, 1 / step), (before, -1 / step)):
+        for shift, block in zip(h.cell_shifts.tolist(), h.blocks):
+            key = tuple(shift)
+            table[key] = table[key] + factor * block if key in table else factor * block
+    return before.replace(cell_shifts=np.array(sorted(table)), blocks=[table[key].tocsr() for key in sorted(table)])
+
+
 def layer_of_orbitals(h):
     """Layer of every orbital, from ``atoms.arrays["layer"]`` or by connectivity, shape (n_orbitals,)."""
     atoms = h._require_atoms("layers")

@@ -25,6 +25,10 @@ FULL_FACTOR = 0.5
 METHODS = ("auto", "dense", "superlu", "pardiso", "ldl")
 
 
+class NotCounted(ValueError):
+    """A factorisation that cannot tell how many bands lie below its shift."""
+
+
 @dataclass
 class Eigenpairs:
     """Bands of one k-point.
@@ -104,8 +108,12 @@ def nearest_bands(matrix, sigma, n_bands, method="auto", vectors=True, threads=1
         chosen = np.sort(np.argsort(np.abs(pairs.energies - sigma), kind="stable")[:n_bands])
         states = pairs.vectors[:, chosen] if vectors else None
         return Eigenpairs(pairs.energies[chosen], int(chosen[0]), states, info=pairs.info)
-    factor, shift = factorise(matrix, sigma, method, threads, count=False)
-    return _solve(matrix, factor, shift, nearest(n_bands), vectors)
+
+    def solve(backend):
+        factor, shift = factorise(matrix, sigma, backend, threads, count=False)
+        return _solve(matrix, factor, shift, nearest(n_bands), vectors)
+
+    return _with_fallback(solve, method)
 
 
 def window_bands(matrix, lo, hi, sigma=None, method="auto", vectors=True, threads=1, verify=False):
@@ -124,23 +132,36 @@ def window_bands(matrix, lo, hi, sigma=None, method="auto", vectors=True, thread
     Raises
     ------
     ValueError
-        When bands were missed, or the factorisation cannot count (its pivots left the diagonal).
+        When bands were missed.
     """
     n = matrix.shape[0]
     method = choose_method(n, hi - lo, method)
     if method == "dense":
         return dense_bands(matrix, lo, hi, vectors)
-    factor, shift = locate(matrix, lo, hi, sigma, method, threads)
-    below = factor.n_below
-    # Bands beyond the shift's far side come along when the shift lies outside the window.
-    pairs = _solve(matrix, factor, shift, both_sides(max(below - lo, 0), max(hi - below, 0)), vectors)
+
+    def solve(backend):
+        factor, shift = locate(matrix, lo, hi, sigma, backend, threads)
+        below = factor.n_below
+        # Bands beyond the shift's far side come along when the shift lies outside the window.
+        return _solve(matrix, factor, shift, both_sides(max(below - lo, 0), max(hi - below, 0)), vectors)
+
+    pairs = _with_fallback(solve, method)
     keep = slice(lo - pairs.first, hi - pairs.first)
     pairs.energies, pairs.first = pairs.energies[keep], lo
     pairs.vectors = pairs.vectors[:, keep] if vectors else None
-    del factor
     if verify:
-        verify_window(matrix, pairs, method, threads)
+        verify_window(matrix, pairs, pairs.info["method"], threads)
     return pairs
+
+
+def _with_fallback(solve, method):
+    """solve(method); where pivots break down or cannot be counted, the dense LDL^H, which is stable."""
+    try:
+        return solve(method)
+    except (SingularShift, NotCounted):
+        if method == "ldl":
+            raise
+        return solve("ldl")
 
 
 def locate(matrix, lo, hi, sigma, method, threads=1, attempts=40):
@@ -157,8 +178,7 @@ def locate(matrix, lo, hi, sigma, method, threads=1, attempts=40):
         factor, shift = factorise(matrix, sigma, method, threads)
         count = factor.n_below
         if count is None:
-            raise ValueError(f"{method} cannot count the bands below {shift:g} eV: its pivots left the diagonal; "
-                             "use method='ldl' or 'dense'")
+            raise NotCounted(f"{method} cannot count the bands below {shift:g} eV: its pivots left the diagonal")
         if lo - slack <= count <= hi + slack:
             return factor, shift
         del factor
@@ -192,7 +212,7 @@ def verify_window(matrix, pairs, method, threads=1, opening=1e-5):
         energy = (energies[gap] + energies[gap + 1]) / 2
         factor, shift = factorise(matrix, energy, method, threads)
         if factor.n_below is None or not energies[gap] < shift < energies[gap + 1]:
-            raise ValueError(f"{method} cannot count the bands below {energy:.6f} eV; use method='ldl'")
+            raise NotCounted(f"{method} cannot count the bands below {energy:.6f} eV; use method='ldl'")
         if factor.n_below != pairs.first + gap + 1:
             raise ValueError(f"bands were missed near {energy:.6f} eV: inertia counts {factor.n_below} below, "
                              f"the bands found say {pairs.first + gap + 1}")
