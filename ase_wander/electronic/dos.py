@@ -17,6 +17,8 @@ class BlochOperator:
     """H(k) as an operator that never stores H(k): sum_R e^{2 pi i k.R} H(R) x."""
 
     def __init__(self, h, k):
+        if not h.is_hermitian:
+            raise ValueError("H is not Hermitian: kernel polynomials need its Hermitian part; method='exact' takes its bands")
         real = h.is_real and np.abs(2 * k - np.rint(2 * k)).max() < 1e-12
         self._terms = []
         for shift, block in zip(h.cell_shifts, h.blocks):

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ase_wander.electronic import bands, derived, filling, interop, kpoints, memory, storage, wannier90
+from ase_wander.electronic import bands, derived, filling, interop, kpoints, memory, nonhermitian, storage, wannier90
 from ase_wander.electronic.blocks import BlochSum, blocks_to_csr, hermiticity_error
 from ase_wander.electronic.orbitals import orbital_counts, orbital_table
 
@@ -56,6 +56,7 @@ class WannierHamiltonian:
         self._check_shapes()
         if check:
             self._check_hermitian(tolerance)
+            self.is_hermitian = True
 
     @classmethod
     def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
@@ -109,6 +110,11 @@ class WannierHamiltonian:
     def is_real(self):
         """Whether every H(R) is real, so that E(-k) = E(k)."""
         return not any(np.iscomplexobj(block.data) for block in self.blocks)
+
+    @cached_property
+    def is_hermitian(self):
+        """Whether H(-R) = H(R)^dagger up to rounding. Where it is not, bands are real parts of general eigenvalues."""
+        return hermiticity_error(self.cell_shifts, self.blocks)[0] <= nonhermitian.TOLERANCE
 
     @property
     def centres(self):
@@ -173,7 +179,7 @@ class WannierHamiltonian:
         return range(first, first + n_bands)
 
     def eigenvalues(self, kpts, n_bands=None, sigma=None, **options):
-        """Band energies in eV, ascending, shape (n_k, n_bands).
+        """Band energies in eV, ascending, shape (n_k, n_bands); real parts of general eigenvalues where H is not Hermitian.
 
         Parameters
         ----------
@@ -228,7 +234,10 @@ class WannierHamiltonian:
         arguments = {"atoms": self.atoms, "orbitals": self.orbitals, "cell_shifts": self.cell_shifts,
                      "blocks": self.blocks, "n_electrons": self.n_electrons, "spin_degeneracy": self.spin_degeneracy,
                      "centres": self._centres, "info": self.info, "check": False}
-        return type(self)(**arguments | changes)
+        copy = type(self)(**arguments | changes)
+        if self.__dict__.get("is_hermitian"):  # what is derived from a Hermitian H is Hermitian
+            copy.is_hermitian = True
+        return copy
 
     # -- files and other codes ----------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ase_wander.electronic.eigensolvers import choose_method
 from ase_wander.electronic.memory import check_memory
+from ase_wander.electronic.nonhermitian import check_request
 from ase_wander.electronic.onepoint import Request, solve_one
 from ase_wander.electronic.parallel import Restart, progress_bar, run_tasks
 
@@ -56,6 +57,9 @@ def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=Fa
         lo = h.band_window(n_bands).start if sigma is None else None
     if sigma is not None and not np.isfinite(sigma):
         raise ValueError(f"sigma is not finite: {sigma}")
+    if not h.is_hermitian:
+        check_request(vectors, method)
+        return Request(int(n_bands), lo, None if sigma is None else float(sigma), False, "general", threads, False)
     method = choose_method(n, n_bands, method, counted=lo is not None, fill=lambda: 2 * h.factor_elements / n ** 2)
     return Request(int(n_bands), lo, None if sigma is None else float(sigma), vectors, method, threads, verify)
 

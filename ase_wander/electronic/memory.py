@@ -11,7 +11,7 @@ from scipy.sparse.linalg import splu
 
 #: Bytes per element of the complex factor L: SuperLU stores L and U with indices, and SciPy copies both to read
 #: their diagonal; PARDISO stores the doubled real form; LAPACK the full square and the matrix it came from.
-BYTES_PER_ELEMENT = {"superlu": 80, "pardiso": 36, "ldl": 64, "dense": 80}
+BYTES_PER_ELEMENT = {"superlu": 80, "pardiso": 36, "ldl": 64, "dense": 80, "general": 80}
 
 
 def available_memory():
@@ -66,8 +66,8 @@ def factor_elements(h):
 def estimate_memory(h, method):
     """Bytes of one factorisation (or full diagonalisation) of H(k)."""
     n = h.n_orbitals
-    if method in ("dense", "ldl"):
-        elements = n * n / (1 if method == "dense" else 2)
+    if method in ("dense", "general", "ldl"):
+        elements = n * n / (2 if method == "ldl" else 1)
     else:
         elements = h.factor_elements
     return elements * BYTES_PER_ELEMENT[method]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ase_wander.electronic.eigensolvers import dense_bands, nearest_bands, window_bands
+from ase_wander.electronic.nonhermitian import general_bands
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ def matrix_at(h, k):
 def solve_one(h, k, request, guess=None):
     """`Eigenpairs` at one k; `guess` is an energy (eV) inside the wanted window."""
     matrix = matrix_at(h, k)
+    if request.method == "general":
+        return general_bands(matrix, request)
     options = {"method": request.method, "vectors": request.vectors, "threads": request.threads}
     if request.lo is None:
         return nearest_bands(matrix, request.sigma, request.n_bands, **options)
