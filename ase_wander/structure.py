@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import vesin
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 
@@ -49,6 +48,8 @@ class NeighbourPairs:
 
 def neighbour_pairs(atoms: Atoms, cutoff: float) -> NeighbourPairs:
     """All ordered pairs of different atoms (or images) closer than `cutoff` (Å), sorted by i."""
+    import vesin  # here, as it imports torch where that is installed: building a cell need not wait for it
+
     pbc = np.asarray(atoms.pbc)
     cell = atoms.cell.complete().array if not pbc.all() else atoms.cell.array
     calculator = vesin.NeighborList(cutoff=float(cutoff), full_list=True, sorted=True)

@@ -152,6 +152,19 @@ def test_supercell_has_the_folded_bands(atoms, model):
     assert np.abs(np.sort(folded.eigenvalues([k])[0]) - expected).max() < 1e-8
 
 
+# ---------------------------------------------------------------- electrostatics
+def test_vacuum_step_is_odd_and_vanishes_with_inversion(atoms, model):
+    """Seen from below a stack has the opposite step; a 2H bilayer has a centre of inversion and none."""
+    layers = WanderCalculator(model).layers(atoms)
+    mirrored = atoms.copy()
+    mirrored.positions[:, 2] = atoms.positions[:, 2].min() + atoms.positions[:, 2].max() - atoms.positions[:, 2]
+    step = model.vacuum_step(atoms, layers)
+    assert abs(step) > 1e-4
+    assert model.vacuum_step(mirrored, 1 - layers) == pytest.approx(-step, abs=1e-9)
+    symmetric = twisted_bilayer("MoS2", angle=0.0, stacking="H")
+    assert abs(model.vacuum_step(symmetric, symmetric.arrays["layer"])) < 1e-9
+
+
 # ---------------------------------------------------------------- locality
 def test_layers_far_apart_do_not_know_each_other(model):
     near = twisted_bilayer("MoS2", angle=0.0, shift=(0.1, 0.3), gap=30.0, vacuum=10.0)

@@ -1,0 +1,115 @@
+"""Layers by connectivity and neighbour pairs: against brute force, at awkward cells, with clear refusals."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, graphene, mx2
+
+from ase_wander.moire import twisted_bilayer
+from ase_wander.structure import check_atoms, find_layers, neighbour_pairs, plane_normal
+from tests.helpers import displaced, random_orthogonal
+
+
+@pytest.fixture
+def bilayer():
+    return displaced(twisted_bilayer("MoS2", m=1, r=1), 0.05, 2)
+
+
+def test_pairs_are_those_of_a_direct_search(bilayer):
+    atoms, cutoff = bilayer, 7.0
+    pairs = neighbour_pairs(atoms, cutoff)
+    count = 0
+    for a in range(-3, 4):
+        for b in range(-3, 4):
+            vectors = atoms.positions[None] + np.array([a, b, 0]) @ atoms.cell.array - atoms.positions[:, None]
+            r = np.linalg.norm(vectors, axis=2)
+            count += ((r < cutoff) & (r > 1e-9)).sum()
+    assert len(pairs) == count
+    vector = atoms.positions[pairs.j] + pairs.shift @ atoms.cell.array - atoms.positions[pairs.i]
+    assert np.allclose(vector, pairs.vector) and np.allclose(np.linalg.norm(vector, axis=1), pairs.distance)
+
+
+def test_every_pair_has_its_reverse(bilayer):
+    pairs = neighbour_pairs(bilayer, 5.0)
+    forward = set(zip(pairs.i.tolist(), pairs.j.tolist(), map(tuple, pairs.shift.tolist())))
+    backward = set(zip(pairs.j.tolist(), pairs.i.tolist(), map(tuple, (-pairs.shift).tolist())))
+    assert forward == backward and len(forward) == len(pairs)
+
+
+@pytest.mark.parametrize("stacking", ["R", "H"])
+def test_layers_of_a_twisted_cell(stacking):
+    atoms = twisted_bilayer("MoS2", m=2, r=1, stacking=stacking)
+    assert np.array_equal(find_layers(atoms), atoms.arrays["layer"])
+
+
+def test_layers_do_not_depend_on_order_wrapping_or_orientation(bilayer):
+    layers = find_layers(bilayer)
+    generator = np.random.default_rng(0)
+    order = generator.permutation(len(bilayer))
+    moved = bilayer[order]
+    moved.positions += generator.integers(-2, 3, (len(moved), 2)) @ bilayer.cell.array[:2]
+    q = random_orthogonal(3).numpy()
+    moved.set_cell(moved.cell.array @ q.T)
+    moved.positions = moved.positions @ q.T
+    assert np.array_equal(find_layers(moved), layers[order])
+
+
+def test_corrugated_layers_that_overlap_in_height():
+    """Buckled by more than the gap, the layers share heights: no mean height tells them apart."""
+    atoms = twisted_bilayer("MoS2", angle=0.0).repeat((12, 1, 1))
+    wave = 3.5 * np.cos(2 * np.pi * atoms.get_scaled_positions()[:, 0])
+    atoms.positions[:, 2] += wave
+    layers = atoms.arrays["layer"]
+    assert atoms.positions[layers == 0, 2].max() > atoms.positions[layers == 1, 2].min()
+    assert np.array_equal(find_layers(atoms), layers)
+
+
+def test_stack_cut_by_the_cell_is_ordered_from_the_vacuum_up():
+    atoms = twisted_bilayer("MoS2", angle=0.0, stacking="H")
+    atoms.pbc = True
+    layers = find_layers(atoms)
+    atoms.positions[:, 2] += 0.45 * atoms.cell[2, 2]
+    atoms.wrap()
+    assert np.array_equal(find_layers(atoms), layers)
+
+
+def test_monolayers():
+    sheet = graphene(vacuum=8.0)
+    sheet.pbc = (True, True, False)
+    assert np.array_equal(find_layers(sheet), [0, 0])
+    assert np.array_equal(find_layers(mx2("MoS2", vacuum=8.0)), [0, 0, 0])
+
+
+def refused(name):
+    if name == "crystal":
+        return bulk("NaCl", "rocksalt", a=5.6)
+    if name == "molecule":
+        return Atoms("N2", [[0, 0, 5], [0, 0, 6.1]], cell=[8, 8, 12], pbc=(True, True, False))
+    if name == "chain":
+        return Atoms("C", [[0, 0, 5]], cell=[1.3, 9, 12], pbc=(True, True, False))
+    atoms = twisted_bilayer("MoS2", angle=0.0)
+    if name == "flat cell":
+        atoms.cell[1] = 2 * atoms.cell[0]
+    elif name == "infinite":
+        atoms.positions[5, 2] = np.inf
+    elif name == "no atoms":
+        atoms = atoms[:0]
+    elif name == "overlap":
+        atoms.positions[4] = atoms.positions[3] + [0.2, 0.1, 0]
+    elif name == "one direction":
+        atoms.pbc = (True, False, False)
+    return atoms
+
+
+@pytest.mark.parametrize("name, message", [
+    ("crystal", "atom 0 .Na. belongs to a bulk crystal"), ("molecule", "atom 0 .N. belongs to a molecule"),
+    ("chain", "atom 0 .C. belongs to a chain"), ("flat cell", "does not span"), ("infinite", "position of atom 5 .S."),
+    ("no atoms", "holds no atoms"), ("overlap", "atoms 3 .* and 4 .* overlap: 0.224 Å"), ("one direction", "periodic along the first two")])
+def test_refusals_say_what_and_where(name, message):
+    with pytest.raises(ValueError, match=message):
+        find_layers(refused(name))
+
+
+def test_check_passes_what_is_sound(bilayer):
+    check_atoms(bilayer)
+    assert np.allclose(plane_normal(bilayer), [0, 0, 1])
