@@ -7,6 +7,7 @@ import pytest
 import torch
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.constraints import FixCom
+from ase.dft.kpoints import BandPath
 from ase.io import read
 from ase.optimize import FIRE
 
@@ -14,7 +15,7 @@ from ase_wander import WanderCalculator, load_model
 from ase_wander.nn.published import published_networks
 from ase_wander.nn.published_template import ideal_template
 from ase_wander.published import PublishedModel, RY_PER_BOHR
-from ase_wander.published_bands import general_eigenvalues
+from ase_wander.published_bands import general_eigenvalues, published_path
 from ase_wander.published_relax import PublishedDescent, forces_only
 from tests.test_published_model import bilayer
 
@@ -71,6 +72,19 @@ def test_hamiltonian_with_and_without_its_hermitian_part(atoms):
     raw = atoms.calc.get_wannier_hamiltonian(atoms, hermitian=False).at_k(k[0]).toarray()
     assert np.abs(raw - raw.conj().T).max() > 1e-3
     assert atoms.calc.get_descriptors(atoms).shape == (24, 32)
+
+
+def test_bands_of_the_published_path_without_symmetrisation(atoms):
+    """From the calculator: every k-point of the published scripts' path, real parts of general eigenvalues."""
+    path = BandPath(atoms.cell, kpts=published_path(n=2))
+    bs = atoms.calc.get_band_structure(atoms, path, hermitian=False, reference=0.0)
+    expected = [np.sort(np.linalg.eigvals(atoms.calc.get_wannier_hamiltonian(atoms, hermitian=False).at_k(k).toarray()).real)
+                for k in published_path(n=2)]
+    assert bs.energies.shape == (1, 7, 88)
+    np.testing.assert_allclose(bs.energies[0], expected, atol=1e-8)
+    assert np.abs(bs.energies - atoms.calc.get_band_structure(atoms, path).energies).max() > 1e-3
+    window = atoms.calc.get_band_structure(atoms, path, n_bands=6, hermitian=False)
+    np.testing.assert_allclose(window.energies[0], bs.energies[0][:, window.band_indices], atol=1e-8)
 
 
 def test_loaded_by_folder_is_the_same_model(folder, atoms):
