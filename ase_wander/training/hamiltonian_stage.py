@@ -5,134 +5,31 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..graphs import build_graph
 from ..nn.alignment import BondFrames
-from ..nn.electrostatics import SlabPotential
 from ..nn.environment import Geometry
 from ..nn.forcefield import Environment
 from ..nn.graph import collate
+from .hamiltonian_samples import fit_hopping_scale, fit_onsite_scale, make_sample
 
 MEV = 1e-3  # eV
 
 
 class HamiltonianSamples:
-    """Graphs with pairs, reference blocks by class and eigenvalues; environments are computed once.
-
-    Only half of the ordered pairs is kept (the other half is the transpose); the atom of the lower species index
-    comes first.
-    """
+    """Samples (see `make_sample`) of the configurations that have a Hamiltonian, with their losses and errors."""
 
     def __init__(self, configurations, model, dtype=torch.float32):
         self.model = model
-        self.samples = []
-        for c in configurations:
-            if c.hamiltonian is None:
-                continue
-            self.samples.append(self._sample(c, dtype))
-
+        self.samples = [make_sample(c, model, dtype) for c in configurations if c.hamiltonian is not None]
         self.mean_size = np.mean([len(s["graph"]) for s in self.samples]) if self.samples else 1.0
 
     def __len__(self):
         return len(self.samples)
 
-    def _sample(self, c, dtype):
-        model, heads = self.model, self.model.heads
-        data = c.load_blocks()
-        graph = build_graph(c.atoms, c.layers, model.species, model.force_field.cutoff, model.force_field.tail_cutoff)
-        species = graph.species.numpy()
-        i, j, s = data["pair_i"].astype(int), data["pair_j"].astype(int), data["pair_shift"].astype(int)
-        vector = c.atoms.positions[j] + s @ c.atoms.cell.array - c.atoms.positions[i]
-        r = np.linalg.norm(vector, axis=1)
-        positive = (s[:, 0] > 0) | ((s[:, 0] == 0) & (s[:, 1] > 0))
-        half = (species[i] < species[j]) | ((species[i] == species[j]) & ((i < j) | ((i == j) & positive)))
-        keep = np.flatnonzero(half & (r > 1e-6) & (r < heads.cutoff))
-        onsite = np.flatnonzero(r < 1e-6)
-        t = torch.from_numpy
-        graph.pair_i, graph.pair_j = t(i[keep]), t(j[keep])
-        graph.pair_vector = t(vector[keep])
-        graph.pair_across = t((c.layers[i[keep]] != c.layers[j[keep]]).astype(np.int64))
-        block, ptr = data["block"].astype(np.float64), data["block_ptr"]
-        dims = 2 * np.array(heads.shells)[species] + 1
-        start = np.concatenate([[0], np.cumsum(dims)])
-        shifts, cell_of = np.unique(np.vstack([s[keep], -s[keep], np.zeros((1, 3), int)]), axis=0, return_inverse=True)
-        cell_of = cell_of.ravel()
-        n = int(start[-1])
-        targets, places = {}, {}
-        for name, index in heads.classes(graph):
-            p = keep[index.numpy()]
-            d1, d2 = (2 * heads.shells[int(z)] + 1 for z in name[:2])
-            flat = block[ptr[p][:, None] + np.arange(d1 * d2)].reshape(-1, d1, d2)
-            targets[name] = t(flat).to(dtype)
-            rows = (start[i[p]][:, None] + np.arange(d1))[:, :, None] + np.zeros((1, 1, d2), int)
-            cols = (start[j[p]][:, None] + np.arange(d2))[:, None, :] + np.zeros((1, d1, 1), int)
-            forward = (cell_of[index.numpy()][:, None, None] * n + rows) * n + cols
-            backward = (cell_of[len(keep) + index.numpy()][:, None, None] * n + cols) * n + rows
-            places[name] = t(np.stack([forward, backward]))
-        zero = cell_of[-1]
-        onsite_targets, onsite_places = [], []
-        for z, l in enumerate(heads.shells):
-            atoms = np.flatnonzero(species == z)
-            d = 2 * l + 1
-            by_atom = {int(i[p]): p for p in onsite}
-            flat = np.stack([block[ptr[by_atom[a]] + np.arange(d * d)].reshape(d, d) for a in atoms]) if len(atoms) \
-                else np.zeros((0, d, d))
-            onsite_targets.append(t(0.5 * (flat + flat.transpose(0, 2, 1))).to(dtype))
-            rows = (start[atoms][:, None] + np.arange(d))
-            onsite_places.append(t((zero * n + rows[:, :, None]) * n + rows[:, None, :]))
-        graph = graph.to(dtype=dtype)
-        with torch.no_grad():
-            _, environment = model.force_field(graph)
-        index = dict(heads.classes(graph))
-        frames = {name: BondFrames(graph.pair_vector[p], heads.l_max) for name, p in index.items()}
-        slab = SlabPotential(t(c.atoms.positions), c.atoms.cell.array, heads.smearing) if heads.smearing else None
-        step = [c.info.get(k, np.nan) for k in ("vacuum_top", "vacuum_bottom")]
-        kpts = data.get("kpts", np.zeros((0, 3)))
-        angle = 2 * np.pi * kpts @ shifts.T
-        return dict(name=c.name, sigma=c.sigma if np.isfinite(c.sigma) else 0.03, graph=graph, raw=environment.raw,
-                    raer=environment.raer, frames=frames,
-                    potential=slab.matrix().to(dtype) if slab else None, slab=slab, step=float(step[0] - step[1]),
-                    targets=targets, places=places, onsite=onsite_targets, onsite_places=onsite_places, n_orbitals=n,
-                    n_shifts=len(shifts), cos=t(np.cos(angle)).to(dtype), sin=t(np.sin(angle)).to(dtype),
-                    eigenvalues=t(np.asarray(data.get("eigenvalues", np.zeros((0, n))))).to(dtype),
-                    kweights=t(np.asarray(data.get("kweights", np.zeros(0)))).to(dtype),
-                    n_occupied=round(model.count_electrons(c.atoms) / 2),
-                    r={name: f.r for name, f in frames.items()})
-
-    # ------------------------------------------------------------------ normalisation
-    @torch.no_grad()
     def fit_normalisation(self):
         """Spread of the elements against distance per class, of the on-site tensors, and of the node invariants."""
-        from ..nn.angular import clebsch_gordan
         heads = self.model.heads
-        for name, head in heads.hopping.items():
-            found = [(s["r"][name], s["targets"][name]) for s in self.samples if name in s["targets"]]
-            if not found:
-                continue
-            r = torch.cat([f[0] for f in found]).double().numpy()
-            square = torch.cat([f[1] for f in found]).double().square().mean((1, 2)).numpy()
-            edges = np.linspace(r.min(), heads.cutoff, 40)
-            centre, value, weight = [], [], []
-            for a, b in zip(edges[:-1], edges[1:]):
-                inside = (r >= a) & (r < b)
-                if inside.any():
-                    centre.append(r[inside].mean())
-                    value.append(0.5 * np.log(square[inside].mean()))
-                    weight.append(np.sqrt(min(inside.sum(), 200)))
-            low, high = min(centre), max(centre)
-            x = (2 * np.array(centre) - low - high) / (high - low)
-            degree = min(2, len(centre) - 1)  # low: between two shells of neighbours there are no data to hold it
-            polynomial = np.polyfit(x, value, degree, w=weight)
-            head.scale_polynomial.zero_()
-            head.scale_polynomial[-(degree + 1):] = torch.tensor(polynomial)
-            head.scale_range.copy_(torch.tensor([low, high]))
-        for z, head in enumerate(heads.onsite):
-            blocks = torch.cat([s["onsite"][z] for s in self.samples]).double()
-            d = blocks.shape[1]
-            trace = torch.diagonal(blocks, dim1=1, dim2=2).mean(1)
-            head.mean[0], head.scale[0] = trace.mean(), trace.std()
-            for k, L in enumerate(head.degrees):
-                cg = clebsch_gordan(head.l, head.l, L).reshape(d * d, -1)
-                head.scale[k + 1] = (blocks.reshape(-1, d * d) @ cg / cg.square().sum() * (2 * L + 1)).square().mean().sqrt()
+        fit_hopping_scale(heads, self.samples)
+        fit_onsite_scale(heads, self.samples)
         graphs = [s["graph"] for s in self.samples]
         heads.dressing.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])
 
