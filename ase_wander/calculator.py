@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import (BaseCalculator, Calculator, InputError, PropertyNotImplementedError,
@@ -35,7 +37,8 @@ class WanderCalculator(Calculator):
     Notes
     -----
     Layers are recognised by covalent connectivity and then kept while the atoms' numbers and pbc stay and no atom
-    jumps by more than 1 Å between calls, so that the energy never jumps during relaxation or MD.
+    jumps by more than 1 Å between calls, so that the energy never jumps during relaxation or MD. Any number of them
+    is taken; a UserWarning says when the model's data (key `layers` of its config.json) have fewer.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
@@ -54,6 +57,7 @@ class WanderCalculator(Calculator):
         self.parameters = {"model": self.model.name, "sha256": self.model.digest,
                            "dtype": str(getattr(self.model, "dtype", dtype)).replace("torch.", ""), "device": str(device)}
         self.implemented_properties = list(self.model.implemented_properties)
+        self._warned = False
         self._layers = None  # (numbers, pbc, positions, layers) of the last structure
 
     def _get_name(self):
@@ -111,7 +115,16 @@ class WanderCalculator(Calculator):
             raise InputError(str(error)) from None
         layers = self.layers(atoms)
         self._check_vacuum(atoms)
+        self._check_layers(layers.max() + 1)
         return atoms, layers
+
+    def _check_layers(self, n_layers):
+        """Warn once of more layers than any configuration of the model's data has."""
+        known = getattr(self.model, "config", {}).get("layers")
+        if known and n_layers > max(known) and not self._warned:
+            self._warned = True
+            warnings.warn(f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most {max(known)}, "
+                          "so that it is extrapolated", UserWarning, stacklevel=4)
 
     def _check_vacuum(self, atoms):
         """A slab periodic in three directions must not feel its image."""
