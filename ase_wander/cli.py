@@ -18,9 +18,9 @@ COMMANDS = {
     "bands": ("ase_wander.cli_bands", "Wannier Hamiltonian and bands of a structure, or bands of a saved Hamiltonian"),
     "run": ("ase_wander.cli_run", "build, relax, Hamiltonian, bands and figures of a twisted bilayer in one go"),
     "models": ("ase_wander.cli_models", "list the trained models, or export the published one"),
-    "train": ("ase_wander.training.cli", "train a model"),
-    "evaluate": ("ase_wander.training.cli", "errors of a model on reference data"),
-    "data": ("ase_wander.training.cli", "look at reference data"),
+    "train": ("ase_wander.cli_train", "train a model"),
+    "evaluate": ("ase_wander.cli_train", "errors of a model on reference data"),
+    "data": ("ase_wander.cli_train", "look at reference data"),
 }
 
 #: Exceptions that mean bad input (or a cell too large): their message is shown as one line, without a traceback.

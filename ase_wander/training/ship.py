@@ -7,15 +7,17 @@ import os
 from pathlib import Path
 
 from ..model import load_model
-from .equilibrium import equilibrium
 from .evaluate import class_lines, evaluate, table_lines, write_report
 from .figures import plot_learning_curves, write_figures
 from .published_trainer import bilayers
 from .train import load_configurations
 
 
-def ship(model, config, run, folder) -> Path:
-    """Write `model` with its equilibrium, `report.json` on the validation split and `card.md` into `folder`."""
+def ship(model, config, run, folder, equilibrium) -> Path:
+    """Write `model` with its equilibrium, `report.json` on the validation split and `card.md` into `folder`.
+
+    `equilibrium` maps (model, material) to lattice constant, thickness and gap: see `ase_wander.equilibrium`.
+    """
     run, folder = Path(run), Path(folder)
     record = json.loads((run / "run.json").read_text())
     configurations = load_configurations(config)

@@ -7,8 +7,8 @@ from ase.constraints import FixCartesian
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
-from ..calculator import WanderCalculator
-from ..moire import twisted_bilayer
+from .calculator import WanderCalculator
+from .moire import twisted_bilayer
 
 
 def relaxed_stackings(model, material, stacking="R", fmax=1e-3):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from ..cli_common import console
+from .cli_common import console
 
 
 def add_parser(subparsers):
@@ -28,8 +28,8 @@ def add_parser(subparsers):
 def run_train(arguments):
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from .config import load_config
-    from .train import train
+    from .training.config import load_config
+    from .training.train import train
 
     config = load_config(arguments.config)
     out = console()
@@ -53,15 +53,16 @@ def run_train(arguments):
                                   "  ".join(f"{k} {v:.3g}" for k, v in errors.items()))
 
         model = train(config, arguments.out, arguments.resume, report)
-    from .figures import plot_learning_curves
+    from .training.figures import plot_learning_curves
     plot_learning_curves(arguments.out, [s["name"] for s in config["stages"]], arguments.out)
     _ship(model, config, arguments, out)
 
 
 def _ship(model, config, arguments, out):
     if arguments.ship:
-        from .ship import ship
-        folder = ship(model, config, arguments.out, arguments.ship)
+        from .equilibrium import equilibrium
+        from .training.ship import ship
+        folder = ship(model, config, arguments.out, arguments.ship, equilibrium)
         out.print(f"model, card and errors written to {folder}")
 
 
@@ -85,9 +86,9 @@ def network_progress(out):
 
 
 def run_evaluate(arguments):
-    from ..data.dataset import load_dataset
-    from ..model import load_model
-    from .evaluate import evaluate, print_table, write_report
+    from .data.dataset import load_dataset
+    from .model import load_model
+    from .training.evaluate import evaluate, print_table, write_report
 
     model = load_model(arguments.model)
     configurations = [c for path in arguments.data for c in load_dataset(path)]
@@ -96,7 +97,7 @@ def run_evaluate(arguments):
                       samples=samples)
     print_table(report, console(stderr=False))
     if arguments.out:
-        from .figures import write_figures
+        from .training.figures import write_figures
         write_report(report, arguments.out)
         write_figures(samples, arguments.out)
 
@@ -106,7 +107,7 @@ def run_data(arguments):
 
     from rich.table import Table
 
-    from ..data.dataset import dataset_hash, is_validation, load_dataset
+    from .data.dataset import dataset_hash, is_validation, load_dataset
 
     configurations = load_dataset(arguments.data)
     table = Table("kind", "configurations", "validation", "atoms", "sigma (Å)", "with Hamiltonian")
