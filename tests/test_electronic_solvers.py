@@ -6,6 +6,7 @@ import pytest
 from ase_wander.electronic import pardiso
 from ase_wander.electronic.eigensolvers import choose_method, nearest_bands, verify_window, window_bands
 from ase_wander.electronic.factorisation import BACKENDS, SingularShift, factorise
+from ase_wander.electronic.lanczos import both_sides, invert_lanczos
 from ase_wander.electronic.supercell import make_supercell
 
 from .electronic_helpers import graphene_model, random_model
@@ -118,3 +119,13 @@ def test_the_solver_fits_the_matrix():
     assert choose(5000, 8, 0.1) == sparse
     assert choose(5000, 8, 0.9) == "ldl"
     assert choose(5000, 8, 0.9, counted=False) == ("pardiso" if pardiso.available() else "ldl")
+
+
+def test_a_full_krylov_space_is_continued():
+    """Twelve-fold levels and room for 90 vectors: several spaces, each beside what the others found."""
+    levels = np.repeat(np.arange(-20.0, 20.0) + 0.3, 12)
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((480, 480)))
+    inverse = (q / levels) @ q.T
+    theta, vectors = invert_lanczos(lambda b: inverse @ b, 480, float, both_sides(12, 24), block=4, max_dimension=90)
+    assert np.sort(1 / theta) == pytest.approx(np.sort(np.repeat([-0.7, 0.3, 1.3], 12)), abs=1e-8)
+    assert np.abs(vectors.T @ vectors - np.eye(36)).max() < 1e-10

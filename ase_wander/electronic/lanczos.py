@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Error of an energy (eV) at which a Ritz pair counts as converged.
-ENERGY_TOLERANCE = 1e-11
+#: Residual of a Ritz pair in terms of its energy (eV) at which it counts as converged; the error is of second order.
+ENERGY_TOLERANCE = 1e-10
 
 
 class NotConverged(RuntimeError):
-    """The Krylov space filled up before the wanted pairs converged."""
+    """Krylov spaces filled up before the wanted pairs converged."""
 
 
 def invert_lanczos(solve, size, dtype, wanted, block=4, max_dimension=None, seed=0):
@@ -42,25 +42,27 @@ def invert_lanczos(solve, size, dtype, wanted, block=4, max_dimension=None, seed
     """
     rng = np.random.default_rng(seed)
     theta, vectors = _krylov(solve, size, dtype, wanted, block, max_dimension, rng)
-    for _ in range(20):
-        if vectors.shape[1] >= size:
-            break
-        extreme, found = _krylov(solve, size, dtype, _extremes, block, max_dimension, rng, locked=vectors, loose=True)
-        candidates = np.concatenate([theta, extreme])
-        order = np.argsort(candidates)
-        chosen = order[wanted(candidates[order])]
-        # One of the new ones would displace a found one (beyond the loose accuracy: a cut cluster is no miss).
-        new = chosen[chosen >= len(theta)]
-        inner = np.setdiff1d(np.arange(len(theta)), chosen)
-        if len(inner) and all(np.abs(candidates[new]).min() < abs(theta[k]) * (1 + 1e-7) for k in inner):
-            break
-        if not len(new):
-            break
-        more, found = _krylov(solve, size, dtype, wanted, block, max_dimension, rng, locked=vectors)
-        theta, vectors = _rayleigh_ritz(solve, np.concatenate([vectors, found], axis=1))
+    for _ in range(50):
         keep = wanted(theta)
-        theta, vectors = theta[keep], vectors[:, keep]
-    return theta, vectors
+        enough = len(keep) >= wanted.count or vectors.shape[1] == size
+        if enough and (vectors.shape[1] == size or not _displaced(solve, theta[keep], vectors[:, keep], dtype, wanted, block,
+                                                                  max_dimension, rng)):
+            return theta[keep], vectors[:, keep]
+        # Copies of a degenerate level beyond the block size, or a full Krylov space: go on beside what was found.
+        _, found = _krylov(solve, size, dtype, wanted, block, max_dimension, rng, locked=vectors)
+        theta, vectors = _rayleigh_ritz(solve, np.concatenate([vectors, found], axis=1))
+    raise NotConverged(f"{wanted.count} eigenpairs not found in 50 Krylov spaces")
+
+
+def _displaced(solve, theta, vectors, dtype, wanted, block, max_dimension, rng):
+    """Whether a fresh Krylov space finds a pair that belongs among the wanted ones instead of one of them."""
+    extreme, _ = _krylov(solve, len(vectors), dtype, _extremes, block, max_dimension, rng, locked=vectors, loose=True)
+    candidates = np.concatenate([theta, extreme])
+    order = np.argsort(candidates)
+    chosen = order[wanted(candidates[order])]
+    new, lost = chosen[chosen >= len(theta)], np.setdiff1d(np.arange(len(theta)), chosen)
+    # A partner of the outermost pair, degenerate with it, is no miss: the window cuts through their cluster.
+    return len(new) and not all(np.abs(candidates[new]).max() < abs(theta[k]) * (1 + 1e-7) for k in lost)
 
 
 def both_sides(n_below, n_above):
@@ -89,13 +91,13 @@ _extremes.count = 2
 
 
 def _krylov(solve, size, dtype, wanted, block, max_dimension, rng, locked=None, loose=False):
-    """Converged wanted Ritz pairs in the orthogonal complement of `locked`.
+    """Converged Ritz pairs in the orthogonal complement of `locked`: the wanted ones, or what a full space holds.
 
     `loose` stops as soon as the Ritz values are good to a few per cent.
     """
     free = size - (0 if locked is None else locked.shape[1])
     block = min(block, free)
-    limit = min(free, max_dimension or 12 * wanted.count + 300)
+    limit = min(free, max_dimension or 12 * wanted.count + 100 * block)
     basis = np.empty((size, limit), dtype, order="F")
     projected = np.zeros((limit, limit), dtype)
     fresh = _orthonormal(_random(rng, size, block, dtype), locked, None, rng)[0]
@@ -113,20 +115,38 @@ def _krylov(solve, size, dtype, wanted, block, max_dimension, rng, locked=None, 
             t = projected[:m, :m]
             # Only the block tridiagonal part survives exact arithmetic; the upper triangle holds it.
             theta, s = np.linalg.eigh(np.triu(t) + np.triu(t, 1).conj().T)
-            residual = np.linalg.norm(rest @ s[old:m], axis=0) if m < free else np.zeros(m)
+            s, residual = _separate(theta, s, rest @ s[old:m]) if m < free else (s, np.zeros(m))
             chosen = wanted(theta)
+            # d lambda = d theta / theta^2, and d theta <= residual
+            good = residual <= np.maximum(ENERGY_TOLERANCE * theta ** 2, 1e-14 * np.abs(theta).max())
             if loose:
                 done = m >= min(6 * block, limit) and (residual[chosen] < 0.03 * np.abs(theta[chosen])).all()
             else:
-                # d lambda = d theta / theta^2, and d theta <= residual
-                good = residual <= np.maximum(ENERGY_TOLERANCE * theta ** 2, 1e-14 * np.abs(theta).max())
                 done = len(chosen) >= wanted.count and good[chosen].all()
             if done or m == free:
                 return theta[chosen], basis[:, :m] @ s[:, chosen]
             if m == limit:
-                raise NotConverged(f"{int((residual[chosen] > ENERGY_TOLERANCE * theta[chosen] ** 2).sum())} of "
-                                   f"{wanted.count} eigenpairs not converged in a Krylov space of {m}")
+                chosen = chosen if loose else np.flatnonzero(good)
+                if not len(chosen):
+                    raise NotConverged(f"none of {wanted.count} eigenpairs converged in a Krylov space of {m}")
+                return theta[chosen], basis[:, :m] @ s[:, chosen]
             next_test = m + max(block, m // 12)
+
+
+def _separate(theta, s, remainder):
+    """Ritz vectors and residuals with the converged directions of every cluster turned apart from the others.
+
+    Copies of a degenerate level arrive one after the other; a late copy has the same theta long before its vector
+    has converged, and `eigh` mixes it with the converged ones.
+    """
+    residual = np.linalg.norm(remainder, axis=0)
+    s = s.copy()
+    for cluster in np.split(np.arange(len(theta)), np.flatnonzero(np.diff(theta) > 1e-11 * np.abs(theta).max()) + 1):
+        if len(cluster) > 1:
+            _, size, turn = np.linalg.svd(remainder[:, cluster])
+            s[:, cluster] = s[:, cluster] @ turn.conj().T
+            residual[cluster] = np.append(size, np.zeros(len(cluster) - len(size)))
+    return s, residual
 
 
 def _random(rng, size, width, dtype):
