@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from ase.constraints import FixSymmetry
 
-from ase_wander.moire import irreducible_kpoints, symmetrised, symmetry, twisted_bilayer, twisted_multilayer
+from ase_wander.moire import FixLayerSymmetry, irreducible_kpoints, symmetrised, symmetry, twisted_bilayer, twisted_multilayer
 
 
 @pytest.mark.parametrize("name, stacking, centre, group", [
@@ -71,3 +72,27 @@ def test_bad_input():
     atoms.cell[2] = 0
     with pytest.raises(ValueError, match="third vector"):
         symmetry(atoms)
+
+
+def test_constraint_is_that_of_ase():
+    """The same projection of forces, positions and stress as ase.constraints.FixSymmetry, which looks for space groups."""
+    atoms = twisted_bilayer("MoS2", 2, 1)
+    atoms.rattle(2e-4, seed=3)
+    own, theirs = atoms.copy(), atoms.copy()
+    constraint = FixLayerSymmetry(own, 5e-3)
+    assert constraint.report.point_group == "D3"
+    reference = FixSymmetry(theirs, symprec=5e-3)
+    assert symmetry(own, 1e-6).point_group == "D3" and abs(own.positions - atoms.positions).max() < 1e-3
+    forces = np.random.default_rng(0).normal(size=(len(atoms), 3))
+    projected = []
+    for c, a in ((constraint, own), (reference, theirs)):
+        f = forces.copy()
+        c.adjust_forces(a, f)
+        new = a.positions + f
+        c.adjust_positions(a, new)
+        assert new == pytest.approx(a.positions + f, abs=1e-8)     # a projection: symmetric steps pass
+        stress = np.arange(6.0)
+        c.adjust_stress(a, stress)
+        projected.append((f, stress))
+    assert projected[0][0] == pytest.approx(projected[1][0], abs=1e-6)
+    assert projected[0][1] == pytest.approx(projected[1][1], abs=1e-6)

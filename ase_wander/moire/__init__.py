@@ -9,9 +9,9 @@ from .multilayer import twisted_multilayer
 from .registry import interlayer_distance
 from .stacking import Domains, domains, layer_lattices, local_registry, moire_vectors
 from .strain import StrainField, displacements, strain_field
-from .symmetry import SymmetryReport, irreducible_kpoints, symmetrised, symmetry
+from .symmetry import FixLayerSymmetry, SymmetryReport, irreducible_kpoints, symmetrised, symmetry
 
-__all__ = ["CoincidenceCell", "CommensurateCell", "Domains", "StrainField", "SymmetryReport", "cells_near", "coincidence_cells",
+__all__ = ["CoincidenceCell", "CommensurateCell", "Domains", "FixLayerSymmetry", "StrainField", "SymmetryReport", "cells_near", "coincidence_cells",
            "commensurate_cells", "displacements", "domains", "equilibrium", "format_table", "heterobilayer",
            "interlayer_distance", "irreducible_kpoints", "known_materials", "layer_lattices", "local_registry", "moire_vectors",
            "monolayer", "strain_field", "symmetrised", "symmetry", "twisted_bilayer", "twisted_multilayer"]
