@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from ase.constraints import FixCom
 
 from .cli_common import (SUMMARY, CommandError, ResultFolder, add_model_options, calculator_settings, console, file_hash,
                          make_calculator, positive_float, positive_int, print_table, read_structure)
@@ -32,17 +33,20 @@ def add_parser(subparsers) -> None:
 
 
 def add_relaxation_options(parser) -> None:
-    """--fmax, --optimizer, --steps."""
+    """--fmax, --optimizer, --steps, --symmetry."""
     group = parser.add_argument_group("relaxation")
     group.add_argument("--fmax", type=positive_float, default=0.01, help="largest force that counts as relaxed, eV/Å; default %(default)s")
     group.add_argument("--optimizer", choices=["FIRE", "LBFGS", "BFGS"], default="FIRE",
                        help="default %(default)s; BFGS keeps a dense Hessian: fewest steps for small cells")
     group.add_argument("--steps", type=positive_int, default=2000, help="give up after this many steps; default %(default)s")
+    group.add_argument("--symmetry", nargs="?", const=1e-3, type=positive_float, metavar="TOLERANCE",
+                       help="keep the layer group that the structure has up to TOLERANCE (Å; default %(const)s)")
 
 
 def relaxation_settings(arguments) -> dict:
     """What a relaxation's result depends on, beside structure and model; `--steps` may grow between runs."""
-    return {"fmax": arguments.fmax, "optimizer": arguments.optimizer}
+    symmetry = {"symmetry": arguments.symmetry} if arguments.symmetry else {}
+    return {"fmax": arguments.fmax, "optimizer": arguments.optimizer, **symmetry}
 
 
 def main(arguments) -> int:
@@ -71,13 +75,16 @@ def relax(atoms, folder, arguments) -> dict:
     Returns
     -------
     dict
-        steps, energy (eV), fmax (eV/Å).
+        steps, energy (eV; None of a model without energies), fmax (eV/Å), with `--symmetry` symmetry.
 
     Raises
     ------
     CommandError
         When `--steps` are not enough; what was reached stays in UNFINISHED.
     """
+    symmetry = impose_symmetry(atoms, arguments.symmetry) if arguments.symmetry else {}
+    if "energy" not in atoms.calc.implemented_properties:
+        atoms.set_constraint([*atoms.constraints, FixCom()])  # direct forces do not sum to zero: the stack would drift
     if folder.has(TRAJECTORY):
         frames, damaged = readable_frames(folder / TRAJECTORY)
         if damaged or not frames:
@@ -94,24 +101,42 @@ def relax(atoms, folder, arguments) -> dict:
         atoms.positions = last.positions
     if not folder.has(TRAJECTORY):
         n_frames = _relax_on(atoms, folder, arguments, n_frames)
-    report = {"steps": n_frames - 1, "energy": float(atoms.get_potential_energy()), "fmax": max_force(atoms)}
+    report = {"steps": n_frames - 1, "energy": energy(atoms), "fmax": max_force(atoms), **symmetry}
     if not folder.has(STRUCTURE):
         from ase.io import write
 
         with folder.writing(STRUCTURE) as temporary:
-            write(temporary, atoms, format="extxyz")
+            write(temporary, without_constraints(atoms), format="extxyz")
     return report
+
+
+def impose_symmetry(atoms, tolerance) -> dict:
+    """Symmetrise `atoms` in place and constrain them to their layer group; it in words, for the report."""
+    from .moire import FixLayerSymmetry
+
+    constraint = FixLayerSymmetry(atoms, tolerance)
+    if len(constraint.rotations) == 1:
+        raise CommandError(f"the structure has no symmetry up to {tolerance:g} Å; choose a larger --symmetry TOLERANCE or leave it out")
+    atoms.set_constraint(constraint)
+    return {"symmetry": str(constraint.report)}
+
+
+def without_constraints(atoms):
+    """A copy with the same calculator: frames and structures are written free, since to read a symmetry means to find it anew."""
+    free = atoms.copy()
+    free.set_constraint()
+    free.calc = atoms.calc
+    return free
 
 
 def _relax_on(atoms, folder, arguments, frames):
     """Optimize, appending to UNFINISHED, and rename it when converged; returns the number of frames."""
-    import ase.optimize
     from ase.io.trajectory import Trajectory
 
     fresh = frames == 0
     with Trajectory(str(folder / UNFINISHED), "w" if fresh else "a", atoms) as trajectory:
-        with getattr(ase.optimize, arguments.optimizer)(atoms, logfile=None) as optimizer:
-            optimizer.attach(lambda: trajectory.write() if fresh or optimizer.nsteps else None)
+        with optimizer_class(atoms, arguments.optimizer)(atoms, logfile=None) as optimizer:
+            optimizer.attach(lambda: trajectory.write(without_constraints(atoms)) if fresh or optimizer.nsteps else None)
             converged = _show_progress(atoms, optimizer, arguments, 0 if fresh else frames - 1)
         frames += optimizer.nsteps + (1 if fresh else 0)
     if not converged:
@@ -131,14 +156,33 @@ def _show_progress(atoms, optimizer, arguments, done):
     first = lowest = max_force(atoms)
     decades = max(math.log(max(first, 1e-12) / arguments.fmax), 1e-9)
     converged = False
+    if energy(atoms) is None:
+        columns = [column for column in columns if "energy" not in getattr(column, "text_format", "")]
     with Progress(*columns, console=console()) as progress:
-        task = progress.add_task("", total=decades, step=done, fmax=first, energy=atoms.get_potential_energy())
+        task = progress.add_task("", total=decades, step=done, fmax=first, energy=energy(atoms))
         for converged in optimizer.irun(fmax=arguments.fmax, steps=arguments.steps):
             force = max_force(atoms)
             lowest = min(lowest, force)
             progress.update(task, completed=decades if converged else min(math.log(first / lowest), 0.99 * decades),
-                            step=done + optimizer.nsteps, fmax=force, energy=atoms.get_potential_energy())
+                            step=done + optimizer.nsteps, fmax=force, energy=energy(atoms))
     return bool(converged)
+
+
+def optimizer_class(atoms, name):
+    """ASE's optimizer; for a model of forces alone a version that never asks for the energy."""
+    import ase.optimize
+
+    chosen = getattr(ase.optimize, name)
+    if "energy" in atoms.calc.implemented_properties:
+        return chosen
+    from .published_relax import forces_only
+
+    return forces_only(chosen)
+
+
+def energy(atoms) -> float | None:
+    """Potential energy, eV; None of a model without one."""
+    return float(atoms.get_potential_energy()) if "energy" in atoms.calc.implemented_properties else None
 
 
 def max_force(atoms) -> float:
@@ -190,8 +234,10 @@ def draw_corrugation(atoms, folder) -> dict:
 
 def relaxation_rows(report):
     """Rows of the printed table."""
-    rows = [("relaxation steps", str(report["steps"])), ("energy", f"{report['energy']:.4f} eV"),
-            ("largest force", f"{report['fmax']:.4f} eV/Å")]
+    shown = "the model has none" if report["energy"] is None else f"{report['energy']:.4f} eV"
+    rows = [("relaxation steps", str(report["steps"])), ("energy", shown), ("largest force", f"{report['fmax']:.4f} eV/Å")]
+    if "symmetry" in report:
+        rows.append(("symmetry", report["symmetry"]))
     if "interlayer_distance_mean" in report:
         low, mean, high = (report[f"interlayer_distance_{name}"] for name in ("min", "mean", "max"))
         rows.append(("interlayer distance", f"{mean:.3f} Å, from {low:.3f} to {high:.3f} Å"))

@@ -4,12 +4,18 @@ import json
 
 import numpy as np
 import pytest
-from ase.io import read
+import torch
+from ase.io import read, write
 from ase.io.jsonio import read_json
 
 from ase_wander.cli import main
 from ase_wander.cli_common import CommandError, ResultFolder
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
+from ase_wander.moire import symmetry, twisted_bilayer
+from ase_wander.nn.published import published_networks
+from ase_wander.nn.published_template import ideal_template
+from ase_wander.published import PublishedModel
+from tests.test_published_model import bilayer
 
 RUN = ["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "0.02", "--npoints", "13", "--n-bands", "20"]
 
@@ -169,3 +175,35 @@ def test_models_prints_the_table_of_the_card(capsys):
     assert "mos2-bilayer" in listing and "|" in card
     header = next(line for line in card.splitlines() if line.startswith("|"))
     assert all(cell.strip() in listing for cell in header.strip("|").split("|"))
+
+
+def test_relaxation_inside_the_symmetry(tmp_path, capsys):
+    """Stopped and continued, rattled below the tolerance: the layer group of the built cell is exact at the end."""
+    atoms = twisted_bilayer("MoS2", 1, 1)
+    atoms.rattle(3e-4, seed=1)
+    write(tmp_path / "atoms.extxyz", atoms)
+    words = ["relax", tmp_path / "atoms.extxyz", "--symmetry", "0.01", "--fmax", "0.03", "--out", tmp_path / "out"]
+    assert run(*words, "--steps", 4) == 1
+    assert run(*words) == 0
+    relaxed = read(tmp_path / "out" / "structure.extxyz")
+    assert symmetry(atoms, 1e-5).point_group == "C1" and symmetry(relaxed, 1e-5).point_group == "D3"
+    assert "D3" in json.loads((tmp_path / "out" / "summary.json").read_text())["symmetry"]
+    assert not read(tmp_path / "out" / "relaxation.traj").constraints
+    capsys.readouterr()
+    assert run(*words[:2], "--out", tmp_path / "out") == 2      # other settings
+    assert "symmetry" in capsys.readouterr().err
+    assert run(*words[:2], "--symmetry", "1e-5", "--out", tmp_path / "other") == 2
+    assert "no symmetry up to 1e-05" in capsys.readouterr().err
+
+
+def test_relaxation_with_forces_alone(tmp_path, capsys):
+    """A model without energies relaxes too; its net force does not move the stack."""
+    torch.manual_seed(11)
+    PublishedModel(published_networks().eval(), ideal_template(), "untrained").save(tmp_path / "model")
+    atoms = bilayer(2, 0.03)
+    write(tmp_path / "atoms.extxyz", atoms)
+    assert run("relax", tmp_path / "atoms.extxyz", "--model", tmp_path / "model", "--fmax", "0.4", "--out", tmp_path / "out") == 0
+    assert "the model has none" in capsys.readouterr().out
+    relaxed = read(tmp_path / "out" / "structure.extxyz")
+    assert relaxed.get_center_of_mass() == pytest.approx(atoms.get_center_of_mass(), abs=1e-6)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["energy"] is None
