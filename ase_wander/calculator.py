@@ -183,19 +183,32 @@ class WanderCalculator(Calculator):
         """
         from .electronic.bands import band_structure
 
-        of_model = {k: options.pop(k) for k in ("hermitian", "orbitals", "threshold") if k in options}
-        h = self.get_wannier_hamiltonian(atoms, **of_model)
+        h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
         return _as_input_error(band_structure, h, path, npoints, n_bands, reference, **options)
 
     def get_fermi_level(self, atoms=None):
         """Fermi level (eV, relative to vacuum): mid-gap of an insulator."""
         return self.get_wannier_hamiltonian(atoms).fermi_level()
 
-    def get_dos(self, atoms=None, **options):
-        """Density of states; see `ase_wander.electronic.dos`."""
+    def get_dos(self, atoms=None, *, kpts=None, **options):
+        """Density of states; the options of `ase_wander.electronic.dos.density_of_states`.
+
+        Parameters
+        ----------
+        kpts : (int, int), array_like (n_k, 3), optional
+            A Gamma-centred mesh of the plane, reduced by the layer group of the atoms (up to 0.001 Å) and time reversal, or
+            k-points with their `weights`. Parts by layer, by atom or of one's own choice are not symmetric: for those,
+            and for models that are not equivariant, a mesh is reduced by time reversal alone.
+        **options
+            Also `threshold`, `hermitian` as for `get_wannier_hamiltonian`.
+        """
         from .electronic.dos import density_of_states
 
-        return density_of_states(self.get_wannier_hamiltonian(atoms), **options)
+        h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
+        if kpts is not None and np.ndim(kpts) == 1 and np.issubdtype(np.asarray(kpts).dtype, np.integer):
+            symmetric = self.model.kind != "published" and options.get("project") in (None, "species", "shell")
+            kpts, options["weights"] = _as_input_error(_mesh, h.atoms, kpts, symmetric)
+        return _as_input_error(density_of_states, h, kpts=kpts, **options)
 
     def get_descriptors(self, atoms=None):
         """RAER of every atom, (n_atoms, n_raer)."""
@@ -206,6 +219,25 @@ class WanderCalculator(Calculator):
         if not hasattr(self.model, "uncertainty"):
             raise PropertyNotImplementedError(f"model {self.model.name!r} carries no ensemble, so it has no uncertainty")
         return self.model.uncertainty(*self._checked(atoms))
+
+
+def _pop_model_options(options):
+    """Take what `get_wannier_hamiltonian` knows out of `options`."""
+    return {k: options.pop(k) for k in ("hermitian", "orbitals", "threshold") if k in options}
+
+
+def _mesh(atoms, mesh, symmetric):
+    """k-points (n, 3) and weights of a mesh in the plane, (n1, n2) or (n1, n2, 1)."""
+    mesh = [int(n) for n in mesh]
+    if len(mesh) not in (2, 3) or min(mesh) < 1 or mesh[2:] not in ([], [1]):
+        raise ValueError(f"kpts is {tuple(mesh)}; a mesh of the plane takes two positive integers")
+    if symmetric:
+        from .moire import irreducible_kpoints
+
+        return irreducible_kpoints(atoms, mesh[:2])
+    from .electronic.filling import monkhorst_pack
+
+    return monkhorst_pack([*mesh[:2], 1])
 
 
 def _as_input_error(function, *args, **kwargs):

@@ -171,6 +171,28 @@ def test_threshold_drops_small_elements_only(atoms, calculator):
     assert np.abs(full.eigenvalues([k]) - cut.eigenvalues([k])).max() <= bound  # Weyl
 
 
+@pytest.mark.parametrize("project", [None, "shell", "layer"])
+def test_density_of_states_on_a_reduced_mesh(calculator, project):
+    """The mesh reduced by the layer group and the whole mesh, all k with equal weights, give the same."""
+    atoms = twisted_bilayer("MoS2", 1, 0, stacking="H")
+    grid, width = np.linspace(-9, -1, 161), 0.1
+    whole = [(i / 4, j / 4, 0) for i in range(4) for j in range(4)]
+    reduced, full = (calculator.get_dos(atoms, kpts=k, energies=grid, width=width, project=project) for k in ((4, 4), whole))
+    sums = [np.atleast_2d(d.get_weights() if project is None else d.get_all_weights()) for d in (reduced, full)]
+    assert sums[0] == pytest.approx(sums[1], abs=1e-6) and sums[0].max() > 1
+    if project == "layer":   # equivalent layers
+        assert sums[0][0] == pytest.approx(sums[0][1], abs=1e-6)
+
+
+def test_density_of_states_solves_only_irreducible_points(calculator, monkeypatch):
+    solved, eigenvalues = [], WannierHamiltonian.eigenvalues
+    monkeypatch.setattr(WannierHamiltonian, "eigenvalues", lambda h, kpts, *a, **o: solved.append(len(kpts)) or eigenvalues(h, kpts, *a, **o))
+    calculator.get_dos(twisted_bilayer("MoS2", 1, 0, stacking="H"), kpts=(6, 6, 1))
+    assert sum(solved) == 7     # Gamma-centred 6 x 6, D3d and time reversal
+    with pytest.raises(InputError, match="mesh of the plane"):
+        calculator.get_dos(twisted_bilayer("MoS2", 1, 0), kpts=(6, 6, 2))
+
+
 # ---------------------------------------------------------------- refusals
 def broken(what):
     atoms = twisted_bilayer("MoS2", angle=0.0)
