@@ -7,8 +7,9 @@ from .hetero import heterobilayer
 from .materials import equilibrium, known_materials, monolayer
 from .multilayer import twisted_multilayer
 from .registry import interlayer_distance
-from .stacking import Domains, domains, layer_lattices, local_registry, moire_vectors
+from .stacking import Domains, domains, local_registry, moire_vectors
 from .strain import StrainField, displacements, strain_field
+from .sublattice import layer_lattices
 from .symmetry import FixLayerSymmetry, SymmetryReport, irreducible_kpoints, symmetrised, symmetry
 
 __all__ = ["CoincidenceCell", "CommensurateCell", "Domains", "FixLayerSymmetry", "StrainField", "SymmetryReport", "cells_near", "coincidence_cells",

@@ -14,7 +14,8 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from .lattice import is_metal, reduce_cell
-from .registry import PeriodicSurface, check_plane, layer_index
+from .registry import PeriodicSurface, layer_index
+from .sublattice import standard_basis, layer_lattices, local_areas, reference_sites
 
 #: Registries of two like hexagonal lattices with a three-fold axis, in lattice vectors.
 HIGH_SYMMETRY = np.array([[0, 0], [1, 2], [2, 1]]) / 3
@@ -50,26 +51,6 @@ class Domains:
     positions: np.ndarray
 
 
-def layer_lattices(atoms: Atoms) -> list[np.ndarray]:
-    """Mean lattice vectors (rows, Å) of every layer, from `atoms.info["supercells"]` and the cell.
-
-    Raises
-    ------
-    ValueError
-        When the info is missing, or is not that of this cell.
-    """
-    check_plane(atoms)
-    matrices = atoms.info.get("supercells")
-    if matrices is None:
-        raise ValueError("atoms.info has no 'supercells' (integer matrices of the layers): use a cell built by ase_wander.moire, "
-                         "and a file format that keeps them, such as .extxyz")
-    matrices = np.array(matrices, dtype=int).reshape(-1, 2, 2)
-    cells = np.abs(np.round(np.linalg.det(matrices))).astype(int)
-    if (cells == 0).any() or len(atoms) < cells.sum():
-        raise ValueError(f"atoms.info['supercells'] speaks of {cells.tolist()} primitive cells, the structure has {len(atoms)} atoms")
-    return [np.linalg.solve(m.astype(float), atoms.cell.array[:2, :2]) for m in matrices]
-
-
 def matched_lattice(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """Lattice vectors of the upper layer that are nearest to those of the lower one; the same lattice in another basis.
 
@@ -85,7 +66,7 @@ def matched_lattice(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     return change @ upper
 
 
-def moire_vectors(atoms: Atoms, lower: int = 0) -> np.ndarray:
+def moire_vectors(atoms: Atoms, lower: int = 0, layers=None) -> np.ndarray:
     """Lattice vectors of the moiré pattern of layers `lower` and `lower` + 1 (rows, Å), reduced, the first towards x.
 
     Its reciprocal lattice is the difference of the layers' reciprocal lattices.  The built cell holds one or more of them.
@@ -95,32 +76,14 @@ def moire_vectors(atoms: Atoms, lower: int = 0) -> np.ndarray:
     ValueError
         Without a moiré pattern (two equal lattices).
     """
-    lattices = layer_lattices(atoms)
+    lattices = layer_lattices(atoms, layers)
     if not 0 <= lower < len(lattices) - 1:
         raise ValueError(f"no pair of layers {lower} and {lower + 1}: the structure has {len(lattices)} layer(s)")
     first, second = lattices[lower], matched_lattice(*lattices[lower:lower + 2])
     difference = np.linalg.inv(first) - np.linalg.inv(second)  # columns: reciprocal vectors / 2 pi
     if abs(np.linalg.det(difference)) < 1e-12:
         raise ValueError("the two lattices are equal: there is no moiré pattern")
-    vectors = reduce_cell(np.linalg.inv(difference))[0]
-    if abs(vectors[0] @ vectors[1] / (vectors[0] @ vectors[0]) + 0.5) < 0.01 and vectors[0] @ vectors[0] > 0.99 * (vectors[1] @ vectors[1]):
-        turned = [np.linalg.matrix_power([[1, 1], [-1, 0]], k) @ vectors for k in range(6)]  # by 60 degrees each
-    else:
-        turned = [vectors, -vectors]
-    return max(turned, key=lambda v: v[0, 0])
-
-
-def reference_sites(atoms: Atoms, layer: int, layers: np.ndarray, n_cells: int) -> np.ndarray:
-    """One atom per primitive cell of a layer: the metals, else the first atom of each cell in the builder's order."""
-    index = np.flatnonzero(layers == layer)
-    if len(index) == 0:
-        raise ValueError(f"there is no layer {layer}: the structure has {layers.max() + 1}")
-    metal = is_metal(atoms.numbers[index])
-    if metal.sum() == n_cells:
-        return index[metal]
-    if len(index) % n_cells:
-        raise ValueError(f"layer {layer} has {len(index)} atoms, not a multiple of its {n_cells} primitive cells")
-    return index[::len(index) // n_cells]
+    return standard_basis(reduce_cell(np.linalg.inv(difference))[0])
 
 
 def local_registry(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.ndarray, np.ndarray]:
@@ -129,8 +92,7 @@ def local_registry(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.ndarra
     Parameters
     ----------
     atoms : ase.Atoms
-        Built by `ase_wander.moire` (with its info), then relaxed or not.  Displacements must be well below half
-        a lattice constant.
+        Relaxed or not, from any file.  Displacements must be well below half a lattice constant.
     lower : int
         Lower layer of the pair.
     layers : ndarray of int, optional
@@ -144,13 +106,12 @@ def local_registry(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.ndarra
         From a site of the lower layer to the upper layer's, in lattice vectors (the upper layer's, in the basis nearest to the
         lower layer's), in [0, 1).
     """
-    check_plane(atoms)
     layers = layer_index(atoms, layers)
-    lattices = layer_lattices(atoms)
+    lattices = layer_lattices(atoms, layers)
     if not 0 <= lower < len(lattices) - 1:
         raise ValueError(f"no pair of layers {lower} and {lower + 1}: the structure has {len(lattices)} layer(s)")
     upper_lattice = matched_lattice(*lattices[lower:lower + 2])
-    sites, upper_sites = (_sites(atoms, k, layers, lattices[k]) for k in (lower, lower + 1))
+    sites, upper_sites = (reference_sites(atoms, k, layers, lattices[k]) for k in (lower, lower + 1))
     positions = atoms.positions[sites, :2]
     coordinates = atoms.positions[upper_sites, :2] @ np.linalg.inv(upper_lattice)
     # circular mean: the common part of the fractional coordinates; what is left is the displacement u L^-1
@@ -166,8 +127,8 @@ def local_registry(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.ndarra
 def domains(atoms: Atoms, lower: int = 0, radius: float | None = None, layers=None) -> Domains:
     """Areas of the high-symmetry stackings of two hexagonal layers.
 
-    Every site of the lower layer counts the same and belongs to the nearest high-symmetry registry, so that
-    a rigid moiré has three equal shares, and relaxation shows as their change.
+    Every site of the lower layer counts with the area of its own lattice cell and belongs to the nearest high-symmetry
+    registry, so that a rigid moiré has three equal shares, and relaxation shows as their change.
 
     Parameters
     ----------
@@ -183,7 +144,7 @@ def domains(atoms: Atoms, lower: int = 0, radius: float | None = None, layers=No
     """
     layers = layer_index(atoms, layers)
     positions, registry = local_registry(atoms, lower, layers)
-    lattices = layer_lattices(atoms)
+    lattices = layer_lattices(atoms, layers)
     first, second = lattices[lower], matched_lattice(*lattices[lower:lower + 2])
     cosine = first[0] @ first[1] / np.prod(np.linalg.norm(first, axis=1))
     if abs(abs(cosine) - 0.5) > 0.03:
@@ -198,22 +159,19 @@ def domains(atoms: Atoms, lower: int = 0, radius: float | None = None, layers=No
     if radius is not None:
         label = np.where(distance.min(axis=1) <= radius, label, -1)
     names = _names(atoms, lower, layers, first, second, points)
-    areas = {name: float(np.mean(label == k)) for k, name in enumerate(names)}
+    weight = local_areas(atoms, reference_sites(atoms, lower, layers, first), first)
+    weight /= weight.sum()
+    areas = {name: float(weight[label == k].sum()) for k, name in enumerate(names)}
     if radius is not None:
-        areas["wall"] = float(np.mean(label == -1))
+        areas["wall"] = float(weight[label == -1].sum())
     return Domains(names, areas, points, label, positions)
-
-
-def _sites(atoms, layer, layers, lattice):
-    cells = abs(np.linalg.det(atoms.cell.array[:2, :2]) / np.linalg.det(lattice))
-    return reference_sites(atoms, layer, layers, int(round(cells)))
 
 
 def _names(atoms, lower, layers, first, second, points):
     """Names of the registries, from which sublattices lie above each other."""
     letters, offsets = [], []
     for layer, lattice in ((lower, first), (lower + 1, second)):
-        sites = _sites(atoms, layer, layers, lattice)
+        sites = reference_sites(atoms, layer, layers, lattice)
         own = np.flatnonzero(layers == layer)
         letter, offset = _second_sublattice(atoms, own, sites, lattice, points)
         letters.append(letter)

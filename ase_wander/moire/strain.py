@@ -9,7 +9,7 @@ from ase import Atoms
 
 from ..structure import neighbour_pairs
 from .registry import check_plane, layer_index
-from .stacking import _sites, layer_lattices
+from .sublattice import layer_lattices, reference_sites
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ def strain_field(relaxed: Atoms, rigid: Atoms, layer: int = 0, layers=None) -> S
     """
     moved = displacements(relaxed, rigid)[:, :2]
     layers = layer_index(rigid, layers)
-    lattices = layer_lattices(rigid)
+    lattices = layer_lattices(rigid, layers)
     if not 0 <= layer < len(lattices):
         raise ValueError(f"there is no layer {layer}: the structure has {len(lattices)}")
-    sites = _sites(rigid, layer, layers, lattices[layer])
+    sites = reference_sites(rigid, layer, layers, lattices[layer])
     # neighbours around each site: up to midway between the first and second shell of the (reduced) lattice
     reach = 1.05 * np.linalg.norm(lattices[layer], axis=1).max()
     flat = Atoms(rigid.numbers[sites], positions=np.column_stack([rigid.positions[sites, :2], np.zeros(len(sites))]),
