@@ -70,7 +70,8 @@ def card_lines(model, record, report) -> list[str]:
              f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`; PBE + D3(BJ), projected "
              "Wannier functions. Split by configuration by a hash of the name; "
              f"{report['n_configurations']} configurations ({100 * c['validation_fraction']:.0f} %) held out. "
-             "No twisted cell is in the data.", "",
+             "No twisted cell is in the data"
+             + (f"; structures have {' or '.join(map(str, model.config['layers']))} layer(s)." if model.config.get("layers") else "."), "",
              "## Recipe", "",
              "`ase-wander train models/" + model.name + "/train.yaml --out RUN --ship models/" + model.name + "`; "
              f"{', '.join(f'{k} {v}' for k, v in record['versions'].items())}.", ""]
