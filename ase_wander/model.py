@@ -111,42 +111,47 @@ class WanderModel(nn.Module):
         -------
         pair_i, pair_j (p,), pair_shift (p, 3), block (raveled row-major, eV), block_ptr (p + 1,), n_electrons
         """
+        graph, pairs = self.pair_graph(atoms, layers)
+        slab = self.slab(self.positions(atoms), atoms.cell.array)
+        found = ((*pair, blocks.cpu().numpy().astype(float)) for *pair, blocks in self.blocks(graph, pairs, slab, progress))
+        return (*raveled(found), self.count_electrons(atoms))
+
+    def pair_graph(self, atoms: Atoms, layers):
+        """Graph with its Hamiltonian pairs, and these NeighbourPairs, each unordered pair once."""
         graph = self.graph(atoms, layers)
-        _, environment = self.force_field(graph)
         pairs = _species_ordered(half_list(neighbour_pairs(atoms, self.heads.cutoff)), graph.species.cpu().numpy())
         layers = np.asarray(layers)
         move = lambda x: torch.from_numpy(x).to(self.device)
         graph.pair_i, graph.pair_j = move(pairs.i), move(pairs.j)
         graph.pair_vector = move(pairs.vector).to(self.dtype)
         graph.pair_across = move((layers[pairs.i] != layers[pairs.j]).astype(np.int64))
+        return graph, pairs
+
+    def positions(self, atoms: Atoms) -> torch.Tensor:
+        """Positions (n, 3), Å, on the model's device, in float64."""
+        return torch.from_numpy(atoms.positions).to(self.device)
+
+    def slab(self, positions, cell):
+        """Potential of the slab's effective charges, None of a model without an electrostatic part."""
+        return SlabPotential(positions, cell, self.heads.smearing) if self.heads.smearing else None
+
+    def blocks(self, graph, pairs, slab, progress=None):
+        """Yield i, j (p,), shift (p, 3) and the tensor of blocks (p, n_i, n_j) in eV, part by part, every ordered pair once."""
+        environment, _ = self.force_field.environment(graph)
         tensors, scalars = self.heads.dress(graph, environment)
-        found_i, found_j, found_shift, found_block = [], [], [], []
-
-        def keep(i, j, shift, blocks):
-            found_i.append(i)
-            found_j.append(j)
-            found_shift.append(shift)
-            found_block.append(blocks.cpu().numpy().astype(float))
-
-        slab = SlabPotential(torch.from_numpy(atoms.positions).to(self.device), atoms.cell.array, self.heads.smearing) \
-            if self.heads.smearing else None
         for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars, slab):
             atom = atom.cpu().numpy()
-            keep(atom, atom, np.zeros((len(atom), 3), int), blocks)
+            yield atom, atom, np.zeros((len(atom), 3), int), blocks
         done = 0
         for name, index in self.heads.classes(graph):
             for part in index.split(PAIRS_PER_PASS):
                 blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part)
                 p = part.cpu().numpy()
-                keep(pairs.i[p], pairs.j[p], pairs.shift[p], blocks)
-                keep(pairs.j[p], pairs.i[p], -pairs.shift[p], blocks.transpose(1, 2))
+                yield pairs.i[p], pairs.j[p], pairs.shift[p], blocks
+                yield pairs.j[p], pairs.i[p], -pairs.shift[p], blocks.transpose(1, 2)
                 done += len(p)
                 if progress:
                     progress(done, len(pairs))
-        sizes = np.concatenate([np.full(len(b), b[0].size if len(b) else 0) for b in found_block])
-        return (np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_shift),
-                np.concatenate([b.ravel() for b in found_block]), np.concatenate([[0], np.cumsum(sizes)]),
-                self.count_electrons(atoms))
 
     @torch.no_grad()
     def vacuum_step(self, atoms: Atoms, layers) -> float:
@@ -156,7 +161,7 @@ class WanderModel(nn.Module):
         graph = self.graph(atoms, layers)
         _, environment = self.force_field(graph)
         _, scalars = self.heads.dress(graph, environment)
-        slab = SlabPotential(torch.from_numpy(atoms.positions).to(self.device), atoms.cell.array, self.heads.smearing)
+        slab = self.slab(self.positions(atoms), atoms.cell.array)
         return float(slab.vacuum_step(self.heads.charges(graph, scalars)))
 
     # ------------------------------------------------------------------ files
@@ -170,6 +175,14 @@ class WanderModel(nn.Module):
         config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
         _write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
         return folder
+
+
+def raveled(found):
+    """pair_i, pair_j, pair_shift, block, block_ptr of an iterable of (i, j, shift, blocks (p, n_i, n_j)), see `hamiltonian`."""
+    i, j, shift, blocks = zip(*found)
+    sizes = np.concatenate([np.full(len(b), b[0].size if len(b) else 0) for b in blocks])
+    return (np.concatenate(i), np.concatenate(j), np.concatenate(shift), np.concatenate([b.ravel() for b in blocks]),
+            np.concatenate([[0], np.cumsum(sizes)]))
 
 
 def _species_ordered(pairs, species):

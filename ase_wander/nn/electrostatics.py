@@ -51,32 +51,35 @@ class SlabPotential:
     Parameters
     ----------
     positions : tensor (n, 3), Å
-    cell : array (3, 3), Å, of which only the first two vectors count
+    cell : array or tensor (3, 3), Å, of which only the first two vectors count
     sigma : float, Å, total smearing of two charges
     """
 
     def __init__(self, positions: torch.Tensor, cell, sigma: float):
-        cell = np.asarray(cell, float)
-        normal = np.cross(cell[0], cell[1])
-        self.area = float(np.linalg.norm(normal))
-        frame = np.array([cell[0], cell[1], normal / self.area])
-        coordinates = positions.double() @ torch.from_numpy(np.linalg.inv(frame)).to(positions.device)
+        device = positions.device
+        cell = torch.as_tensor(cell, dtype=torch.float64, device=device)
+        normal = torch.linalg.cross(cell[0], cell[1])
+        area = normal.square().sum().sqrt()
+        self.area = float(area)
+        frame = torch.stack([cell[0], cell[1], normal / area])
+        coordinates = positions.double() @ torch.linalg.inv(frame)
         in_plane, z = coordinates[:, :2], coordinates[:, 2]
         self.z = z - 0.5 * (z.min() + z.max())
-        half = max(float(self.z.abs().max()), sigma)
+        # a little more than the outermost atom needs: arccos has no derivative at 1
+        half = 1.001 * max(float(self.z.abs().max()), sigma)
         n_nodes = 16 + 4 * math.ceil(2 * half / sigma)
-        node = torch.cos(math.pi * (torch.arange(n_nodes, dtype=torch.float64, device=positions.device) + 0.5) / n_nodes)
-        degree = torch.arange(n_nodes, dtype=torch.float64, device=positions.device)
+        node = torch.cos(math.pi * (torch.arange(n_nodes, dtype=torch.float64, device=device) + 0.5) / n_nodes)
+        degree = torch.arange(n_nodes, dtype=torch.float64, device=device)
         vandermonde = torch.cos(torch.arccos(node)[:, None] * degree)
         ratio = (self.z / half).clamp(-1, 1)
         self.to_grid = torch.cos(torch.arccos(ratio)[:, None] * degree) @ torch.linalg.inv(vandermonde)   # (n, nodes)
         separation = half * (node[:, None] - node[None, :])
-        index, length = half_reciprocal_lattice(cell, REACH / sigma)
-        phase = 2 * math.pi * in_plane @ torch.from_numpy(index.T.astype(float)).to(positions.device)     # (n, g)
+        index = torch.from_numpy(half_reciprocal_lattice(cell.tolist(), REACH / sigma)[0].astype(float)).to(device)
+        phase = 2 * math.pi * in_plane @ index.T                                                          # (n, g)
         self.cos, self.sin = torch.cos(phase), torch.sin(phase)
-        lengths = torch.from_numpy(length).to(positions.device)
-        self.kernel = 2 * kernel(lengths, separation, sigma) * COULOMB / self.area                        # (g, nodes, nodes)
-        self.uniform = uniform_kernel(separation, sigma) * COULOMB / self.area
+        reciprocal = 2 * math.pi * index @ torch.linalg.inv(frame).T[:2]                                  # (g, 3)
+        self.kernel = 2 * kernel(reciprocal.square().sum(1).sqrt(), separation, sigma) * COULOMB / area       # (g, nodes, nodes)
+        self.uniform = uniform_kernel(separation, sigma) * COULOMB / area
 
     def __call__(self, charges: torch.Tensor) -> torch.Tensor:
         """Potential (n,) in V of charges (n,) in units of e; sums over -G are in the factor 2 of the kernel."""
