@@ -78,5 +78,5 @@ for angle, (n_atoms, n_cells) in cells.items():
     windows = [ax.get_ylim() for ax in drawn]
     for ax in drawn:
         ax.set_ylim(max(low for low, _ in windows), min(high for _, high in windows))
-    figure.savefig(f"published_paper_{angle}.png", dpi=150)
+    figure.savefig(f"published_paper_{angle}.png", dpi=150, bbox_inches="tight")
     plt.close(figure)
