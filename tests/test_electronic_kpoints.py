@@ -1,6 +1,7 @@
 """k-points by processes, executors, and from restart files; memory estimates."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -50,6 +51,38 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="bands.npz"):
         h.eigenstates(KPTS, 4, restart=path)
+
+
+class Backwards:
+    """An executor whose last task finishes first, and whose second one fails."""
+
+    def __init__(self, fail):
+        self.fail, self.waiting = fail, []
+
+    def submit(self, function, *arguments):
+        future = Future()
+        self.waiting.append((future, function, arguments))
+        if len(self.waiting) == 5:
+            Thread(target=self.run).start()
+        return future
+
+    def run(self):
+        for number, (future, function, arguments) in reversed(list(enumerate(self.waiting))):
+            if self.fail and number == 1:
+                future.set_exception(RuntimeError("node lost"))
+            else:
+                future.set_result(function(*arguments))
+
+
+def test_points_that_finish_out_of_order_are_kept(tmp_path):
+    h, path = random_model(), tmp_path / "bands.npz"
+    expected = h.eigenvalues(KPTS, 4)
+    assert (h.eigenvalues(KPTS, 4, executor=Backwards(fail=False)) == expected).all()
+    with pytest.raises(RuntimeError, match="node lost"):
+        h.eigenvalues(KPTS, 4, executor=Backwards(fail=True), restart=path)
+    done = np.isfinite(np.load(path)["energies"]).all(axis=1)
+    assert done.tolist() == [True, True, False, True, True, True]  # one before the tasks, then all but the second of them
+    assert np.abs(h.eigenvalues(KPTS, 4, restart=path) - expected).max() < 1e-12
 
 
 def test_fill_in_estimate_is_that_of_the_factor():

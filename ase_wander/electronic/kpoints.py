@@ -115,7 +115,7 @@ def solve_kpoints(h, kpts, n_bands=None, sigma=None, *, vectors=False, method="a
             guess = good_shift(result.energies)
             advance()
         tasks = [(kpts[k], request, guess) for k in waiting]
-        for k, result in zip(waiting, run_tasks(h, tasks, n_jobs, executor)):
-            store.add(k, result)
+        for number, result in run_tasks(h, tasks, n_jobs, executor):
+            store.add(waiting[number], result)
             advance()
     return BandData(kpts, store.energies, store.first, store.states, store.info)

@@ -21,21 +21,43 @@ _shared = None
 
 
 def run_tasks(h, tasks, n_jobs=1, executor=None):
-    """Results of ``solve_one(h, *task)`` in the order of the tasks, each as soon as it and those before it are there."""
+    """Number and result of every ``solve_one(h, *task)``, as soon as it is there, in whatever order the workers finish."""
     if executor is not None:
         # A dask client ships h once; other executors pickle it with every task.
         remote = executor.scatter(h, broadcast=True) if hasattr(executor, "scatter") else h
-        for future in [executor.submit(solve_one, remote, *task) for task in tasks]:
-            yield future.result()
+        yield from _as_finished([executor.submit(solve_one, remote, *task) for task in tasks], hasattr(executor, "scatter"))
     elif n_jobs == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield solve_one(h, *task)
+        for number, task in enumerate(tasks):
+            yield number, solve_one(h, *task)
     else:
         h.bloch_sum  # built once here, not in every process
         # Forked workers inherit h without a copy; elsewhere it is pickled once per process.
         method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
         with ProcessPoolExecutor(min(n_jobs, len(tasks)), multiprocessing.get_context(method), _receive, (h,)) as pool:
-            yield from pool.map(_work, tasks)
+            yield from _as_finished([pool.submit(_work, task) for task in tasks])
+
+
+def _as_finished(futures, dask=False):
+    """(number, result) of futures as they finish; what has not begun is cancelled when one fails or the run ends."""
+    if dask:
+        from dask.distributed import as_completed
+    else:
+        from concurrent.futures import as_completed
+    number = {future: n for n, future in enumerate(futures)}
+    failure = None
+    try:
+        for future in as_completed(futures):
+            try:
+                result = future.result()
+            except Exception as error:  # the others' results are kept first
+                failure = failure or error
+                continue
+            yield number[future], result
+    finally:
+        for future in futures:
+            future.cancel()
+    if failure:
+        raise failure
 
 
 def _receive(h):
