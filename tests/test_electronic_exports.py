@@ -1,10 +1,11 @@
-"""Other codes get the same bands: WannierTools, PETSc, PythTB, sisl."""
+"""Other codes get the same bands: WannierTools, PETSc, PythTB, sisl, TBmodels."""
 
 import numpy as np
 import pytest
 
 from ase_wander.electronic.exports import read_petsc, read_wanniertools, write_petsc, write_wanniertools
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
+from ase_wander.electronic.tbmodels import read_tbmodels, write_tbmodels
 
 from .electronic_helpers import graphene_model, random_model
 
@@ -57,3 +58,32 @@ def test_sisl_has_the_same_bands(complex_):
     other = h.to_sisl()
     for k in K:
         assert np.abs(other.eigh(k) - h.eigenvalues(k)[0]).max() < 1e-8
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+def test_tbmodels_file_round_trip(complex_, tmp_path):
+    pytest.importorskip("h5py", reason="NEEDS H5PY for TBmodels files")
+    h = random_model(complex_=complex_)
+    h.atoms.positions -= 0.7 * h.atoms.cell.array[0]  # orbitals outside the home cell
+    path = tmp_path / "model.hdf5"
+    write_tbmodels(h, path)
+    back = WannierHamiltonian(**read_tbmodels(path))
+    assert back.n_electrons == h.n_electrons and back.is_real is not complex_
+    assert np.abs(back.eigenvalues(K) - h.eigenvalues(K)).max() < 1e-8
+    away = (back.centres - h.centres) @ np.linalg.inv(h.atoms.cell.array)
+    assert np.abs(away - np.rint(away)).max() < 1e-9
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match="model.hdf5: not a readable TBmodels file"):
+        read_tbmodels(path)
+
+
+def test_tbmodels_has_the_same_bands(tmp_path):
+    tbmodels = pytest.importorskip("tbmodels", reason="NEEDS TBMODELS")
+    h = random_model(complex_=True)
+    write_tbmodels(h, tmp_path / "ours.hdf5")
+    theirs = tbmodels.io.load(str(tmp_path / "ours.hdf5"))
+    for k in K:
+        assert np.abs(theirs.eigenval(k) - h.eigenvalues(k)[0]).max() < 1e-8
+    theirs.set_sparse(False)
+    tbmodels.io.save(theirs, str(tmp_path / "theirs.hdf5"))
+    assert np.abs(WannierHamiltonian(**read_tbmodels(tmp_path / "theirs.hdf5")).eigenvalues(K) - h.eigenvalues(K)).max() < 1e-8
