@@ -11,7 +11,7 @@ from ase.calculators.calculator import (BaseCalculator, Calculator, InputError, 
 from ase.geometry import find_mic
 
 from .model import load_model
-from .structure import check_atoms, find_layers
+from .structure import check_atoms, find_layers, plane_normal, slab_cell
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
 SAME_STRUCTURE = 1.0
@@ -25,8 +25,9 @@ class WanderCalculator(Calculator):
     model : str, path or model
         Name of a shipped model (`ase_wander.list_models()`), a folder, or a loaded model.
     device : str
-        Torch device, "cpu" or "cuda".
+        Torch device, "cpu" (default) or "cuda"; a loaded model keeps its own.
     dtype : {"float64", "float32"}
+        Default float64; a loaded model keeps its own.
 
     Examples
     --------
@@ -44,21 +45,23 @@ class WanderCalculator(Calculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     accepts_bandpath_keyword = True
 
-    def __init__(self, model="mos2-bilayer", *, device="cpu", dtype="float64"):
+    def __init__(self, model="mos2-bilayer", *, device=None, dtype=None):
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
-        if hasattr(model, "compute"):
-            self.model = model
-        else:
-            try:
-                self.model = load_model(model, device, dtype)
-            except ValueError as error:
-                raise InputError(str(error)) from None
-        self.parameters = {"model": self.model.name, "sha256": self.model.digest,
-                           "dtype": str(getattr(self.model, "dtype", dtype)).replace("torch.", ""), "device": str(device)}
+        self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
+        if not hasattr(model, "compute"):
+            model = _as_input_error(load_model, model, device or "cpu", dtype or "float64")
+        self.model = model
+        own = {"dtype": str(getattr(model, "dtype", "float64")).replace("torch.", ""),
+               "device": str(getattr(model, "device", "cpu"))}
+        for name, wanted in (("dtype", dtype), ("device", device)):
+            if wanted is not None and str(wanted).replace("torch.", "").split(":")[0] != own[name].split(":")[0]:
+                raise InputError(f"{name} is {wanted!r}, but the loaded model {model.name!r} is on {own[name]}; convert it "
+                                 f"with model.to(...), or give the calculator its name")
+        self.parameters = {"model": model.name, "sha256": model.digest, **own}
         self.implemented_properties = list(self.model.implemented_properties)
         self._warned = False
-        self._layers = None  # (numbers, pbc, positions, layers) of the last structure
+        self._layers = None  # (copy of the last structure, its layers)
 
     def _get_name(self):
         return "wander"
@@ -76,20 +79,30 @@ class WanderCalculator(Calculator):
     # ------------------------------------------------------------------ ASE's side
     def layers(self, atoms: Atoms) -> np.ndarray:
         """Layer index of every atom (n,), 0 = lowest; InputError for what is no stack of layers."""
-        if self._layers is not None:
-            numbers, pbc, positions, layers = self._layers
-            if np.array_equal(numbers, atoms.numbers) and np.array_equal(pbc, atoms.pbc) \
-                    and np.isfinite(atoms.positions).all():
-                _, moved = find_mic(atoms.positions - positions, atoms.cell, atoms.pbc)
-                if moved.max(initial=0.0) < SAME_STRUCTURE:
-                    self._layers = (numbers, pbc, atoms.positions.copy(), layers)
-                    return layers
+        if self._layers is not None and self._continues(atoms):
+            layers = self._layers[-1]
+            self._layers = (atoms.copy(), layers)
+            return layers
         try:
             layers = find_layers(atoms)
         except ValueError as error:
             raise InputError(str(error)) from None
-        self._layers = (atoms.numbers.copy(), atoms.pbc.copy(), atoms.positions.copy(), layers)
+        self._layers = (atoms.copy(), layers)
         return layers
+
+    def _continues(self, atoms) -> bool:
+        """Whether `atoms` go on from the last structure: same numbers and pbc, a cell changed by less than a fifth, and, seen
+        from the cell, no atom moved by more than SAME_STRUCTURE."""
+        last, _ = self._layers
+        if not (np.array_equal(last.numbers, atoms.numbers) and np.array_equal(last.pbc, atoms.pbc)
+                and np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            return False
+        old, new = (slab_cell(a) for a in (last, atoms))
+        if np.linalg.matrix_rank(new, tol=1e-3) < 3 or np.abs(new - old).max() > 0.2 * np.linalg.norm(old, axis=1).max():
+            return False
+        moved = np.linalg.solve(new.T, atoms.positions.T).T - np.linalg.solve(old.T, last.positions.T).T
+        _, distance = find_mic(moved @ new, new, atoms.pbc)
+        return distance.max(initial=0.0) < SAME_STRUCTURE
 
     def check_species(self, atoms: Atoms) -> None:
         """InputError naming the first atom of a species that the model does not know."""
@@ -130,8 +143,7 @@ class WanderCalculator(Calculator):
         """A slab periodic in three directions must not feel its image."""
         if not atoms.pbc[2]:
             return
-        normal = np.cross(atoms.cell[0], atoms.cell[1])
-        normal /= np.linalg.norm(normal)
+        normal = plane_normal(atoms)
         period = abs(atoms.cell[2] @ normal)
         heights = np.sort((atoms.positions @ normal) % period)
         vacuum = np.diff(np.append(heights, heights[0] + period)).max()
@@ -147,6 +159,7 @@ class WanderCalculator(Calculator):
                                                   f"{', '.join(self.implemented_properties)}")
         if atoms is not None:
             self.atoms = atoms.copy()
+        self.results = {}  # nothing of the structure before may answer for one that is refused
         atoms, layers = self._checked(self.atoms)
         self.results = _as_input_error(self.model.compute, atoms, layers, properties)
 
@@ -154,12 +167,19 @@ class WanderCalculator(Calculator):
     def get_wannier_hamiltonian(self, atoms=None, *, threshold=0.0, **options):
         """Wannier Hamiltonian of `atoms` (default: the last calculated) as a sparse `WannierHamiltonian`, eV.
 
-        Elements below `threshold` (eV) in size are left out. `options` go to the model (for the published kind:
-        `hermitian`).
+        Elements below `threshold` (eV) in size are left out. `options` go to the model: `progress(done, total)` of kind
+        wander; `hermitian` and `orbitals` of kind published (a wander Hamiltonian is always Hermitian).
         """
         from .electronic.hamiltonian import WannierHamiltonian
 
         atoms, layers = self._checked(atoms)
+        if not threshold >= 0:
+            raise InputError(f"threshold is {threshold!r}; it must be an energy of at least 0 eV")
+        if self.model.kind == "wander":
+            if not options.pop("hermitian", True):
+                raise InputError("hermitian=False is for models of kind published; this one is Hermitian by construction")
+            if options.get("progress") is not None and not callable(options["progress"]):
+                raise InputError("progress is a function of (pairs done, pairs in all)")
         *blocks, n_electrons = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
         h = WannierHamiltonian.from_blocks(atoms, self.model.shells, *blocks, n_electrons,
                                            check=options.get("hermitian", True))

@@ -21,7 +21,7 @@ from .nn.electrostatics import SlabPotential
 from .nn.forcefield import ForceField, energy_and_gradients
 from .nn.heads import HamiltonianHeads
 from .paths import CONFIG, find_models
-from .structure import neighbour_pairs
+from .structure import neighbour_pairs, standing_positions
 
 WEIGHTS = "weights.safetensors"
 
@@ -86,7 +86,8 @@ class WanderModel(nn.Module):
 
     def compute(self, atoms: Atoms, layers, properties=implemented_properties) -> dict:
         """Energy (eV), energies (n,), forces (n, 3) eV/Å and stress (6,) eV/Å^3, Voigt, of one structure."""
-        energies, forces, virial, _ = energy_and_gradients(self.force_field, self.graph(atoms, layers))
+        with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, whatever the caller switched off
+            energies, forces, virial, _ = energy_and_gradients(self.force_field, self.graph(atoms, layers))
         to_numpy = lambda t: t.detach().cpu().numpy().astype(float)
         energies = to_numpy(energies)
         out = {"energy": float(energies.sum()), "free_energy": float(energies.sum()), "energies": energies,
@@ -128,8 +129,8 @@ class WanderModel(nn.Module):
         return graph, pairs
 
     def positions(self, atoms: Atoms) -> torch.Tensor:
-        """Positions (n, 3), Å, on the model's device, in float64."""
-        return torch.from_numpy(atoms.positions).to(self.device)
+        """Positions (n, 3), Å, of one slab with the vacuum outside, on the model's device, in float64."""
+        return torch.from_numpy(standing_positions(atoms)).to(self.device)
 
     def slab(self, positions, cell):
         """Potential of the slab's effective charges, None of a model without an electrostatic part."""

@@ -51,10 +51,9 @@ def neighbour_pairs(atoms: Atoms, cutoff: float) -> NeighbourPairs:
     import vesin  # here, as it imports torch where that is installed: building a cell need not wait for it
 
     pbc = np.asarray(atoms.pbc)
-    cell = atoms.cell.complete().array if not pbc.all() else atoms.cell.array
     calculator = vesin.NeighborList(cutoff=float(cutoff), full_list=True, sorted=True)
     i, j, shift, vector, distance = calculator.compute(
-        points=atoms.positions, box=cell, periodic=pbc, quantities="ijSDd")
+        points=atoms.positions, box=slab_cell(atoms), periodic=pbc, quantities="ijSDd")
     return NeighbourPairs(i.astype(np.int64), j.astype(np.int64), shift.astype(np.int64), vector, distance)
 
 
@@ -76,7 +75,7 @@ def check_atoms(atoms: Atoms, min_distance: float = MIN_DISTANCE) -> None:
     if not pbc[:2].all():
         raise ValueError(f"pbc is {pbc.tolist()}: a layered structure must be periodic along the first two "
                          "lattice vectors (atoms.pbc = (True, True, False))")
-    if atoms.cell.rank < pbc.sum() or (atoms.cell.rank == 3 and abs(atoms.cell.volume) < 1e-6):
+    if np.linalg.matrix_rank(atoms.cell.array[pbc], tol=1e-3) < pbc.sum():
         raise ValueError(f"the cell {atoms.cell.array.tolist()} does not span its periodic directions {pbc.tolist()}")
     pairs = neighbour_pairs(atoms, min_distance)
     if len(pairs):
@@ -130,6 +129,28 @@ def find_layers(atoms: Atoms, scale: float = BOND_SCALE) -> np.ndarray:
     rank_of = np.empty(n_layers, int)
     rank_of[np.argsort(mean_height, kind="stable")] = np.arange(n_layers)
     return rank_of[component]
+
+
+def standing_positions(atoms: Atoms) -> np.ndarray:
+    """Positions (n, 3) with the vacuum outside the stack: where the third direction is periodic, atoms above the largest
+    empty space are moved down by one lattice vector, so that heights are those of one slab."""
+    if not atoms.pbc[2]:
+        return atoms.positions
+    normal, positions = plane_normal(atoms), atoms.positions
+    period = atoms.cell.array[2] @ normal
+    heights = positions @ normal
+    folded = _above_largest_gap(heights, abs(period))
+    # whole lattice vectors only, so that phases in the plane stay those of the crystal
+    whole = np.round((folded - heights - (folded - heights)[0]) / period)
+    return positions + whole[:, None] * atoms.cell.array[2]
+
+
+def slab_cell(atoms: Atoms) -> np.ndarray:
+    """Cell (3, 3) with the unit normal in place of a third vector that is not periodic, and so may be anything."""
+    cell = atoms.cell.array.copy()
+    if not atoms.pbc[2]:
+        cell[2] = plane_normal(atoms)
+    return cell
 
 
 def plane_normal(atoms: Atoms) -> np.ndarray:

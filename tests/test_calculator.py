@@ -103,7 +103,7 @@ def test_copies_agree(atoms, duplicate):
 
 # ---------------------------------------------------------------- inside ASE
 def test_cell_filter_gradient(atoms):
-    gradient, numeric = gradient_test(FrechetCellFilter(atoms, mask=[True, True, False, False, False, True]))[:2]
+    gradient, numeric = gradient_test(FrechetCellFilter(atoms))[:2]
     assert np.abs(gradient - numeric).max() < 1e-5
 
 
@@ -144,6 +144,42 @@ def test_layers_are_kept_while_atoms_move_and_found_anew_for_another_structure(a
         assert np.array_equal(calculator.layers(close), layers)
     swapped = atoms[[3, 4, 5, 0, 1, 2]]
     assert np.array_equal(calculator.layers(swapped), layers[[3, 4, 5, 0, 1, 2]])
+
+
+def test_layers_do_not_depend_on_what_was_asked_before(atoms, calculator):
+    """A cell stretched without its atoms is another structure; a strained or wrapped one is the same."""
+    calculator.get_potential_energy(atoms)
+    torn = atoms.copy()
+    torn.set_cell(2 * atoms.cell)
+    with pytest.raises(InputError, match="molecule"):
+        calculator.get_potential_energy(torn)
+    calculator.get_potential_energy(atoms)
+    kept = calculator.layers(atoms)
+    strained = atoms.copy()
+    strained.set_cell(1.05 * atoms.cell, scale_atoms=True)
+    strained.wrap()
+    assert calculator.layers(strained) is kept
+
+
+def test_refused_atoms_have_no_results(atoms, calculator):
+    calculator.get_potential_energy(atoms)
+    bad = atoms.copy()
+    bad.positions[0] = np.nan
+    for _ in range(2):
+        with pytest.raises(InputError, match="not finite"):
+            calculator.get_potential_energy(bad)
+        assert not calculator.results
+
+
+def test_forces_inside_no_grad(atoms, calculator):
+    import torch
+    expected = atoms.get_forces()
+    calculator.reset()
+    with torch.no_grad():
+        assert np.array_equal(calculator.get_forces(atoms), expected)
+    calculator.reset()
+    with torch.inference_mode():
+        assert np.array_equal(calculator.get_forces(atoms), expected)
 
 
 # ---------------------------------------------------------------- electrons
@@ -241,6 +277,12 @@ def test_unknown_models_weights_and_keywords_are_refused(tmp_path, model):
         WanderCalculator("mos3")
     with pytest.raises(TypeError):
         WanderCalculator("mos2-bilayer", cutoff=3)
+    with pytest.raises(InputError, match="dtype is 'float32', but the loaded model"):
+        WanderCalculator(model, dtype="float32")
+    with pytest.raises(InputError, match="device is 'cuda', but the loaded model"):
+        WanderCalculator(model, device="cuda")
+    with pytest.raises(InputError, match="dtype is 'int8'; known"):
+        WanderCalculator("mos2-bilayer", dtype="int8")
     folder = model.save(tmp_path / "copy")
     weights = folder / "weights.safetensors"
     good = weights.read_bytes()
@@ -259,6 +301,12 @@ def test_models_survive_saving(atoms, model, tmp_path):
     again = load_model(model.save(tmp_path / "copy"))
     assert WanderCalculator(again).get_potential_energy(atoms) == atoms.get_potential_energy()
     assert again.digest == model.digest and "mos2-bilayer" in list_models()
+
+
+@pytest.mark.parametrize("options", [{"threshold": -1}, {"threshold": np.nan}, {"hermitian": False}, {"progress": True}])
+def test_bad_options_of_the_hamiltonian_are_refused(atoms, calculator, options):
+    with pytest.raises(InputError):
+        calculator.get_wannier_hamiltonian(atoms, **options)
 
 
 def test_unknown_special_points_are_refused(atoms, calculator):

@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.build import bulk, graphene, mx2
 
 from ase_wander.moire import twisted_bilayer
-from ase_wander.structure import check_atoms, find_layers, neighbour_pairs, plane_normal
+from ase_wander.structure import check_atoms, find_layers, neighbour_pairs, plane_normal, standing_positions
 from tests.helpers import displaced, random_orthogonal
 
 
@@ -80,6 +80,30 @@ def test_monolayers():
     assert np.array_equal(find_layers(mx2("MoS2", vacuum=8.0)), [0, 0, 0])
 
 
+def test_third_vector_without_periodicity_may_be_anything(bilayer):
+    layers, pairs = find_layers(bilayer), neighbour_pairs(bilayer, 6.0)
+    for third in ([0, 0, 0], [0, 0, 1e-3], [4.0, 1.0, 0], [0, 0, -25.0]):
+        other = bilayer.copy()
+        other.cell[2] = third
+        assert np.array_equal(find_layers(other), layers)
+        assert len(neighbour_pairs(other, 6.0)) == len(pairs)
+
+
+def test_standing_positions_put_the_vacuum_outside():
+    """A stack cut by the cell boundary stands as one slab again, moved by whole lattice vectors only."""
+    atoms = twisted_bilayer("MoS2", angle=0.0, shift=(0.1, 0.3))
+    atoms.set_cell(atoms.cell.array + [[0, 0, 0], [0, 0, 0], [1.3, 0.4, 0]])
+    atoms.pbc = True
+    cut = atoms.copy()
+    cut.positions += 0.5 * cut.cell.array[2]
+    cut.wrap()
+    assert np.ptp(cut.positions[:, 2]) > 20 > np.ptp(atoms.positions[:, 2])
+    standing = standing_positions(cut)
+    assert np.ptp(standing[:, 2]) == pytest.approx(np.ptp(atoms.positions[:, 2]))
+    whole = (standing - cut.positions) @ np.linalg.inv(cut.cell.array)
+    assert np.allclose(whole, np.round(whole), atol=1e-9) and np.allclose(whole[:, :2], 0, atol=1e-9)
+
+
 def refused(name):
     if name == "crystal":
         return bulk("NaCl", "rocksalt", a=5.6)
@@ -90,6 +114,10 @@ def refused(name):
     atoms = twisted_bilayer("MoS2", angle=0.0)
     if name == "flat cell":
         atoms.cell[1] = 2 * atoms.cell[0]
+    elif name == "no second vector":
+        atoms.cell[1] = 0
+    elif name == "nothing but one vector":
+        atoms.cell[1:] = [3 * atoms.cell[0], [0, 0, 0]]
     elif name == "infinite":
         atoms.positions[5, 2] = np.inf
     elif name == "no atoms":
@@ -103,7 +131,8 @@ def refused(name):
 
 @pytest.mark.parametrize("name, message", [
     ("crystal", "atom 0 .Na. belongs to a bulk crystal"), ("molecule", "atom 0 .N. belongs to a molecule"),
-    ("chain", "atom 0 .C. belongs to a chain"), ("flat cell", "does not span"), ("infinite", "position of atom 5 .S."),
+    ("chain", "atom 0 .C. belongs to a chain"), ("flat cell", "does not span"),
+    ("no second vector", "does not span"), ("nothing but one vector", "does not span"), ("infinite", "position of atom 5 .S."),
     ("no atoms", "holds no atoms"), ("overlap", "atoms 3 .* and 4 .* overlap: 0.224 Å"), ("one direction", "periodic along the first two")])
 def test_refusals_say_what_and_where(name, message):
     with pytest.raises(ValueError, match=message):

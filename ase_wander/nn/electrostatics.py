@@ -45,6 +45,10 @@ def uniform_kernel(z: torch.Tensor, sigma: float) -> torch.Tensor:
     return -2 * math.pi * (z * torch.erf(y) + sigma * math.sqrt(2 / math.pi) * torch.exp(-y * y))
 
 
+#: Phase factors held at a time: atoms x reciprocal vectors, 32 MB of each.
+PHASES_PER_PART = 4_000_000
+
+
 class SlabPotential:
     """Linear map from charges to the potential at the same atoms.
 
@@ -75,8 +79,7 @@ class SlabPotential:
         self.to_grid = torch.cos(torch.arccos(ratio)[:, None] * degree) @ torch.linalg.inv(vandermonde)   # (n, nodes)
         separation = half * (node[:, None] - node[None, :])
         index = torch.from_numpy(half_reciprocal_lattice(cell.tolist(), REACH / sigma)[0].astype(float)).to(device)
-        phase = 2 * math.pi * in_plane @ index.T                                                          # (n, g)
-        self.cos, self.sin = torch.cos(phase), torch.sin(phase)
+        self.in_plane, self.index = 2 * math.pi * in_plane, index
         reciprocal = 2 * math.pi * index @ torch.linalg.inv(frame).T[:2]                                  # (g, 3)
         self.kernel = 2 * kernel(reciprocal.square().sum(1).sqrt(), separation, sigma) * COULOMB / area       # (g, nodes, nodes)
         self.uniform = uniform_kernel(separation, sigma) * COULOMB / area
@@ -86,10 +89,13 @@ class SlabPotential:
         q = charges.double()
         spread = q[:, None] * self.to_grid                                                               # (n, p)
         out = ((self.to_grid @ self.uniform) * spread.sum(0)).sum(1)
-        for wave in (self.cos, self.sin):
-            source = wave.T @ spread                                                                      # (g, p)
-            field = torch.einsum("gpr,gr->gp", self.kernel, source)
-            out = out + ((wave @ field) * self.to_grid).sum(1)
+        part = max(PHASES_PER_PART // len(q), 1)
+        for index, kernels in zip(self.index.split(part), self.kernel.split(part)):
+            phase = self.in_plane @ index.T                                                               # (n, g)
+            for wave in (torch.cos(phase), torch.sin(phase)):
+                source = wave.T @ spread                                                                  # (g, p)
+                field = torch.einsum("gpr,gr->gp", kernels, source)
+                out = out + ((wave @ field) * self.to_grid).sum(1)
         return out.to(charges.dtype)
 
     def vacuum_step(self, charges: torch.Tensor) -> torch.Tensor:
