@@ -8,7 +8,6 @@ import torch
 from ..graphs import build_graph
 from ..nn.alignment import BondFrames
 from ..nn.angular import clebsch_gordan
-from ..nn.electrostatics import SlabPotential
 
 
 def make_sample(configuration, model, dtype=torch.float32) -> dict:
@@ -52,7 +51,7 @@ def make_sample(configuration, model, dtype=torch.float32) -> dict:
     with torch.no_grad():
         _, environment = model.force_field(graph)
     frames = {name: BondFrames(graph.pair_vector[t(index)], heads.l_max) for name, index in classes.items()}
-    slab = SlabPotential(t(atoms.positions), atoms.cell.array, heads.smearing) if heads.smearing else None
+    slab = model.slab(model.positions(atoms), atoms.cell.array)
     step = [configuration.info.get(k, np.nan) for k in ("vacuum_top", "vacuum_bottom")]
     angle = 2 * np.pi * data.get("kpts", np.zeros((0, 3))) @ cells.T
     return dict(name=configuration.name, sigma=configuration.sigma if np.isfinite(configuration.sigma) else 0.03,
