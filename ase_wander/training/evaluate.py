@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.dataset import is_validation
+from ..data.dataset import SIGMA_MILD, is_validation
 
 #: Rows of the table: key, quantity, unit, first bar, aim.
 TARGETS = [
@@ -28,7 +28,10 @@ def hamiltonian_errors(model, configuration, r_max=12.0):
     -------
     dict with `predicted`, `reference` (elements, eV), `distance`, `kind` (0 on-site, 1 intra, 2 inter), `pair` per element.
     """
-    data = configuration.load_blocks()
+    data = configuration.load_blocks(_n_orbitals(model, configuration))
+    if "pair_distance" not in data:
+        a, b = (configuration.atoms.positions[data[k].astype(int)] for k in ("pair_i", "pair_j"))
+        data["pair_distance"] = np.linalg.norm(b + data["pair_shift"] @ configuration.atoms.cell.array - a, axis=1)
     i, j, shift, block, ptr, _ = model.hamiltonian(configuration.atoms, configuration.layers)
     place = {key: k for k, key in enumerate(zip(i.tolist(), j.tolist(), *shift.T.tolist()))}
     keep = np.flatnonzero(data["pair_distance"] < r_max)
@@ -50,16 +53,28 @@ def hamiltonian_errors(model, configuration, r_max=12.0):
             "kind": join(kind), "pair": join(pair)}
 
 
+def _n_orbitals(model, configuration):
+    """Orbitals of every atom in the model's shells."""
+    return [sum(2 * l + 1 for l in model.shells[s]) for s in configuration.atoms.symbols]
+
+
 def eigenvalue_errors(model, configuration, window=1.0):
-    """Differences (eV) to the reference eigenvalues within `window` of the gap's edges, with their k weights."""
+    """Differences (eV) to the reference eigenvalues within `window` of the gap's edges, their k weights, the error of the gap.
+
+    None where the file has no eigenvalues.
+    """
     from ..electronic.hamiltonian import WannierHamiltonian
 
-    data = configuration.load_blocks()
+    data = configuration.load_blocks(_n_orbitals(model, configuration))
+    if "eigenvalues" not in data:
+        return None
     *blocks, n_electrons = model.hamiltonian(configuration.atoms, configuration.layers)
     h = WannierHamiltonian.from_blocks(configuration.atoms, model.shells, *blocks, n_electrons)
     reference = data["eigenvalues"]
     predicted = np.array([np.linalg.eigvalsh(h.at_k(k).toarray()) for k in data["kpts"]])
     n = round(n_electrons / 2)
+    if not 0 < n < reference.shape[1]:
+        raise ValueError(f"{configuration.hamiltonian}: {n_electrons:g} electrons fill {n} of {reference.shape[1]} bands, there is no gap")
     near = (reference > reference[:, n - 1].max() - window) & (reference < reference[:, n].min() + window)
     weights = np.broadcast_to(data["kweights"][:, None], near.shape)
     gap = lambda e: e[:, n].min() - e[:, n - 1].max()
@@ -86,13 +101,13 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
         raise ValueError(f"the model {model.name} takes none of {len(left_out)} configurations ({name}: {reason})")
     rows, elements = [], []
     for number, c in enumerate(chosen):
-        row = {"name": c.name, "kind": c.kind, "sigma": c.sigma, "n_atoms": len(c.atoms)}
+        row = {"name": c.name, "kind": c.kind, "sigma": c.assumed_sigma, "n_atoms": len(c.atoms)}
         out = model.compute(c.atoms, c.layers)
         if "forces" in c.results:
             difference = out["forces"] - c.results["forces"]
             row["force"] = np.abs(difference).mean()
             samples["forces"].append((c.results["forces"], out["forces"]))
-            if "energy" in out:
+            if "energy" in out and "energy" in c.results:
                 row["energy"] = abs(out["energy"] - c.results["energy"]) / len(c.atoms)
                 samples["energies"].append((c.results["energy"] / len(c.atoms), out["energy"] / len(c.atoms)))
             if c.layers.max() > 0:
@@ -104,11 +119,13 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
             row["stress"] = np.abs(out["stress"] - c.atoms.get_stress()).mean()
         if c.hamiltonian is not None:
             e = hamiltonian_errors(model, c)
-            elements.append((c.sigma, e))
+            elements.append((c.assumed_sigma, e))
             samples["elements"].append(e)
             row["elements"] = np.abs(e["predicted"] - e["reference"]).mean()
-            d, w, gap = eigenvalue_errors(model, c)
-            row["eigenvalues"], row["gap"] = float((np.abs(d) * w).sum() / w.sum()), float(abs(gap))
+            found = eigenvalue_errors(model, c)
+            if found:
+                d, w, gap = found
+                row["eigenvalues"], row["gap"] = float((np.abs(d) * w).sum() / w.sum()), float(abs(gap))
         rows.append({k: (float(v) if isinstance(v, (float, np.floating)) else v) for k, v in row.items()})
         if progress:
             progress(number + 1, len(chosen))
@@ -133,7 +150,7 @@ def _mean(rows, key, keep, weight=None):
     return 1e3 * float(np.average([f[0] for f in found], weights=[f[1] for f in found])) if found else None
 
 
-def _table(rows, elements, sigma_max=0.03):
+def _table(rows, elements, sigma_max=SIGMA_MILD):
     """The quantities of TARGETS in meV and the same over all sigma; None where the data has none."""
     mild = lambda r: r["sigma"] <= sigma_max + 1e-9
     out = {"force_mild": _mean(rows, "force", mild, "n_atoms"), "force": _mean(rows, "force", lambda r: True, "n_atoms"),
@@ -150,7 +167,7 @@ def _table(rows, elements, sigma_max=0.03):
     return out
 
 
-def _classes(elements, sigma_max=0.03):
+def _classes(elements, sigma_max=SIGMA_MILD):
     """Mean absolute error (meV) and R² per kind, pair of species and distance range."""
     from ase.data import chemical_symbols
     quiet = [e for sigma, e in elements if sigma <= sigma_max + 1e-9]

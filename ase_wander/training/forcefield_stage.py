@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..data.dataset import SIGMA_MILD
 from ..graphs import build_graph
 from ..nn.forcefield import energy_and_gradients
 from ..nn.graph import collate
@@ -22,13 +23,12 @@ class ForceFieldSamples:
         for c in configurations:
             graph = build_graph(c.atoms, c.layers, model.species, model.force_field.cutoff,
                                 model.force_field.tail_cutoff).to(dtype=dtype)
-            results = c.results
             volume = c.atoms.get_volume()
-            stress = c.atoms.get_stress(voigt=False) if "stress" in results else np.full((3, 3), np.nan)
+            stress = c.atoms.get_stress(voigt=False) if "stress" in c.results else np.full((3, 3), np.nan)
             self.samples.append(dict(
-                graph=graph, name=c.name, sigma=c.sigma if np.isfinite(c.sigma) else 0.03,
-                energy=torch.tensor(results["energy"], dtype=torch.float64),
-                forces=torch.tensor(results["forces"], dtype=dtype),
+                graph=graph, name=c.name, sigma=c.assumed_sigma,
+                energy=torch.tensor(c.label("energy"), dtype=torch.float64),
+                forces=torch.tensor(c.label("forces"), dtype=dtype),
                 virial=torch.tensor(volume * stress, dtype=dtype),
                 layer=torch.tensor(c.layers)))
 
@@ -36,7 +36,10 @@ class ForceFieldSamples:
         return len(self.samples)
 
     def fit_reference(self):
-        """Least-norm reference energies per species and, on them, labels of order one."""
+        """Reference energies per species (eV), the least-norm solution of counts . reference = energies in the mean square.
+
+        What is left of the energies is for the network: cohesion that the composition does not fix.
+        """
         n_species = len(self.model.species)
         counts = torch.stack([torch.bincount(s["graph"].species, minlength=n_species) for s in self.samples]).double()
         energies = torch.stack([s["energy"] for s in self.samples])
@@ -105,8 +108,8 @@ class ForceFieldSamples:
         return loss, {"energy_meV": 1e3 * d_energy.detach().abs().mean().item(),
                       "force_meV": 1e3 * d_forces.detach().abs().mean().item()}
 
-    def report(self, sigma_max=0.03):
-        """Errors in meV over the configurations with sigma up to `sigma_max` and over all."""
+    def report(self, sigma_max=SIGMA_MILD):
+        """Errors in meV over the configurations with sigma up to `sigma_max` and over all; what has no configuration is left out."""
         rows = []
         for k, s in enumerate(self.samples):
             _, e, f, v, layer, several = self.errors([k])
@@ -114,7 +117,11 @@ class ForceFieldSamples:
                          layer[0, 0, :2].abs().mean().item() if several[0] else np.nan))
         rows = 1e3 * np.array(rows)
         mild, rigid = rows[:, 0] <= 1e3 * sigma_max + 1e-6, rows[:, 0] == 0
-        weighted = lambda m: float((rows[m, 2] * rows[m, 3]).sum() / rows[m, 3].sum()) if m.any() else float("nan")
-        return {"force": weighted(mild), "force_all": weighted(rows[:, 0] >= 0), "energy": float(rows[mild, 1].mean()),
-                "virial": float(rows[mild, 4].mean()),
-                "layer_force": float(np.nanmean(rows[rigid, 5])) if rigid.any() else float("nan")}
+        weighted = lambda m: float((rows[m, 2] * rows[m, 3]).sum() / rows[m, 3].sum())
+        out = {"force": weighted(mild)} if mild.any() else {}
+        out["force_all"] = weighted(rows[:, 0] >= 0)
+        if mild.any():
+            out |= {"energy": float(rows[mild, 1].mean()), "virial": float(rows[mild, 4].mean())}
+        if np.isfinite(rows[rigid, 5]).any():
+            out["layer_force"] = float(np.nanmean(rows[rigid, 5]))
+        return out

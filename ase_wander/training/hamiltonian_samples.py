@@ -15,11 +15,30 @@ def make_sample(configuration, model, dtype=torch.float32) -> dict:
 
     Only half of the ordered pairs is kept (the other half is the transpose); the atom of the lower species index
     comes first. What the frozen force field says (`raw`, `raer`) and the bond frames are computed once.
+
+    Returns
+    -------
+    dict with
+
+    name, sigma : of the configuration; sigma in Å
+    graph : Graph with pairs; raw, raer : see `nn.forcefield.Environment`
+    frames, r : by class, BondFrames and lengths (p,), Å; targets : by class, blocks (p, d1, d2), eV
+    places : by class, places of these elements and of their transposes in the raveled H(R), (2, p, d1, d2)
+    onsite, onsite_places : by species, blocks (n_z, d, d), eV, and their places
+    slab : SlabPotential and potential : its matrix (n, n), V/e, both None without an electrostatic part
+    step : vacuum level above minus below, eV, nan where unknown
+    n_orbitals, n_shifts, n_occupied : numbers of orbitals, of cells R, and of occupied bands
+    cos, sin : of 2 pi k.R, (n_k, n_shifts); eigenvalues (n_k, n_orbitals), eV; kweights (n_k,); n_k = 0 where unknown
     """
-    data, heads = configuration.load_blocks(), model.heads
-    atoms, layers = configuration.atoms, configuration.layers
+    heads, atoms, layers = model.heads, configuration.atoms, configuration.layers
     graph = build_graph(atoms, layers, model.species, model.force_field.cutoff, model.force_field.tail_cutoff)
     species = graph.species.numpy()
+    dims = 2 * np.array(heads.shells)[species] + 1
+    data = configuration.load_blocks(dims)
+    n_occupied = round(model.count_electrons(atoms) / 2)
+    if not 0 < n_occupied < dims.sum():
+        raise ValueError(f"{configuration.source or configuration.name}: the electrons of the configuration fill {n_occupied} "
+                         f"of {dims.sum()} bands, there is no gap")
     i, j, shift = (data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift"))
     vector = atoms.positions[j] + shift @ atoms.cell.array - atoms.positions[i]
     distance = np.linalg.norm(vector, axis=1)
@@ -30,7 +49,6 @@ def make_sample(configuration, model, dtype=torch.float32) -> dict:
     graph.pair_across = t((layers[i[keep]] != layers[j[keep]]).astype(np.int64))
     classes = {name: index.numpy() for name, index in heads.classes(graph)}
 
-    dims = 2 * np.array(heads.shells)[species] + 1
     first = np.concatenate([[0], np.cumsum(dims)])  # first orbital of every atom
     n_orbitals = int(first[-1])
     cells, cell_of = np.unique(np.vstack([shift[keep], -shift[keep], np.zeros((1, 3), int)]), axis=0, return_inverse=True)
@@ -54,14 +72,14 @@ def make_sample(configuration, model, dtype=torch.float32) -> dict:
     slab = model.slab(model.positions(atoms), atoms.cell.array)
     step = [configuration.info.get(k, np.nan) for k in ("vacuum_top", "vacuum_bottom")]
     angle = 2 * np.pi * data.get("kpts", np.zeros((0, 3))) @ cells.T
-    return dict(name=configuration.name, sigma=configuration.sigma if np.isfinite(configuration.sigma) else 0.03,
+    return dict(name=configuration.name, sigma=configuration.assumed_sigma,
                 graph=graph, raw=environment.raw, raer=environment.raer, frames=frames, r={n: f.r for n, f in frames.items()},
                 potential=slab.matrix().to(dtype) if slab else None, slab=slab, step=float(step[0] - step[1]),
                 targets=targets, places=places, onsite=[b.to(dtype) for b in onsite_targets], onsite_places=onsite_places,
                 n_orbitals=n_orbitals, n_shifts=len(cells), cos=t(np.cos(angle)).to(dtype), sin=t(np.sin(angle)).to(dtype),
                 eigenvalues=t(np.asarray(data.get("eigenvalues", np.zeros((0, n_orbitals))))).to(dtype),
                 kweights=t(np.asarray(data.get("kweights", np.zeros(0)))).to(dtype),
-                n_occupied=round(model.count_electrons(atoms) / 2))
+                n_occupied=n_occupied)
 
 
 def half_of_pairs(species, i, j, shift) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..data.dataset import SIGMA_MILD
 from ..nn.alignment import BondFrames
 from ..nn.environment import Geometry
 from ..nn.forcefield import Environment
@@ -120,8 +121,11 @@ class HamiltonianSamples:
         return total, terms
 
     @torch.no_grad()
-    def report(self, sigma_max=0.03, r_max=12.0):
-        """Errors in meV over configurations with sigma up to `sigma_max`: elements within `r_max`, classes, eigenvalues."""
+    def report(self, sigma_max=SIGMA_MILD, r_max=12.0):
+        """Errors in meV over configurations with sigma up to `sigma_max`: elements within `r_max`, classes, eigenvalues.
+
+        What no configuration has is left out.
+        """
         total, eig, by_class, inter, steps = [0.0, 0], [0.0, 0.0], {}, [], []
         for k, s in enumerate(self.samples):
             if s["sigma"] > sigma_max + 1e-9:
@@ -149,11 +153,13 @@ class HamiltonianSamples:
                 w = near * s["kweights"][:, None]
                 eig[0] += (d * w).sum().item() / w.sum().item()
                 eig[1] += 1
-        out = {"elements": 1e3 * total[0] / total[1], "eigenvalues": 1e3 * eig[0] / max(eig[1], 1)}
+        out = {"elements": 1e3 * total[0] / total[1]} if total[1] else {}
+        if eig[1]:
+            out["eigenvalues"] = 1e3 * eig[0] / eig[1]
         if steps:
             out["vacuum_step"] = 1e3 * float(np.mean(steps))
         if inter:
             e, t = torch.cat([x[0] for x in inter]), torch.cat([x[1] for x in inter])
             out["inter_R2"] = 1 - (e.square().sum() / (t - t.mean()).square().sum()).item()
-        out.update({name: 1e3 * v[0] / v[1] for name, v in sorted(by_class.items())})
+        out.update({name: 1e3 * v[0] / v[1] for name, v in sorted(by_class.items()) if v[1]})
         return out

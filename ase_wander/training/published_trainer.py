@@ -62,7 +62,7 @@ def force_samples(configurations, model):
     for c in configurations:
         frame = model.frame(c.atoms, c.layers)
         # v_frame . v_lab is the same rotation that to_lab undoes.
-        forces = np.asarray(c.results["forces"]) @ frame.to_lab(np.eye(3)).T / RY_PER_BOHR
+        forces = np.asarray(c.label("forces")) @ frame.to_lab(np.eye(3)).T / RY_PER_BOHR
         vectors = environment_vectors(frame.bilayer, model.template)
         for name, kind in (("force_m", "metal"), ("force_s", "chalcogen")):
             atoms, v = vectors[kind]
@@ -76,7 +76,7 @@ def hamiltonian_samples(configurations, model):
     for c in configurations:
         if c.hamiltonian is None:
             continue
-        data = c.load_blocks()
+        data = c.load_blocks([5 if s == model.species[0] else 3 for s in c.atoms.symbols])
         inputs, frame = model.network_inputs(c.atoms, c.layers)
         rotations = orbital_rotations(frame)
         where = _pair_lookup(data["pair_i"], data["pair_j"], data["pair_shift"], len(c.atoms))
