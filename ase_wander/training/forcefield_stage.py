@@ -47,6 +47,20 @@ class ForceFieldSamples:
         self.model.force_field.reference_energy.copy_(solution)
 
     @torch.no_grad()
+    def fit_contacts(self, margin=0.95):
+        """Walls of the repulsion at `margin` of the shortest distance of every class of pairs; none for a class that does not come."""
+        ff = self.model.force_field
+        shortest = torch.full_like(ff.contact, torch.inf)
+        for s in self.samples:
+            g = s["graph"]
+            r = g.vector.norm(dim=-1)
+            index = (g.species.unsqueeze(1).expand_as(g.neighbour), g.species[g.neighbour], g.across)
+            flat = torch.stack([i.flatten() for i in index])[:, g.mask.flatten() > 0]
+            place = (flat[0] * len(shortest) + flat[1]) * 2 + flat[2]
+            shortest.view(-1).scatter_reduce_(0, place, r.flatten()[g.mask.flatten() > 0].to(shortest), "amin")
+        ff.contact.copy_(torch.where(shortest.isfinite(), margin * shortest, 0.0))
+
+    @torch.no_grad()
     def fit_normalisation(self):
         """Mean and spread of the invariants per species over all atoms."""
         ff = self.model.force_field

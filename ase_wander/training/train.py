@@ -74,6 +74,7 @@ def train(config, folder, resume=False, report=None) -> WanderModel | PublishedM
             if stage["kind"] == "forcefield":
                 model.force_field.energy_scale.fill_(0.1)
                 samples.fit_reference()
+                samples.fit_contacts()
             samples.fit_normalisation()
         for p in module.parameters():
             p.requires_grad_(True)
