@@ -17,6 +17,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from .graphs import build_graph, half_list
+from .model_config import check_model_config
 from .nn.electrostatics import SlabPotential
 from .nn.forcefield import ForceField, energy_and_gradients
 from .nn.heads import HamiltonianHeads
@@ -241,6 +242,13 @@ def load_model(model, device="cpu", dtype="float64"):
         return PublishedModel.load(folder)
     if kind != WanderModel.kind:
         raise ValueError(f"{folder / CONFIG}: model kind {kind!r} is not known; known: wander, published")
+
+    def fail(key, what):
+        raise ValueError(f"{folder / CONFIG}: {key}: {what}")
+
+    check_model_config(config, fail)
+    if not isinstance(config.get("sha256"), (str, type(None))):
+        fail("sha256", f"{config['sha256']!r} is not text")
     file = folder / WEIGHTS
     if not file.is_file():
         raise ValueError(f"{file}: no such file")
@@ -250,11 +258,14 @@ def load_model(model, device="cpu", dtype="float64"):
         raise ValueError(f"{file}: damaged or foreign, its SHA-256 {digest[:12]}... is not that of {CONFIG} "
                          f"({config['sha256'][:12]}...)")
     try:
-        state = load_safetensors(data)
         loaded = WanderModel({k: v for k, v in config.items() if k not in ("kind", "sha256")})
-        loaded.load_state_dict(state)
-    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: not weights of this model ({str(error).splitlines()[0]})") from None
+    except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
+        fail("force_field, heads", f"no model of these sizes ({error})")
+    try:
+        loaded.load_state_dict(load_safetensors(data))
+    except (SafetensorError, RuntimeError) as error:  # torch's first line names the class, the second the array
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise ValueError(f"{file}: not weights of this model ({reason})") from None
     loaded.digest = digest
     try:
         return loaded.to(device=torch.device(device), dtype=dtypes[str(dtype).replace("torch.", "")]).eval()

@@ -6,17 +6,18 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import yaml
-from ase.data import atomic_numbers
 
+from ..model_config import check_model_config, is_integer, is_number
 from .loop import LoopSettings
 from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
 
 #: What a stage may weigh; `spread` is the power of the class's spread that divides the errors of its elements.
 WEIGHTS = {"forcefield": ("energy", "forces", "stress", "layer"), "hamiltonian": ("onsite", "eigenvalues", "vacuum_step", "spread")}
 TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
-       "stages", "threads", "licence", "kind")
+       "stages", "threads", "licence", "kind", "notes")
 #: Keys of kind `published`, whose networks, species and orbitals are fixed.
-TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "forces", "hamiltonian")
+TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "notes", "forces",
+                 "hamiltonian")
 
 
 def load_config(path) -> dict:
@@ -25,7 +26,7 @@ def load_config(path) -> dict:
     Returns
     -------
     dict
-        `data` as absolute paths; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
+        `data` as absolute paths; `notes` (optional) is text for the card: method and extent of the data; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
         Of kind `published`: `forces` and `hamiltonian` (SGDSettings) instead of stages.
     """
     path = Path(path)
@@ -51,26 +52,46 @@ def load_config(path) -> dict:
     for key in ("name", "data") if published else ("name", "material", "data", "species", "shells", "electrons", "stages"):
         if not raw.get(key):
             fail(key, "missing")
-    data = [raw["data"]] if isinstance(raw["data"], str) else list(raw["data"])
+    data = [raw["data"]] if isinstance(raw["data"], str) else raw["data"]
+    if not isinstance(data, list) or not all(isinstance(d, str) for d in data):
+        fail("data", f"{data!r} is not a path or a list of paths")
     raw["data"] = [str((path.parent / d).resolve()) for d in data]
     raw.setdefault("validation_fraction", 0.15)
     raw.setdefault("seed", 1)
     raw.setdefault("threads", 1)
+    _check_common(raw, fail)
     if published:
         for key, default in (("forces", SGDSettings()), ("hamiltonian", HAMILTONIAN_SETTINGS)):
             raw[key] = _sgd(raw.get(key) or {}, key, default, raw["seed"], fail)
         return raw
-    for symbol in raw["species"]:
-        if symbol not in atomic_numbers:
-            fail("species", f"{symbol!r} is no element")
-        for key in ("shells", "electrons"):
-            if symbol not in raw[key]:
-                fail(key, f"nothing for {symbol}")
+    check_model_config(raw, fail)
+    if not isinstance(raw["stages"], list):
+        fail("stages", f"{raw['stages']!r} is not a list of stages")
     raw["stages"] = [_stage(stage, k, fail) for k, stage in enumerate(raw["stages"])]
     names = [s["name"] for s in raw["stages"]]
     if len(set(names)) < len(names):
         fail("stages", f"names repeat: {', '.join(names)}")
     return raw
+
+
+def _check_common(raw, fail):
+    """Keys of both kinds: types and ranges."""
+    for key in ("name", "material", "licence", "notes"):
+        if key in raw and not (isinstance(raw[key], str) and raw[key]):
+            fail(key, f"{raw[key]!r} is not text")
+    _check_name("name", raw["name"], fail)
+    if not is_integer(raw["threads"]):
+        fail("threads", f"{raw['threads']!r} is not a positive integer")
+    if not is_integer(raw["seed"], 0):
+        fail("seed", f"{raw['seed']!r} is not an integer of 0 or more")
+    if not is_number(raw["validation_fraction"]) or not 0 <= raw["validation_fraction"] < 1:
+        fail("validation_fraction", f"{raw['validation_fraction']!r} is not a number from 0 to below 1")
+
+
+def _check_name(key, name, fail):
+    """A name becomes a file name."""
+    if not isinstance(name, str) or "/" in name or "\\" in name or name.startswith("."):
+        fail(key, f"{name!r} is not a name (text without slashes that does not begin with a full stop)")
 
 
 def _sgd(options, key, default, seed, fail):
@@ -81,7 +102,7 @@ def _sgd(options, key, default, seed, fail):
     for option, value in options.items():
         if option not in known:
             fail(f"{key}.{option}", f"unknown; known: {', '.join(known)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or (value == 0 and option not in ("momentum", "weight_decay")):
+        if not is_number(value) or value < 0 or (value == 0 and option not in ("momentum", "weight_decay")):
             fail(f"{key}.{option}", f"{value!r} is not a positive number (write 1.0e-3, not 1e-3)")
     for option in ("epochs", "steps", "batch"):
         if not isinstance(options.get(option, 1), int):
@@ -95,14 +116,27 @@ def _stage(stage, number, fail):
         fail(key, f"kind must be one of {', '.join(WEIGHTS)}")
     stage = dict(stage)
     kind, name, weights = stage.pop("kind"), stage.pop("name", None), stage.pop("weights", {})
-    for w in weights:
+    name = kind if name is None else name
+    _check_name(f"{key}.name", name, fail)
+    if not isinstance(weights, dict):
+        fail(f"{key}.weights", f"{weights!r} is not a mapping of numbers")
+    for w, value in weights.items():
         if w not in WEIGHTS[kind]:
             fail(f"{key}.weights.{w}", f"unknown; known: {', '.join(WEIGHTS[kind])}")
+        if not is_number(value) or value < 0:
+            fail(f"{key}.weights.{w}", f"{value!r} is not a number of 0 or more")
     known = {f.name: f.type for f in fields(LoopSettings)}
     for option, value in stage.items():
         if option not in known:
             fail(f"{key}.{option}", f"unknown; known: kind, name, weights, {', '.join(known)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not is_number(value):
             fail(f"{key}.{option}", f"{value!r} is not a number (write 1.0e-3, not 1e-3)")
-    return {"kind": kind, "name": name or kind, "weights": {w: 0.0 for w in WEIGHTS[kind]} | weights,
-            "loop": LoopSettings(**stage)}
+        if option in ("steps", "batch", "validate_every") and not is_integer(value):
+            fail(f"{key}.{option}", f"{value!r} is not a positive integer")
+        if option in ("warmup", "seed") and not is_integer(value, 0):
+            fail(f"{key}.{option}", f"{value!r} is not an integer of 0 or more")
+        if value < 0 or (option in ("lr", "clip") and value == 0) or (option == "average" and value >= 1):
+            fail(f"{key}.{option}", f"{value!r} is out of range")
+    if kind == "forcefield" and not any(weights.values()):
+        fail(f"{key}.weights", f"nothing to train on; known: {', '.join(WEIGHTS[kind])}")
+    return {"kind": kind, "name": name, "weights": {w: 0.0 for w in WEIGHTS[kind]} | weights, "loop": LoopSettings(**stage)}

@@ -1,0 +1,59 @@
+"""What the configuration of a model must hold: species, shells, electrons, sizes of its networks."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+from ase.data import atomic_numbers
+
+from .nn.forcefield import ForceField
+from .nn.heads import HamiltonianHeads
+
+#: Groups of sizes and the network whose keyword arguments they are.
+GROUPS = {"force_field": ForceField, "heads": HamiltonianHeads}
+
+
+def is_number(value) -> bool:
+    """A finite real number; True and False are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_integer(value, least=1) -> bool:
+    """An integer of at least `least`; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def check_model_config(config, fail) -> None:
+    """Call `fail(key, what)`, which raises, for the first key of a model's configuration that is missing or wrong."""
+    for key, kind in (("species", (list, tuple)), ("shells", dict), ("electrons", dict)):
+        if key not in config:
+            fail(key, "missing")
+        if not isinstance(config[key], kind) or not config[key]:
+            fail(key, f"{config[key]!r} is not a {'list of symbols' if key == 'species' else 'mapping from species'}")
+    for symbol in config["species"]:
+        if not isinstance(symbol, str) or atomic_numbers.get(symbol, 0) < 1:
+            fail("species", f"{symbol!r} is no element")
+        for key in ("shells", "electrons"):
+            if symbol not in config[key]:
+                fail(key, f"nothing for {symbol}")
+        shell, electrons = config["shells"][symbol], config["electrons"][symbol]
+        if not isinstance(shell, (list, tuple)) or len(shell) != 1 or not is_integer(shell[0], 0) or shell[0] > 2:
+            fail(f"shells.{symbol}", f"{shell!r} is not a list of one l from 0 to 2")
+        if not is_number(electrons) or electrons < 0:
+            fail(f"electrons.{symbol}", f"{electrons!r} is not a number of electrons")
+    if len(set(config["species"])) < len(config["species"]):
+        fail("species", f"names repeat: {', '.join(config['species'])}")
+    for group, network in GROUPS.items():
+        options = config.get(group, {})
+        if not isinstance(options, dict):
+            fail(group, f"{options!r} is not a mapping of sizes")
+        # Those with a default may be chosen; its type says which numbers are meant.
+        known = {p.name: p.default for p in inspect.signature(network).parameters.values() if p.default is not p.empty}
+        for key, value in options.items():
+            if key not in known:
+                fail(f"{group}.{key}", f"unknown; known: {', '.join(known)}")
+            if isinstance(known[key], int) and not is_integer(value):
+                fail(f"{group}.{key}", f"{value!r} is not a positive integer")
+            if not is_number(value) or value < 0 or (value == 0 and key != "smearing"):
+                fail(f"{group}.{key}", f"{value!r} is not a positive number")

@@ -1,0 +1,127 @@
+"""What training refuses: configurations, reference data and run folders that are wrong, by name."""
+
+import json
+import shutil
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import yaml
+
+from ase_wander import load_model
+from ase_wander.data.dataset import Configuration, load_dataset
+from ase_wander.training.config import load_config
+from ase_wander.training.train import new_model
+from tests.test_training import CONFIG, DATA, STAGES
+
+
+def changed(file, **arrays):
+    """Rewrite a Hamiltonian file; None takes an array out."""
+    with np.load(file) as archive:
+        data = {**archive, **arrays}
+    np.savez(file, **{k: v for k, v in data.items() if v is not None})
+
+
+@pytest.fixture
+def data(tmp_path):
+    return shutil.copytree(DATA, tmp_path / "data")
+
+
+def write_config(tmp_path, **change):
+    file = tmp_path / "changed.yaml"
+    file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES, **change}))
+    return file
+
+
+# ---------------------------------------------------------------- reference data
+@pytest.mark.parametrize("text", ["", "garbage\nand more\n", "3\nLattice=\"1 2\"\nMo 0 0\n"])
+def test_unreadable_structure_files_are_named(tmp_path, text):
+    file = tmp_path / "structures.extxyz"
+    file.write_text(text)
+    with pytest.raises(ValueError, match="structures.extxyz") as error:
+        load_dataset(file)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("label, message", [("forces", r"frame 1 \(.*\): force on atom 2 \(S\) is not finite"),
+                                            ("energy", "frame 1 .*: energy is not finite"),
+                                            ("stress", "frame 1 .*: stress is not finite")])
+def test_labels_that_are_not_finite_are_named(tmp_path, label, message):
+    frames = ase.io.read(DATA / "structures.extxyz", ":")
+    results = frames[1].calc.results
+    if label == "energy":
+        results["energy"] = float("nan")
+    else:
+        results[label][2] = np.nan
+    ase.io.write(tmp_path / "bad.extxyz", frames)
+    with pytest.raises(ValueError, match=message):
+        load_dataset(tmp_path / "bad.extxyz")
+
+
+def test_missing_labels_are_named():
+    bare = load_dataset(DATA)[0]
+    bare.atoms.calc = None
+    with pytest.raises(ValueError, match="frame 0 .*has no forces"):
+        bare.label("forces")
+
+
+@pytest.mark.parametrize("change, message", [
+    (dict(numbers=None), "numbers.*missing"), (dict(pair_shift=np.zeros((3, 3), int)), "pair_shift has shape"),
+    (dict(kweights=None), "eigenvalues without kweights"), (dict(eigenvalues=np.zeros((41, 10))), "eigenvalues has shape"),
+    ("index", "pair_j of pair 5 is 99"), ("short", "block has"), ("nan", r"block of pair 3 \(atoms .* is not finite"),
+    ("size", "block of pair 0 .* elements, expected"), ("onsite", "no on-site block of atom 1")])
+def test_damaged_hamiltonians_are_named(data, change, message):
+    configuration = load_dataset(data)[0]
+    with np.load(configuration.hamiltonian) as archive:
+        pair_j, block, ptr = (archive[k].copy() for k in ("pair_j", "block", "block_ptr"))
+        onsite = np.flatnonzero((archive["pair_i"] == 1) & (pair_j == 1) & ~archive["pair_shift"].any(1))
+    if change == "index":
+        pair_j[5] = 99
+        change = dict(pair_j=pair_j)
+    elif change == "short":
+        change = dict(block=block[:-4])
+    elif change == "nan":
+        block[ptr[3]] = np.nan
+        change = dict(block=block)
+    elif change == "size":
+        ptr[1] -= 1
+        change = dict(block_ptr=ptr)
+    elif change == "onsite":
+        pair_j[onsite] = 2
+        change = dict(pair_j=pair_j)
+    changed(configuration.hamiltonian, **change)
+    with pytest.raises(ValueError, match=f"ml_0000.npz: .*{message}"):
+        configuration.load_blocks([5, 3, 3])
+
+
+# ---------------------------------------------------------------- configuration files
+@pytest.mark.parametrize("change, message", [
+    ({"threads": "two"}, "threads: 'two'"), ({"seed": 1.5}, "seed: 1.5"), ({"validation_fraction": 1.2}, "validation_fraction: 1.2"),
+    ({"data": [3]}, r"data: \[3\]"), ({"shells": {"Mo": [2, 1], "S": [1]}}, "shells.Mo"), ({"shells": {"Mo": 2, "S": [1]}}, "shells.Mo"),
+    ({"shells": {"Mo": [3], "S": [1]}}, "shells.Mo"), ({"electrons": {"Mo": "six", "S": 4}}, "electrons.Mo: 'six'"),
+    ({"species": "Mo"}, "species: 'Mo' is not a list"), ({"species": ["Mo", "Mo", "S"]}, "species: names repeat"),
+    ({"force_field": {"depth": 3}}, "force_field.depth: unknown"), ({"force_field": {"n_raer": 4.5}}, "force_field.n_raer: 4.5"),
+    ({"heads": {"cutoff": "far"}}, "heads.cutoff: 'far'"), ({"heads": [1]}, r"heads: \[1\]"), ({"name": "a/b"}, "name: 'a/b'"),
+    ({"notes": 3}, "notes: 3"), ({"stages": [{**STAGES[0], "steps": 0}]}, r"stages\[0\].steps: 0"),
+    ({"stages": [{**STAGES[0], "batch": 1.5}]}, "batch: 1.5"), ({"stages": [{**STAGES[0], "validate_every": -1}]}, "validate_every: -1"),
+    ({"stages": [{**STAGES[0], "lr": 0.0}]}, "lr: 0.0 is out of range"), ({"stages": [{**STAGES[0], "name": "../x"}]}, "name: '../x'"),
+    ({"stages": [{**STAGES[0], "weights": [1]}]}, r"weights: \[1\]"), ({"stages": [{**STAGES[0], "weights": {"energy": "x"}}]}, "weights.energy: 'x'"),
+    ({"stages": [{**STAGES[0], "lr": float("nan")}]}, "lr: nan is not a number"), ({"stages": {"kind": "forcefield"}}, "stages: .*not a list")])
+def test_values_of_the_wrong_kind_are_named(tmp_path, change, message):
+    with pytest.raises(ValueError, match=f"changed.yaml: .*{message}"):
+        load_config(write_config(tmp_path, **change))
+
+
+# ---------------------------------------------------------------- model folders
+@pytest.mark.parametrize("change, message", [
+    ({"shells": {"Mo": [2], "S": 1}}, "config.json: shells.S"), ({"electrons": None}, "config.json: electrons"),
+    ({"species": None}, "config.json: species"), ({"force_field": {"n_chanels": 2}}, "config.json: force_field.n_chanels: unknown"),
+    ({"sha256": 5}, "config.json: sha256"),
+    ({"heads": {**CONFIG["heads"], "n_scalars": 5}}, "weights.safetensors: not weights of this model .*size mismatch for")])
+def test_faults_of_a_model_are_blamed_on_their_file(tmp_path, change, message):
+    folder = new_model(CONFIG).save(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(ValueError, match=message):
+        load_model(folder)
