@@ -7,12 +7,17 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from ase_wander import load_model
-from ase_wander.data.dataset import Configuration, load_dataset
+from ase_wander.data.dataset import load_dataset
 from ase_wander.training.config import load_config
-from ase_wander.training.train import new_model
+from ase_wander.training.evaluate import evaluate, hamiltonian_errors
+from ase_wander.training.forcefield_stage import ForceFieldSamples
+from ase_wander.training.hamiltonian_stage import HamiltonianSamples
+from ase_wander.training.loop import LoopSettings, fit
+from ase_wander.training.train import new_model, train
 from tests.test_training import CONFIG, DATA, STAGES
 
 
@@ -125,3 +130,90 @@ def test_faults_of_a_model_are_blamed_on_their_file(tmp_path, change, message):
     (folder / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(ValueError, match=message):
         load_model(folder)
+
+
+# ---------------------------------------------------------------- runs
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path, data):
+    run = tmp_path / "run"
+
+    def refused(message, **change):
+        with pytest.raises(ValueError, match=message):
+            train(load_config(write_config(tmp_path, **change)), run)
+        assert not run.exists()
+
+    refused("material: unknown material", material="unobtainium")
+    refused("material: WSe2 holds Se, W", material="WSe2")
+    refused("species W: stage forcefield finds 0 atoms", species=["Mo", "S", "W"], shells={"Mo": [2], "S": [1], "W": [2]},
+            electrons={"Mo": 6, "S": 4, "W": 6})
+    refused("frame 0 .*atom 1 is S", species=["Mo", "C"], shells={"Mo": [2], "C": [1]}, electrons={"Mo": 6, "C": 4},
+            material="graphene")
+    shutil.rmtree(data / "hamiltonians")
+    refused("stage hamiltonian: no training configuration has a Hamiltonian", data=[str(data)])
+    for atoms in (frames := ase.io.read(data / "structures.extxyz", ":")):
+        atoms.calc = None
+    ase.io.write(data / "structures.extxyz", frames)
+    refused("frame 0 .*has no energy", data=[str(data)], stages=STAGES[:1])
+
+
+def test_resume_needs_a_run_that_is_whole(tmp_path):
+    config, run = load_config(write_config(tmp_path, stages=[{**STAGES[0], "steps": 2}])), tmp_path / "run"
+    run.mkdir()
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds no run.json"):
+        train(config, run, resume=True)
+    (run / "run.json").write_text("{")
+    with pytest.raises(ValueError, match="run.json: not a readable record"):
+        train(config, run, resume=True)
+    (run / "run.json").unlink(), (run / "notes.txt").unlink()
+    train(config, run)
+    train({**config, "licence": "other", "notes": "a remark"}, run, resume=True)
+    with pytest.raises(ValueError, match=r"another config \(seed\)"):
+        train({**config, "seed": 7}, run, resume=True)
+    done = run / "forcefield.done.pt"
+    done.write_bytes(done.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="forcefield.done.pt: not a readable checkpoint"):
+        train(config, run, resume=True)
+    done.unlink(), (run / "forcefield.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match="forcefield.pt: not a readable checkpoint"):
+        train(config, run, resume=True)
+
+
+def test_gradients_that_stay_infinite_stop_the_stage(tmp_path):
+    module = torch.nn.Linear(1, 1)
+    calls = []
+
+    def loss_of(indices):
+        calls.append(indices)
+        bad = len(calls) == 3 or len(calls) > 10  # a single step is left out
+        return (module.weight.sum() * (float("nan") if bad else 1.0)), {}
+
+    with pytest.raises(ValueError, match=r"stage s: the gradient has not been finite for 50 steps up to step 60"):
+        fit(module, 2, loss_of, LoopSettings(steps=100, batch=1), tmp_path, "s")
+    assert torch.isfinite(module.weight).all()
+
+
+def test_data_without_sigma_counts_as_mild(data):
+    """Losses and tables take one value; subsets that are empty are left out of a report."""
+    model = new_model(CONFIG)
+    configurations = load_dataset(data)
+    for c in configurations:
+        c.info.pop("sigma")
+    samples = ForceFieldSamples(configurations, model)
+    assert {s["sigma"] for s in samples.samples} == {c.assumed_sigma for c in configurations} == {0.03}
+    assert "force" in samples.report() and "layer_force" not in samples.report()
+    report = evaluate(model, configurations, None)
+    assert report["table"]["force_mild"] == report["table"]["force"] and report["table"]["layer_force"] is None
+    for c in configurations:
+        c.info["sigma"] = 0.1
+    assert set(ForceFieldSamples(configurations, model).report()) == {"force_all"}
+    assert HamiltonianSamples(configurations[:1], model).report() == {}
+
+
+def test_evaluation_needs_neither_distances_nor_eigenvalues(data):
+    configuration, model = load_dataset(data)[2], new_model(CONFIG).double()
+    before = hamiltonian_errors(model, configuration)
+    changed(configuration.hamiltonian, pair_distance=None, eigenvalues=None, kpts=None, kweights=None)
+    after = hamiltonian_errors(model, configuration)
+    assert all(np.allclose(before[k], after[k], atol=1e-5) for k in before)
+    report = evaluate(model, [configuration], None)
+    assert report["table"]["eigenvalues"] is None and report["table"]["elements"] > 0

@@ -13,6 +13,10 @@ from pathlib import Path
 import torch
 
 
+#: After so many steps in a row without a finite gradient a stage stops: nothing is learned any more.
+MAX_SKIPPED = 50
+
+
 @dataclass
 class LoopSettings:
     """Settings of one stage.
@@ -60,6 +64,25 @@ def save_atomically(state, path: Path) -> None:
     os.replace(temporary, path)
 
 
+def load_checkpoint(path: Path, use):
+    """`use(what torch.save wrote into path)`; ValueError naming the file where it is damaged or another run's."""
+    try:
+        return use(torch.load(path, weights_only=True))
+    except Exception as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200] or type(error).__name__
+        raise ValueError(f"{path}: not a readable checkpoint of this run ({reason}); without that file the stage starts anew") from None
+
+
+def _earlier_rows(log, step):
+    """Lines of a log up to `step`; what a kill left half written, or was logged after the checkpoint, is dropped."""
+    for line in log.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                yield line
+        except (json.JSONDecodeError, KeyError, TypeError):
+            continue
+
+
 def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, validate=None, report=None,
         resume=False):
     """Train `module` in place; on return it holds the averaged weights.
@@ -72,6 +95,11 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
     folder : run directory; `<stage>.pt` is the checkpoint, `<stage>.jsonl` the log.
     validate : callable(module) -> dict of float, called with the averaged weights.
     report : callable(dict), called after every logged epoch and every step (key "step").
+
+    Raises
+    ------
+    ValueError
+        A damaged checkpoint; MAX_SKIPPED steps in a row whose gradient is not finite (single ones are left out).
     """
     folder = Path(folder)
     checkpoint, log = folder / f"{stage}.pt", folder / f"{stage}.jsonl"
@@ -80,13 +108,15 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
     average = copy.deepcopy(module)
     step, seconds, running = 0, 0.0, {}
     if resume and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        module.load_state_dict(state["module"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, seconds, running = state["step"], state["seconds"], state["running"]
-        if log.exists():  # drop what was logged after this checkpoint
-            kept = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= step]
+        def restore(state):
+            module.load_state_dict(state["module"])
+            average.load_state_dict(state["average"])
+            optimiser.load_state_dict(state["optimiser"])
+            return state["step"], state["seconds"], state["running"]
+
+        step, seconds, running = load_checkpoint(checkpoint, restore)
+        if log.exists():
+            kept = list(_earlier_rows(log, step))
             log.write_text("".join(line + "\n" for line in kept))
     elif log.exists():
         log.unlink()
@@ -97,7 +127,7 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
                         checkpoint)
 
     steps_per_epoch = len(batches(n_samples, settings.batch, 0, settings.seed))
-    last_save = time.monotonic()
+    last_save, skipped = time.monotonic(), 0
     while step < settings.steps:
         epoch, position = divmod(step, steps_per_epoch)
         start = time.monotonic()
@@ -111,8 +141,12 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
         optimiser.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, settings.clip)
-        if torch.isfinite(norm):
+        skipped = 0 if torch.isfinite(norm) else skipped + 1
+        if not skipped:
             optimiser.step()
+        elif skipped >= MAX_SKIPPED:
+            raise ValueError(f"stage {stage}: the gradient has not been finite for {skipped} steps up to step {step + 1} "
+                             f"(loss {float(loss.detach()):g}): lower lr ({settings.lr:g}) or look at the data")
         step += 1
         decay = min(settings.average, (1 + step) / (10 + step))
         with torch.no_grad():

@@ -24,7 +24,7 @@ from ..nn.published_hamiltonian import species_letters
 from ..nn.published_orbitals import orbital_rotations
 from ..nn.published_template import ideal_template
 from ..published import RY_PER_BOHR, PublishedModel
-from .loop import save_atomically
+from .loop import load_checkpoint, save_atomically
 
 #: Orientations of the layers found in the data: parallel and antiparallel.
 ORIENTATIONS = ((1, 1), (1, -1))
@@ -54,6 +54,12 @@ HAMILTONIAN_SETTINGS = SGDSettings(epochs=300, lr=0.1, weight_decay=1e-5)
 def bilayers(configurations):
     """Those of the configurations that have two layers."""
     return [c for c in configurations if len(np.unique(c.layers)) == 2]
+
+
+def check_bilayers(train, validation):
+    """ValueError unless both sets hold a bilayer."""
+    if not bilayers(train) or not bilayers(validation):
+        raise ValueError(f"{len(bilayers(train))} training and {len(bilayers(validation))} validation bilayers: both are needed")
 
 
 def force_samples(configurations, model):
@@ -140,12 +146,17 @@ def fit_network(network: PublishedNetwork, train, validation, settings: SGDSetti
     per_epoch = -(-len(x) // settings.batch)
     epochs = max(min(settings.epochs, settings.steps // per_epoch), 1)
     best, rows, last = (np.inf, None), [], time.monotonic()
-    state = torch.load(checkpoint, weights_only=True) if checkpoint is not None and Path(checkpoint).exists() else {}
-    if state.get("settings") == asdict(settings):
+
+    def restore(state):
+        if state["settings"] != asdict(settings):
+            return best, rows
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"])
-        best, rows = tuple(state["best"]), state["rows"]
+        return tuple(state["best"]), state["rows"]
+
+    if checkpoint is not None and Path(checkpoint).exists():
+        best, rows = load_checkpoint(Path(checkpoint), restore)
     for epoch in range(len(rows), epochs):
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * 0.1 ** ((epoch >= epochs / 2) + (epoch >= 3 * epochs / 4))
@@ -204,9 +215,8 @@ def train_published(train, validation, folder, forces=None, hamiltonian=None, *,
     """
     forces = SGDSettings() if forces is None else forces
     hamiltonian = HAMILTONIAN_SETTINGS if hamiltonian is None else hamiltonian
+    check_bilayers(train, validation)
     train, validation = bilayers(train), bilayers(validation)
-    if not train or not validation:
-        raise ValueError(f"{len(train)} training and {len(validation)} validation bilayers: both are needed")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(forces.seed)
@@ -226,7 +236,11 @@ def _train_one(network, name, samples, checks, settings, folder, report, progres
     file, log, checkpoint = (folder / f"{name}{suffix}" for suffix in (".safetensors", ".jsonl", ".pt"))
     recipe = json.dumps(asdict(settings), sort_keys=True)
     if file.exists() and log.exists() and log.read_text().splitlines()[:1] == [recipe]:
-        network.load_state_dict(load_file(file))
+        try:
+            network.load_state_dict(load_file(file))
+        except Exception as error:
+            raise ValueError(f"{file}: not readable weights of this network ({str(error).splitlines()[0]}); without that file "
+                             "the network is trained anew") from None
         return
     if not samples or not checks:
         raise ValueError(f"no samples for the network {name}")

@@ -11,12 +11,14 @@ from pathlib import Path
 import torch
 
 from ..data.dataset import dataset_hash, load_dataset, split
+from ..graphs import species_index
 from ..model import WanderModel
+from ..moire import twisted_bilayer
 from ..published import PublishedModel
 from .forcefield_stage import ForceFieldSamples
 from .hamiltonian_stage import HamiltonianSamples
-from .loop import fit, save_atomically
-from .published_trainer import bilayers, train_published
+from .loop import fit, load_checkpoint, save_atomically
+from .published_trainer import bilayers, check_bilayers, train_published
 
 
 def load_configurations(config):
@@ -34,6 +36,41 @@ def new_model(config) -> WanderModel:
     return WanderModel({k: config[k] for k in keep if k in config})
 
 
+def check_material(config) -> None:
+    """ValueError unless the material can be built, of the species of the configuration: a finished model is relaxed as it."""
+    try:
+        cell = twisted_bilayer(config["material"], angle=0.0)
+    except ValueError as error:
+        raise ValueError(f"material: {error}") from None
+    foreign = sorted(set(cell.symbols) - set(config["species"]))
+    if foreign:
+        raise ValueError(f"material: {config['material']} holds {', '.join(foreign)}, species are {', '.join(config['species'])}")
+
+
+def check_data(config, configurations, training) -> None:
+    """ValueError for data that the stages cannot be trained on: species, labels, Hamiltonians, an empty training set."""
+    if not training:
+        raise ValueError(f"all {len(configurations)} configurations of the data fall into the validation split; "
+                         f"lower validation_fraction ({config['validation_fraction']})")
+    for c in configurations:
+        try:
+            species_index(c.atoms, config["species"])
+        except ValueError as error:
+            raise ValueError(f"{c.source or c.name}: {error}") from None
+    for stage in config["stages"]:
+        used = training if stage["kind"] == "forcefield" else [c for c in training if c.hamiltonian is not None]
+        if not used:
+            raise ValueError(f"stage {stage['name']}: no training configuration has a Hamiltonian (hamiltonians/<config_id>.npz)")
+        for symbol in config["species"]:
+            n_atoms = sum(list(c.atoms.symbols).count(symbol) for c in used)
+            if n_atoms < 2:  # a spread is fitted to them
+                raise ValueError(f"species {symbol}: stage {stage['name']} finds {n_atoms} atoms of it in the training data, "
+                                 "at least two are needed")
+        if stage["kind"] == "forcefield":
+            for c in configurations:
+                c.label("energy"), c.label("forces")
+
+
 def train(config, folder, resume=False, report=None) -> WanderModel | PublishedModel:
     """Train all stages of `config` (see `load_config`) in the run directory `folder`.
 
@@ -42,25 +79,39 @@ def train(config, folder, resume=False, report=None) -> WanderModel | PublishedM
     `report` gets rows with network, epoch and epochs then, and one with `best_mae` at the end of each.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not resume:
-        raise ValueError(f"{folder}: is not empty; give --resume to go on with that run, or another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is not a folder")
+    if folder.exists() and any(folder.iterdir()):
+        if not resume:
+            raise ValueError(f"{folder}: is not empty; give --resume to go on with that run, or another folder")
+        if not (folder / "run.json").is_file():
+            raise ValueError(f"{folder}: is not empty and holds no run.json, so there is no run to go on with; give another folder")
+    published = config.get("kind") == "published"
     torch.set_num_threads(int(config["threads"]))
     torch.manual_seed(int(config["seed"]))
     configurations = load_configurations(config)
     training, validation = split(configurations, config["validation_fraction"])
+    if published:
+        check_bilayers(training, validation)
+    else:
+        check_material(config)
+        check_data(config, configurations, training)
+        try:
+            model = new_model(config)
+        except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise ValueError(f"force_field, heads: no model of these sizes ({error})") from None
+    folder.mkdir(parents=True, exist_ok=True)
     _record(folder, config, configurations, resume)
-    if config.get("kind") == "published":
+    if published:
         used = len(bilayers(training))
         return train_published(
             training, validation, folder, config["forces"], config["hamiltonian"], name=config["name"], report=report,
             progress=report and (lambda network, epoch, epochs: report({"network": network, "epoch": epoch, "epochs": epochs})),
             provenance=f"trained on {used} bilayers of the data with hash {dataset_hash(configurations)[:16]}")
-    model = new_model(config)
     for number, stage in enumerate(config["stages"]):
         done = folder / f"{stage['name']}.done.pt"
         if resume and done.exists():
-            model.load_state_dict(torch.load(done, weights_only=True))
+            load_checkpoint(done, model.load_state_dict)
             continue
         torch.manual_seed(int(config["seed"]) + number)
         module = model.force_field if stage["kind"] == "forcefield" else model.heads
@@ -84,7 +135,7 @@ def train(config, folder, resume=False, report=None) -> WanderModel | PublishedM
             return held_out.report()
 
         fit(module, len(samples), lambda indices: samples.loss(indices, stage["weights"]), stage["loop"], folder,
-            stage["name"], validate if held_out else None, report, resume)
+            stage["name"], validate if held_out is not None and len(held_out) else None, report, resume)
         save_atomically(model.state_dict(), done)
     for p in model.parameters():
         p.requires_grad_(False)
@@ -111,10 +162,20 @@ def _record(folder, config, configurations, resume):
                            "numpy": numpy.__version__}}
     file = folder / "run.json"
     if file.exists() and resume:
-        before = json.loads(file.read_text())
-        for key in ("config", "data_sha256"):
-            if before[key] != record[key]:
-                raise ValueError(f"{file}: the interrupted run had another {key}; resume with the same, or start anew")
+        try:
+            before = json.loads(file.read_text())
+            before, hash_before = _compared(before["config"]), before["data_sha256"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file}: not a readable record of a run ({error!r})") from None
+        for what, old, new in (("config", before, _compared(record["config"])), ("data_sha256", hash_before, record["data_sha256"])):
+            if old != new:
+                differs = f" ({', '.join(sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k)))})" if what == "config" else ""
+                raise ValueError(f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew")
     temporary = file.with_suffix(".part")
     temporary.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(temporary, file)
+
+
+def _compared(config) -> dict:
+    """What of a configuration decides the weights."""
+    return {k: v for k, v in config.items() if k not in ("material", "licence", "notes")}
