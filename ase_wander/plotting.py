@@ -266,9 +266,9 @@ def plot_learning_curve(steps, curves, *, xlabel="step", ylabel="mean absolute e
         ax.set_yscale("log")
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.grid(True, which="major", color="0.92", lw=0.7)
-        ax.legend()
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)  # above the axes: curves may be anywhere
         if title:
-            ax.set_title(title)
+            ax.set_title(title, pad=40)
     return ax
 
 
