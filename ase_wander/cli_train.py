@@ -32,6 +32,9 @@ def run_train(arguments):
     from .training.train import train
 
     config = load_config(arguments.config)
+    if arguments.ship:
+        from .training.ship import check_shippable
+        check_shippable(config, arguments.ship)
     out = console()
     if config.get("kind") == "published":
         with network_progress(out) as report:
@@ -85,6 +88,17 @@ def network_progress(out):
         yield report
 
 
+@contextmanager
+def evaluation_progress(out):
+    """A bar over configurations, for `evaluate(progress=)`."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(TextColumn("configurations"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(),
+                  console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task("evaluate", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def run_evaluate(arguments):
     from .data.dataset import load_dataset
     from .model import load_model
@@ -92,9 +106,9 @@ def run_evaluate(arguments):
 
     model = load_model(arguments.model)
     configurations = [c for path in arguments.data for c in load_dataset(path)]
-    samples = {}
-    report = evaluate(model, configurations, None if arguments.all else model.config.get("validation_fraction", 0.15),
-                      samples=samples)
+    samples, fraction = {}, None if arguments.all else model.config.get("validation_fraction", 0.15)
+    with evaluation_progress(console()) as progress:
+        report = evaluate(model, configurations, fraction, progress, samples)
     print_table(report, console(stderr=False))
     if arguments.out:
         from .training.figures import write_figures
@@ -105,6 +119,7 @@ def run_evaluate(arguments):
 def run_data(arguments):
     from collections import Counter
 
+    import numpy as np
     from rich.table import Table
 
     from .data.dataset import dataset_hash, is_validation, load_dataset
@@ -115,7 +130,7 @@ def run_data(arguments):
         chosen = [c for c in configurations if c.kind == kind]
         sigmas = [c.sigma for c in chosen]
         table.add_row(kind, str(len(chosen)), str(sum(is_validation(c.name) for c in chosen)),
-                      "/".join(map(str, sorted({len(c.atoms) for c in chosen}))), f"{min(sigmas):g}-{max(sigmas):g}",
+                      "/".join(map(str, sorted({len(c.atoms) for c in chosen}))), f"{np.nanmin(sigmas):g}-{np.nanmax(sigmas):g}" if np.isfinite(sigmas).any() else "unknown",
                       str(sum(c.hamiltonian is not None for c in chosen)))
     out = console(stderr=False)
     out.print(table)

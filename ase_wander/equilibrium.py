@@ -11,6 +11,10 @@ from .calculator import WanderCalculator
 from .moire import twisted_bilayer
 
 
+#: Most steps of one relaxation.
+MAX_STEPS = 300
+
+
 def relaxed_stackings(model, material, stacking="R", fmax=1e-3):
     """Relax the untwisted bilayer's 1 x 1 cell, in plane and out of it, at the high-symmetry registries.
 
@@ -21,22 +25,39 @@ def relaxed_stackings(model, material, stacking="R", fmax=1e-3):
 
     Returns
     -------
-    list of dict with `shift`, `a`, `gap`, `thickness` (Å), `energy` (eV per cell).
+    list of dict with `shift`, `a`, `gap` (of the mid-planes), `thickness` (of a layer, outermost nuclei; Å), `energy` (eV per cell).
+
+    Raises
+    ------
+    ValueError
+        A relaxation that does not come below `fmax` (eV/Å) in MAX_STEPS steps.
     """
     out = []
     for shift in ((0, 0), (1 / 3, 2 / 3), (2 / 3, 1 / 3)):
         atoms = twisted_bilayer(material, angle=0.0, stacking=stacking, shift=shift)
         atoms.calc = WanderCalculator(model)
-        metal = [k for k, s in enumerate(atoms.symbols) if s == model.species[0]]
-        atoms.set_constraint([FixCartesian(k, (True, True, False)) for k in metal])  # the registry stays
-        BFGS(FrechetCellFilter(atoms, mask=[True, True, False, False, False, True]), logfile=None).run(fmax, 300)
-        z, layer = atoms.positions[:, 2], WanderCalculator.layers(atoms.calc, atoms)
-        chalcogen = [k for k in range(len(atoms)) if k not in metal]
-        thickness = np.mean([np.ptp(z[[k for k in chalcogen if layer[k] == n]]) for n in (0, 1)])
+        layer = WanderCalculator.layers(atoms.calc, atoms)
+        middle = middle_atoms(atoms.positions[:, 2], layer)
+        atoms.set_constraint([FixCartesian(k, (True, True, False)) for k in middle])  # the registry stays
+        cell = FrechetCellFilter(atoms, mask=[True, True, False, False, False, True])
+        if not BFGS(cell, logfile=None).run(fmax, MAX_STEPS):
+            raise ValueError(f"the model {model.name} finds no equilibrium of {material}: stacking {stacking}, shift "
+                             f"{tuple(round(x, 3) for x in shift)} is not below {fmax:g} eV/Å after {MAX_STEPS} steps")
+        z = atoms.positions[:, 2]
+        thickness = np.mean([np.ptp(z[layer == n]) for n in np.unique(layer)])
         out.append({"shift": list(shift), "a": float(np.sqrt(np.linalg.norm(np.cross(*atoms.cell[:2])) * 2 / np.sqrt(3))),
-                    "gap": float(np.ptp(z[metal])), "thickness": float(thickness),
+                    "gap": float(np.ptp(z[middle])), "thickness": float(thickness),
                     "energy": float(atoms.get_potential_energy())})
     return out
+
+
+def middle_atoms(heights, layer) -> list[int]:
+    """The atom next to the mid-height of every layer (the metal of a dichalcogenide), in ascending order."""
+    chosen = []
+    for n in np.unique(layer):
+        own = np.flatnonzero(layer == n)
+        chosen.append(int(own[np.argmin(np.abs(heights[own] - 0.5 * (heights[own].min() + heights[own].max())))]))
+    return sorted(chosen)
 
 
 def equilibrium(model, material) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..plotting import plot_learning_curve, plot_parity, save_figure
 
-#: Validation errors that a learning curve shows, by stage kind.
+#: Labels of the validation errors that a learning curve shows, by their key in the reports of the stages.
 CURVES = {"force": "force (meV/Å)", "energy": "energy (meV/atom)", "layer_force": "net force on a layer (meV/Å)",
           "elements": "H elements (meV)", "eigenvalues": "eigenvalues near the gap (meV)", "onsite": "on-site (meV)",
           "vacuum_step": "vacuum step (meV)"}
@@ -18,12 +18,12 @@ KINDS = ("on-site", "intra-layer", "inter-layer")
 
 
 def write_figures(samples, folder) -> list[Path]:
-    """Draw what `evaluate(..., samples=[])` collected.
+    """Draw what `evaluate(..., samples=samples)` has put into the dict `samples`.
 
     Parameters
     ----------
-    samples : dict with `forces` and `energies` as (reference, predicted) lists of arrays (eV/Å, eV/atom) and `elements`,
-        the list that `hamiltonian_errors` gives (eV, Å).
+    samples : dict of lists with one entry per configuration: `forces` and `energies`, pairs (reference, predicted) of arrays
+        (eV/Å) and of numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å).
     folder : existing folder
 
     Returns
@@ -59,10 +59,9 @@ def _errors_by_distance(columns):
     for number, kind in ((1, "intra-layer"), (2, "inter-layer")):
         m = columns["kind"] == number
         place = np.digitize(columns["distance"][m], edges) - 1
-        for label, values in (("error", columns["predicted"][m] - columns["reference"][m]), ("size training", columns["reference"][m])):
+        for label, values in (("error", columns["predicted"][m] - columns["reference"][m]), ("size", columns["reference"][m])):
             curves[f"{kind} {label}"] = np.array([1e3 * np.abs(values[place == b]).mean() if (place == b).any() else np.nan
                                                   for b in range(len(centres))])
-    curves = {k.replace(" training", ""): v for k, v in curves.items()}
     return plot_learning_curve(centres, curves, xlabel="distance (Å)", ylabel="mean absolute value (meV)")
 
 

@@ -2,35 +2,71 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from ..data.dataset import split
 from ..model import load_model
+from ..paths import CONFIG
 from .evaluate import class_lines, evaluate, table_lines, write_report
 from .figures import plot_learning_curves, write_figures
 from .published_trainer import bilayers
-from .train import load_configurations
+from .train import load_configurations, read_record
 
 
 def ship(model, config, run, folder, equilibrium) -> Path:
     """Write `model` with its equilibrium, `report.json` on the validation split and `card.md` into `folder`.
 
-    `equilibrium` maps (model, material) to lattice constant, thickness and gap: see `ase_wander.equilibrium`.
+    All of it is made in a folder beside `folder` first; only when it is complete do its files take the place of those
+    of the same names. Other files in `folder` stay.
+
+    Parameters
+    ----------
+    equilibrium : callable
+        Maps (model, material) to lattice constant, thickness and gap: see `ase_wander.equilibrium`.
+
+    Raises
+    ------
+    ValueError
+        See `check_shippable`; a damaged run.json.
     """
     run, folder = Path(run), Path(folder)
-    record = json.loads((run / "run.json").read_text())
     configurations = load_configurations(config)
+    check_shippable(config, folder, configurations)
+    record = read_record(run / "run.json")
+    # What does not decide the weights may have changed since the run began.
+    record["config"] |= {key: config[key] for key in ("material", "licence", "notes") if key in config}
     model.config["validation_fraction"] = config["validation_fraction"]
     model.config["data_sha256"] = record["data_sha256"]
     model.config["layers"] = layer_counts(configurations if model.kind == "wander" else bilayers(configurations))
-    model.save(folder)
-    if model.kind == "wander":
-        model.config["equilibrium"] = equilibrium(load_model(folder), config["material"])
-        model.save(folder)
-        plot_learning_curves(run, [s["name"] for s in config["stages"]], folder)
-    write_card(folder, record, configurations)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # One level down: what stands beside other models with a config.json would count as a model.
+    with TemporaryDirectory(prefix=".ship-", dir=folder.parent) as temporary:
+        made = Path(temporary) / folder.name
+        model.save(made)
+        if model.kind == "wander":
+            model.config["equilibrium"] = equilibrium(load_model(made), config["material"])
+            model.save(made)
+            plot_learning_curves(run, [s["name"] for s in config["stages"]], made)
+        write_card(made, record, configurations)
+        folder.mkdir(exist_ok=True)
+        for file in sorted(made.iterdir(), key=lambda file: (file.name == CONFIG, file.name)):  # config.json makes it a model
+            os.replace(file, folder / file.name)
     return folder
+
+
+def check_shippable(config, folder, configurations=None) -> None:
+    """ValueError when a run of `config` cannot become a model: untrained parts, nothing to measure errors on, no folder."""
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise ValueError(f"{folder}: is not a folder")
+    if config.get("kind") != "published":
+        missing = [kind for kind in ("forcefield", "hamiltonian") if kind not in [s["kind"] for s in config["stages"]]]
+        if missing:
+            raise ValueError(f"stages: none of kind {missing[0]}; a model is shipped with both parts trained, force field and heads")
+    fraction = config["validation_fraction"]
+    if not split(load_configurations(config) if configurations is None else configurations, fraction)[1]:
+        raise ValueError(f"validation_fraction: {fraction} leaves no configuration to measure the errors of the card on")
 
 
 def layer_counts(configurations) -> list[int]:
@@ -64,18 +100,22 @@ def card_lines(model, record, report) -> list[str]:
              + f". Hamiltonian cutoff {model.cutoff:g} Å, force field {model.force_field.cutoff:g} Å "
              f"(dispersion tail {model.force_field.tail_cutoff:g} Å). Energies relative to the vacuum level.", "",
              f"Weights SHA-256 `{model.digest}`. Licence: {c.get('licence', 'MIT')}.", "",
-             f"Equilibrium of the model: a = {e['a']:.4f} Å, S-S thickness {e['thickness']:.4f} Å (lowest R stacking), "
-             f"Mo-Mo gap {e['gap']:.4f} Å (mean over the high-symmetry R stackings).", "",
+             f"Equilibrium of the model: a = {e['a']:.4f} Å, thickness of a layer between its outermost nuclei {e['thickness']:.4f} Å "
+             f"(lowest R stacking), gap between mid-planes {e['gap']:.4f} Å (mean over the high-symmetry R stackings).", "",
              "## Data", "",
-             f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`; PBE + D3(BJ), projected "
-             "Wannier functions. Split by configuration by a hash of the name; "
-             f"{report['n_configurations']} configurations ({100 * c['validation_fraction']:.0f} %) held out. "
-             "No twisted cell is in the data"
-             + (f"; structures have {' or '.join(map(str, model.config['layers']))} layer(s)." if model.config.get("layers") else "."), "",
+             f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`. Split by configuration by a "
+             f"hash of the name; {report['n_configurations']} configurations ({100 * c['validation_fraction']:.0f} %) held out."
+             + (f" Structures have {' or '.join(map(str, model.config['layers']))} layer(s)." if model.config.get("layers") else ""), "",
+             *notes_lines(c),
              "## Recipe", "",
              "`ase-wander train models/" + model.name + "/train.yaml --out RUN --ship models/" + model.name + "`; "
              f"{', '.join(f'{k} {v}' for k, v in record['versions'].items())}.", ""]
     return lines + error_lines(model, report)
+
+
+def notes_lines(config) -> list[str]:
+    """What the configuration says of its data: the method, what is in them and what is not."""
+    return [config["notes"].strip(), ""] if config.get("notes") else []
 
 
 def published_card_lines(model, record, report) -> list[str]:
@@ -91,7 +131,7 @@ def published_card_lines(model, record, report) -> list[str]:
             "## Data", "",
             f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`, the bilayers among them used; split by "
             f"configuration by a hash of the name, {100 * c['validation_fraction']:.0f} % held out (they choose the best epoch).", "",
-            "## Recipe", "", "Published: SGD, the best validated state kept. " + "; ".join(settings) + "; "
+            *notes_lines(c), "## Recipe", "", "Published: SGD, the best validated state kept. " + "; ".join(settings) + "; "
             f"{', '.join(f'{k} {v}' for k, v in record['versions'].items())}.", "", *error_lines(model, report)]
 
 

@@ -162,18 +162,27 @@ def _record(folder, config, configurations, resume):
                            "numpy": numpy.__version__}}
     file = folder / "run.json"
     if file.exists() and resume:
-        try:
-            before = json.loads(file.read_text())
-            before, hash_before = _compared(before["config"]), before["data_sha256"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file}: not a readable record of a run ({error!r})") from None
-        for what, old, new in (("config", before, _compared(record["config"])), ("data_sha256", hash_before, record["data_sha256"])):
+        before = read_record(file)
+        for what, old, new in (("config", _compared(before["config"]), _compared(record["config"])),
+                               ("data_sha256", before["data_sha256"], record["data_sha256"])):
             if old != new:
                 differs = f" ({', '.join(sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k)))})" if what == "config" else ""
                 raise ValueError(f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew")
     temporary = file.with_suffix(".part")
     temporary.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(temporary, file)
+
+
+def read_record(file) -> dict:
+    """`run.json` of a run; ValueError naming it when it is missing or damaged."""
+    try:
+        record = json.loads(Path(file).read_text())
+        if isinstance(record["config"], dict) and record["data_sha256"]:
+            return record
+        reason = "config is no mapping"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = repr(error)
+    raise ValueError(f"{file}: not a readable record of a run ({reason})")
 
 
 def _compared(config) -> dict:
