@@ -194,7 +194,7 @@ def table_lines(report) -> list[str]:
     lines = ["| quantity | unit | measured | first bar | aim |", "|---|---|---|---|---|"]
     for key, label, unit, bar, aim in TARGETS:
         value = report["table"].get(key)
-        shown = "n/a" if value is None else (f"{value:.4f}" if key == "inter_r2" else f"{value:.2f}")
+        shown = "n/a" if value is None else (f"{value:.4f}" if key == "inter_r2" else f"{value:.3g}")
         lines.append(f"| {label} | {unit} | {shown} | {bar:g} | {aim:g} |")
     return lines
 
