@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import identity
 from scipy.sparse.linalg import splu
 
-from ase_wander.electronic import kpoints, memory, parallel
+from ase_wander.electronic import kpoints, memory, parallel, pardiso
 from ase_wander.electronic.supercell import make_supercell
 
 from .electronic_helpers import graphene_model, random_model
@@ -111,6 +111,21 @@ def test_bad_requests_are_named():
     with pytest.raises(ValueError, match="n_electrons is not known"):
         h.eigenvalues(KPTS, 1)
     assert kpoints.solve_kpoints(h, KPTS).energies.shape == (6, 2)
+
+
+def test_real_points_may_have_a_solver_of_their_own(monkeypatch):
+    """Full rows: dense LDL^H at general k, PARDISO where H(k) is real; the same bands either way."""
+    if not pardiso.available():
+        pytest.skip("NEEDS MKL PARDISO")
+    h = make_supercell(random_model(), (6, 5, 1))
+    kpts = np.array([[0, 0, 0], [0.5, 0, 0], [0.1, 0.2, 0]])
+    monkeypatch.setattr(kpoints, "choose_method", lambda *args, **kwargs: "ldl")
+    monkeypatch.setattr(kpoints, "REAL_SPARSE", 100)
+    data = kpoints.solve_kpoints(h, kpts, 6)
+    monkeypatch.undo()
+    assert [info["method"] for info in data.info] == ["pardiso", "pardiso", "ldl"]
+    window = list(h.band_window(6))
+    assert np.abs(data.energies - h.eigenvalues(kpts)[:, window]).max() < 1e-8
 
 
 @pytest.mark.slow

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ase_wander.electronic import pardiso
 from ase_wander.electronic.eigensolvers import choose_method
 from ase_wander.electronic.memory import check_memory
 from ase_wander.electronic.nonhermitian import check_request
 from ase_wander.electronic.onepoint import Request, solve_one
 from ase_wander.electronic.parallel import Restart, progress_bar, run_tasks
+
+
+#: From this many orbitals on PARDISO beats the dense LDL^T at real H(k), however full its factor (docs/electronic.md).
+REAL_SPARSE = 3000
 
 
 @dataclass
@@ -60,8 +65,10 @@ def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=Fa
     if not h.is_hermitian:
         check_request(vectors, method)
         return Request(int(n_bands), lo, None if sigma is None else float(sigma), False, "general", threads, False)
-    method = choose_method(n, n_bands, method, counted=lo is not None, fill=lambda: 2 * h.factor_elements / n ** 2)
-    return Request(int(n_bands), lo, None if sigma is None else float(sigma), vectors, method, threads, verify)
+    chosen = choose_method(n, n_bands, method, counted=lo is not None, fill=lambda: 2 * h.factor_elements / n ** 2)
+    # PARDISO counts real matrices as they are; the dense LDL^H is for complex ones, which it would have to double.
+    real = "pardiso" if method == "auto" and chosen == "ldl" and n >= REAL_SPARSE and pardiso.available() else None
+    return Request(int(n_bands), lo, None if sigma is None else float(sigma), vectors, chosen, threads, verify, real)
 
 
 def solve_kpoints(h, kpts, n_bands=None, sigma=None, *, vectors=False, method="auto", threads=1, verify=False,

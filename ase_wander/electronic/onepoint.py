@@ -21,6 +21,8 @@ class Request:
     method: str
     threads: int
     verify: bool
+    #: Solver where H(k) is real, if it is another one.
+    real_method: str | None = None
 
 
 def matrix_at(h, k):
@@ -36,7 +38,8 @@ def solve_one(h, k, request, guess=None):
     matrix = matrix_at(h, k)
     if request.method == "general":
         return general_bands(matrix, request)
-    options = {"method": request.method, "vectors": request.vectors, "threads": request.threads}
+    method = request.method if np.iscomplexobj(matrix.data) else request.real_method or request.method
+    options = {"method": method, "vectors": request.vectors, "threads": request.threads}
     if request.lo is None:
         return nearest_bands(matrix, request.sigma, request.n_bands, **options)
     if request.n_bands == matrix.shape[0]:
