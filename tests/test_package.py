@@ -130,3 +130,9 @@ def test_models_travel_inside_the_wheel(tmp_path):
             "assert ase_wander.__file__.startswith(sys.argv[1]), ase_wander.__file__; "
             "assert str(find_models()['mos2-bilayer']).startswith(sys.argv[1]); ase_wander.WanderCalculator('mos2-bilayer')")
     subprocess.run([sys.executable, "-c", code, str(target)], check=True, cwd=tmp_path, env={"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"})
+
+
+def test_numbers_of_the_readme_are_those_of_the_card():
+    readme, card = ((ROOT / name).read_text(encoding="utf-8").splitlines() for name in ("README.md", "models/mos2-bilayer/card.md"))
+    rows = [line for line in readme if line.startswith("|") and "MAE" in line]
+    assert len(rows) >= 5 and set(rows) <= set(card)
