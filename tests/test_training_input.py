@@ -109,7 +109,7 @@ def test_damaged_hamiltonians_are_named(data, change, message):
     ({"shells": {"Mo": [3], "S": [1]}}, "shells.Mo"), ({"electrons": {"Mo": "six", "S": 4}}, "electrons.Mo: 'six'"),
     ({"species": "Mo"}, "species: 'Mo' is not a list"), ({"species": ["Mo", "Mo", "S"]}, "species: names repeat"),
     ({"force_field": {"depth": 3}}, "force_field.depth: unknown"), ({"force_field": {"n_raer": 4.5}}, "force_field.n_raer: 4.5"),
-    ({"heads": {"cutoff": "far"}}, "heads.cutoff: 'far'"), ({"heads": [1]}, r"heads: \[1\]"), ({"name": "a/b"}, "name: 'a/b'"),
+    ({"heads": {"cutoff": 8.0}}, "heads.taper: 12 Å is not below the cutoff of 8 Å"), ({"heads": {"cutoff": "far"}}, "heads.cutoff: 'far'"), ({"heads": [1]}, r"heads: \[1\]"), ({"name": "a/b"}, "name: 'a/b'"),
     ({"notes": 3}, "notes: 3"), ({"stages": [{**STAGES[0], "steps": 0}]}, r"stages\[0\].steps: 0"),
     ({"stages": [{**STAGES[0], "batch": 1.5}]}, "batch: 1.5"), ({"stages": [{**STAGES[0], "validate_every": -1}]}, "validate_every: -1"),
     ({"stages": [{**STAGES[0], "lr": 0.0}]}, "lr: 0.0 is out of range"), ({"stages": [{**STAGES[0], "name": "../x"}]}, "name: '../x'"),

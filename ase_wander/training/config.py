@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from inspect import signature
 from pathlib import Path
 
 import yaml
 
 from ..model_config import check_model_config, is_integer, is_number
+from ..nn.heads import HamiltonianHeads
 from .loop import LoopSettings
 from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
 
@@ -65,6 +67,9 @@ def load_config(path) -> dict:
             raw[key] = _sgd(raw.get(key) or {}, key, default, raw["seed"], fail)
         return raw
     check_model_config(raw, fail)
+    sizes = {p.name: p.default for p in signature(HamiltonianHeads).parameters.values()} | raw.get("heads", {})
+    if sizes["taper"] >= sizes["cutoff"]:
+        fail("heads.taper", f"{sizes['taper']:g} Å is not below the cutoff of {sizes['cutoff']:g} Å")
     if not isinstance(raw["stages"], list):
         fail("stages", f"{raw['stages']!r} is not a list of stages")
     raw["stages"] = [_stage(stage, k, fail) for k, stage in enumerate(raw["stages"])]

@@ -57,9 +57,11 @@ def bilayers(configurations):
 
 
 def check_bilayers(train, validation):
-    """ValueError unless both sets hold a bilayer."""
+    """ValueError unless both sets hold a bilayer, and every bilayer forces."""
     if not bilayers(train) or not bilayers(validation):
         raise ValueError(f"{len(bilayers(train))} training and {len(bilayers(validation))} validation bilayers: both are needed")
+    for c in bilayers(train) + bilayers(validation):
+        c.label("forces")
 
 
 def force_samples(configurations, model):
