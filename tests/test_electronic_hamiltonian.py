@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ase_wander.electronic import blocks
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.electronic.supercell import make_supercell
 from ase_wander.structure import neighbour_pairs
@@ -146,3 +147,13 @@ def test_reference_blocks_give_the_dft_bands(name):
     assert np.sqrt((difference ** 2).mean()) < 1.5e-3
     assert h.n_electrons == 14 * (data["numbers"] == 42).sum()
     assert 0.3 < h.band_gap() < 2.0
+
+
+def test_hermiticity_is_checked_in_stripes_alike(monkeypatch):
+    """The worst element and its place do not depend on how many rows are compared at a time."""
+    h = random_model()
+    matrices = [b.copy() for b in h.blocks]
+    matrices[2].data[-5] += 0.5
+    whole = blocks.hermiticity_error(h.cell_shifts, matrices)
+    monkeypatch.setattr(blocks, "ELEMENTS_PER_STRIPE", 10)
+    assert blocks.hermiticity_error(h.cell_shifts, matrices) == whole and whole[0] == pytest.approx(0.5)

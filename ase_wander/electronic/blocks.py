@@ -105,17 +105,27 @@ def opposite_shifts(cell_shifts):
     return np.array([index.get(tuple(-x for x in r), -1) for r in np.asarray(cell_shifts).tolist()])
 
 
+#: Elements that are compared with their transposes at a time.
+ELEMENTS_PER_STRIPE = 20_000_000
+
+
 def hermiticity_error(cell_shifts, matrices):
     """Largest |H(R) - H(-R)^dagger| in eV, and its (R index, row, column)."""
     worst, where = 0.0, None
     for r, (matrix, other) in enumerate(zip(matrices, opposite_shifts(cell_shifts))):
         if other >= 0 and other < r:
             continue
-        difference = (matrix - matrices[other].conj().T if other >= 0 else matrix).tocoo()
-        if difference.nnz:
-            z = int(np.argmax(np.abs(difference.data)))
-            if abs(difference.data[z]) > worst:
-                worst, where = float(abs(difference.data[z])), (r, int(difference.row[z]), int(difference.col[z]))
+        opposite = matrices[other] if other >= 0 else csr_matrix(matrix.shape)
+        # In stripes of rows: a whole transpose of a large block would take three times its memory.
+        stripes = min(1 + matrix.nnz // ELEMENTS_PER_STRIPE, matrix.shape[0])
+        for rows in np.array_split(np.arange(matrix.shape[0]), stripes):
+            part = slice(rows[0], rows[-1] + 1) if stripes > 1 else slice(None)
+            difference = (matrix[part] - opposite[:, part].conj().T).tocoo()
+            if difference.nnz:
+                z = int(np.argmax(np.abs(difference.data)))
+                if abs(difference.data[z]) > worst:
+                    row = int(difference.row[z]) + (part.start or 0)
+                    worst, where = float(abs(difference.data[z])), (r, row, int(difference.col[z]))
     return worst, where
 
 
