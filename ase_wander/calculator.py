@@ -49,8 +49,8 @@ class WanderCalculator(Calculator):
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
         self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
-        if not hasattr(model, "compute"):
-            model = _as_input_error(load_model, model, device or "cpu", dtype or "float64")
+        if not hasattr(model, "compute"):  # the published kind keeps the precision of its weights
+            model, device, dtype = _as_input_error(load_model, model, device or "cpu", dtype or "float64"), None, None
         self.model = model
         own = {"dtype": str(getattr(model, "dtype", "float64")).replace("torch.", ""),
                "device": str(getattr(model, "device", "cpu"))}

@@ -81,7 +81,7 @@ def test_train_ship_and_evaluate(config, tmp_path, capsys):
     assert all(name.startswith("ml_") for name in report["left_out"])   # monolayers
     assert run("evaluate", folder, DATA) == 0
     shown = capsys.readouterr().out
-    assert f"{report['table']['elements']:.2f}" in shown and "n/a" in shown
+    assert f"{report['table']['elements']:.3g}" in shown and "n/a" in shown
 
     # A finished run trains nothing again; one that lost a network trains that.
     assert "not empty" in fails(capsys, tmp_path, "train", config(), "--out", run_folder)
