@@ -73,10 +73,10 @@ for angle, (n_atoms, n_cells) in cells.items():
         gap = bs.energies[bs.energies > bs.reference].min() - bs.energies[bs.energies <= bs.reference].max()
         print(f"{name}: {h.n_orbitals} orbitals, gap along the path {gap:.3f} eV")
         plot_bands(bs, ax=lower)
-    # One scale of energy for all: the range that the 40 bands of every model fill.
+    # One scale of energy for all, wide enough for the gap of every model.
     drawn = [ax for ax in axes[1] if ax.axison]
     windows = [ax.get_ylim() for ax in drawn]
     for ax in drawn:
-        ax.set_ylim(max(low for low, _ in windows), min(high for _, high in windows))
+        ax.set_ylim(max(low for low, _ in windows), max(high for _, high in windows))
     figure.savefig(f"published_paper_{angle}.png", dpi=150, bbox_inches="tight")
     plt.close(figure)

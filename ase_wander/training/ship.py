@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..data.dataset import split
+from ..electronic.spinorbit import STRENGTHS
 from ..model import load_model
 from ..paths import CONFIG
 from .evaluate import class_lines, evaluate, table_lines, write_report
@@ -99,6 +100,9 @@ def card_lines(model, record, report) -> list[str]:
              + ", ".join(f"{s} l = {', '.join(map(str, l))}" for s, l in model.shells.items())
              + f". Hamiltonian cutoff {model.cutoff:g} Å, force field {model.force_field.cutoff:g} Å "
              f"(dispersion tail {model.force_field.tail_cutoff:g} Å). Energies relative to the vacuum level.", "",
+             "Atomic spin-orbit strengths that `with_spin_orbit` takes for it: "
+             + (", ".join(f"{z} l = {l}: {x:g} eV" for z in model.species for l, x in STRENGTHS.get(z, {}).items()) or "none known")
+             + ".", "",
              f"Weights SHA-256 `{model.digest}`. Licence: {c.get('licence', 'MIT')}.", "",
              f"Equilibrium of the model: a = {e['a']:.4f} Å, thickness of a layer between its outermost nuclei {e['thickness']:.4f} Å "
              f"(lowest R stacking), gap between mid-planes {e['gap']:.4f} Å (mean over the high-symmetry R stackings).", "",
