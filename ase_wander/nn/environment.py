@@ -21,6 +21,10 @@ PATHS = {0: [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4)],
          4: [(0, 4), (2, 2), (1, 3), (3, 3)]}
 
 
+#: Keeps the variance of a unit normal through SiLU.
+SILU_GAIN = 1.6765
+
+
 class SpeciesLinear(nn.Module):
     """y_n = W[species_n] x_n along axis 1, one weight matrix per species of the centre."""
 
@@ -49,7 +53,7 @@ class SpeciesMLP(nn.Module):
 
     def forward(self, x, species):
         for layer, bias in zip(self.layers[:-1], self.biases[:-1]):
-            x = nn.functional.silu(layer(x, species) + bias[species]) * 1.6765
+            x = nn.functional.silu(layer(x, species) + bias[species]) * SILU_GAIN
         return x, self.layers[-1](x, species) + self.biases[-1][species]
 
 

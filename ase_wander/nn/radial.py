@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 
@@ -52,8 +50,3 @@ def dispersion_basis(r: torch.Tensor, cutoff: float, radius: float = 4.5) -> tor
     x6 = x2 * x2 * x2
     tail = torch.stack([-1 / (1 + x6), -1 / (1 + x6 * x2)], dim=-1)
     return tail * smooth_cutoff(r, cutoff, 0.75 * cutoff).unsqueeze(-1)
-
-
-def silu_gain(x: torch.Tensor) -> torch.Tensor:
-    """SiLU scaled to keep the variance of a unit normal."""
-    return torch.nn.functional.silu(x) * (1 / math.sqrt(0.3557))
