@@ -15,6 +15,12 @@ BOND_SCALE = 1.15
 #: Atoms closer than this (Å) are taken for an input error.
 MIN_DISTANCE = 1.0
 
+#: Neighbours in the same layer up to this distance (Å) define an atom's local normal; their weight falls smoothly to zero.
+NORMAL_REACH = 3.0
+
+#: (Å^4) Keeps the local normal of an atom without neighbours: the plane's. A bonded carbon has 10 Å^4 in its place.
+NORMAL_FLOOR = 1e-2
+
 
 @dataclass(frozen=True)
 class NeighbourPairs:
@@ -157,6 +163,30 @@ def plane_normal(atoms: Atoms) -> np.ndarray:
     """Unit normal of the plane of the first two lattice vectors, shape (3,), right-handed."""
     normal = np.cross(atoms.cell[0], atoms.cell[1])
     return normal / np.linalg.norm(normal)
+
+
+def local_normals(atoms: Atoms, layers: np.ndarray) -> np.ndarray:
+    """Unit normal of the layer at every atom, (n, 3), all on the side of `plane_normal`: the axis of a single p_z orbital.
+
+    With M = sum_j w(r_ij) r_ij r_ij^T over neighbours in the same layer closer than NORMAL_REACH and z the plane's normal
+
+        n_i  is parallel to  cof(M_i) z + NORMAL_FLOOR z,     2 cof(M) = sum_jk w_j w_k (r_j x r_k)(r_j x r_k)^T,
+
+    the sum of the normals of all pairs of bonds, turned to the side of z. It is a smooth function of the positions,
+    nowhere singular, z itself in a flat layer, and turns with atoms and cell; mirroring the atoms at the plane
+    (z kept) turns it into minus the mirrored normal. `nn.normals.local_normals` is the same in torch.
+    """
+    layers = np.asarray(layers)
+    pairs = neighbour_pairs(atoms, NORMAL_REACH)
+    pairs = pairs.select(layers[pairs.i] == layers[pairs.j])
+    x = pairs.distance / NORMAL_REACH
+    weight = 1 - x ** 3 * (10 - 15 * x + 6 * x * x)
+    moment = np.zeros((len(atoms), 3, 3))
+    np.add.at(moment, pairs.i, weight[:, None, None] * pairs.vector[:, :, None] * pairs.vector[:, None, :])
+    z = plane_normal(atoms)
+    cofactor = np.cross(moment[:, [1, 2, 0]], moment[:, [2, 0, 1]])  # row a of cof(M) = M_b x M_c, (a, b, c) cyclic
+    normal = cofactor @ z + NORMAL_FLOOR * z
+    return normal / np.linalg.norm(normal, axis=1, keepdims=True)
 
 
 def _unfold_components(n_atoms, pairs):
