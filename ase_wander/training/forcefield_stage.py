@@ -101,26 +101,31 @@ class ForceFieldSamples:
         several = torch.tensor([int(s["layer"].max()) > 0 for s in chosen])
         return graph, d_energy, d_forces, torch.nan_to_num(d_virial), d_layer.reshape(graph.n_configs, n_layers, 3), several
 
-    def loss(self, indices, weights):
-        """Weighted robust errors; strongly displaced configurations (sigma) count less, as their errors are larger."""
+    def loss(self, indices, weights, batch=None):
+        """Weighted robust errors; strongly displaced configurations (sigma) count less, as their errors are larger.
+
+        `batch` holds the samples of all processes, of which `indices` are the share of this one: losses and terms of all
+        shares add up to those of the batch.
+        """
         graph, d_energy, d_forces, d_virial, d_layer, several = self.errors(indices, create_graph=True)
-        sigma = torch.tensor([self.samples[k]["sigma"] for k in indices], dtype=d_energy.dtype)
-        weight = 0.03 / (0.03 + sigma)
-        weight = weight / weight.mean()
-        n_atoms = torch.bincount(graph.config).to(weight)
-        per_atom = (weight / (weight * n_atoms).sum())[graph.config]
+        batch = indices if batch is None else batch
+        weight = {k: 0.03 / (0.03 + self.samples[k]["sigma"]) for k in batch}
+        total = sum(weight.values())
+        total_atoms = sum(w * len(self.samples[k]["graph"]) for k, w in weight.items())
+        weight = torch.tensor([weight[k] for k in indices], dtype=d_energy.dtype)
 
         def robust(x, scale, dims):  # quadratic below `scale`, linear above
             return (x.square().sum(dims) + scale ** 2).sqrt() - scale
 
-        energy = (weight * robust(d_energy[:, None], 2e-4, 1)).mean()
-        force = (per_atom * robust(d_forces, 2e-3, 1)).sum()
-        virial = (weight * robust(d_virial, 2e-3, (1, 2))).mean()
-        layer = (weight * robust(d_layer[:, 0, :2], 1e-3, 1) * several).mean()
+        energy = (weight * robust(d_energy[:, None], 2e-4, 1)).sum() / total
+        force = (weight[graph.config] * robust(d_forces, 2e-3, 1)).sum() / total_atoms
+        virial = (weight * robust(d_virial, 2e-3, (1, 2))).sum() / total
+        layer = (weight * robust(d_layer[:, 0, :2], 1e-3, 1) * several).sum() / total
         loss = (weights["energy"] * energy + weights["forces"] * force + weights["stress"] * virial
                 + weights["layer"] * layer) * 100
-        return loss, {"energy_meV": 1e3 * d_energy.detach().abs().mean().item(),
-                      "force_meV": 1e3 * d_forces.detach().abs().mean().item()}
+        n_components = 3 * sum(len(self.samples[k]["graph"]) for k in batch)
+        return loss, {"energy_meV": 1e3 * d_energy.detach().abs().sum().item() / len(batch),
+                      "force_meV": 1e3 * d_forces.detach().abs().sum().item() / n_components}
 
     def report(self, sigma_max=SIGMA_MILD):
         """Errors in meV over the configurations with sigma up to `sigma_max` and over all; what has no configuration is left out."""

@@ -88,13 +88,18 @@ class HamiltonianSamples:
         near = (e > top - window) & (e < bottom + window)
         return near, (0.2 + 0.8 * near) * s["kweights"][:, None]
 
-    def loss(self, indices, weights):
-        """Mean robust error of the elements, scaled by a power of their class's spread, plus eigenvalue errors in meV."""
+    def loss(self, indices, weights, batch=None):
+        """Mean robust error of the elements, scaled by a power of their class's spread, plus eigenvalue errors in meV.
+
+        `batch` holds the samples of all processes, of which `indices` are the share of this one: losses and terms of all
+        shares add up to those of the batch.
+        """
+        n_batch = len(indices if batch is None else batch)
         total, terms = 0.0, {"H_meV": 0.0, "onsite_meV": 0.0, "eig_meV": 0.0, "step_meV": 0.0}
         for k, (onsite, hopping, step) in zip(indices, self.predict(indices)):
             s = self.samples[k]
             # a large cell holds more information, a strongly displaced one larger errors
-            weight = 2 * 0.03 / (0.03 + s["sigma"]) * len(s["graph"]) / self.mean_size / len(indices)
+            weight = 2 * 0.03 / (0.03 + s["sigma"]) * len(s["graph"]) / self.mean_size / n_batch
             sums, count, plain = 0.0, 0, 0.0
             for name, blocks in hopping.items():
                 e = blocks - s["targets"][name]
@@ -109,15 +114,15 @@ class HamiltonianSamples:
             if step is not None and np.isfinite(s["step"]) and weights["vacuum_step"]:
                 d_step = (step - s["step"]) / MEV
                 loss = loss + weights["vacuum_step"] * ((d_step.square() + 4.0).sqrt() - 2).to(loss.dtype)
-                terms["step_meV"] += abs(d_step.item()) / len(indices)
+                terms["step_meV"] += abs(d_step.item()) / n_batch
             if weights["eigenvalues"] and len(s["eigenvalues"]):
                 d_eig = (self.eigenvalues(k, onsite, hopping) - s["eigenvalues"]) / MEV
                 near, w = self.band_weights(s)
                 loss = loss + weights["eigenvalues"] * (w * ((d_eig.square() + 4.0).sqrt() - 2)).sum() / w.sum()
-                terms["eig_meV"] += d_eig.detach().abs()[near].mean().item() / len(indices)
+                terms["eig_meV"] += d_eig.detach().abs()[near].mean().item() / n_batch
             total = total + weight * loss
-            terms["H_meV"] += 1e3 * plain / count / len(indices)
-            terms["onsite_meV"] += d_on.detach().abs().mean().item() / len(indices)
+            terms["H_meV"] += 1e3 * plain / count / n_batch
+            terms["onsite_meV"] += d_on.detach().abs().mean().item() / n_batch
         return total, terms
 
     @torch.no_grad()
