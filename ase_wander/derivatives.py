@@ -13,7 +13,8 @@ from torch.autograd import forward_ad
 
 from .electronic.hamiltonian import WannierHamiltonian
 from .model import raveled
-from .structure import check_atoms, find_layers
+from .nn.incomplete import local_normals
+from .structure import check_atoms, find_layers, plane_normal
 
 
 def hamiltonian_derivative(model, atoms: Atoms, direction=None, *, strain=None, layers=None, progress=None) -> WannierHamiltonian:
@@ -92,6 +93,10 @@ def _dual_blocks(model, atoms, layers, direction, strain, progress):
     # padding points from an atom to itself, far away, and does not move
     graph.vector = dual(graph.vector, relative(graph.vector, atom, graph.neighbour) * graph.mask.unsqueeze(-1))
     graph.pair_vector = dual(graph.pair_vector, relative(graph.pair_vector, graph.pair_i, graph.pair_j))
+    # n.(1 + Q eps) v = 0 for v in the plane: dn = -eps^T n + n (n.eps n)
+    n = torch.from_numpy(plane_normal(atoms)).to(u)
+    plane = dual(n.to(graph.vector), (n * (n @ eps @ n) - eps.T @ n).to(graph.vector))
+    graph.normal = local_normals(graph.vector, graph.mask, graph.across, plane)
     positions, cell = model.positions(atoms), torch.from_numpy(atoms.cell.complete().array).to(model.device)
     slab = model.slab(dual(positions, u + positions @ eps.T), dual(cell, cell @ eps.T))
     yield from model.blocks(graph, pairs, slab, progress)

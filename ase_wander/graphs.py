@@ -8,7 +8,8 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from .nn.graph import Graph, pad_neighbours
-from .structure import NeighbourPairs, neighbour_pairs
+from .nn.incomplete import local_normals
+from .structure import NeighbourPairs, neighbour_pairs, plane_normal
 
 
 def species_index(atoms: Atoms, species) -> np.ndarray:
@@ -39,4 +40,4 @@ def build_graph(atoms: Atoms, layers: np.ndarray, species, cutoff: float, tail_c
     across = t((layers[near.i] != layers[near.j]).astype(np.int64))
     padded = pad_neighbours(len(atoms), t(near.i), t(near.j), t(near.vector), across)
     return Graph(t(species_index(atoms, species)), torch.zeros(len(atoms), dtype=torch.long), 1, *padded,
-                 t(far.i), t(far.j), t(far.vector))
+                 t(far.i), t(far.j), t(far.vector), normal=local_normals(*padded[1:], t(plane_normal(atoms))))

@@ -9,6 +9,8 @@ from ase.data import atomic_numbers
 
 from .nn.forcefield import ForceField
 from .nn.heads import HamiltonianHeads
+from .nn.incomplete import AXIAL
+from .structure import NORMAL_REACH
 
 #: Groups of sizes and the network whose keyword arguments they are.
 GROUPS = {"force_field": ForceField, "heads": HamiltonianHeads}
@@ -38,8 +40,9 @@ def check_model_config(config, fail) -> None:
             if symbol not in config[key]:
                 fail(key, f"nothing for {symbol}")
         shell, electrons = config["shells"][symbol], config["electrons"][symbol]
-        if not isinstance(shell, (list, tuple)) or len(shell) != 1 or not is_integer(shell[0], 0) or shell[0] > 2:
-            fail(f"shells.{symbol}", f"{shell!r} is not a list of one l from 0 to 2")
+        if not isinstance(shell, (list, tuple)) or len(shell) != 1 or not (
+                is_integer(shell[0], 0) and shell[0] <= 2 or isinstance(shell[0], str) and shell[0] in AXIAL):
+            fail(f"shells.{symbol}", f"{shell!r} is not a list of one l from 0 to 2, or of one orbital along the normal ({', '.join(AXIAL)})")
         if not is_number(electrons) or electrons < 0:
             fail(f"electrons.{symbol}", f"{electrons!r} is not a number of electrons")
     if len(set(config["species"])) < len(config["species"]):
@@ -57,3 +60,8 @@ def check_model_config(config, fail) -> None:
                 fail(f"{group}.{key}", f"{value!r} is not a positive integer")
             if not is_number(value) or value < 0 or (value == 0 and key != "smearing"):
                 fail(f"{group}.{key}", f"{value!r} is not a positive number")
+    reach = config.get("force_field", {}).get("cutoff", inspect.signature(ForceField).parameters["cutoff"].default)
+    for symbol in config["species"]:
+        if isinstance(config["shells"][symbol][0], str) and reach < NORMAL_REACH:
+            fail("force_field.cutoff", f"{reach:g} Å; the local normals that {config['shells'][symbol][0]} of {symbol} "
+                 f"needs take {NORMAL_REACH:g} Å")

@@ -2,12 +2,45 @@
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
+from ase_wander import WanderCalculator, WannierHamiltonian, load_model
+from ase_wander.derivatives import hamiltonian_derivative
+from ase_wander.electronic.derived import difference
+from ase_wander.electronic.spinorbit import with_spin_orbit
+from ase_wander.electronic.unfolding import unfold
+from ase_wander.graphs import build_graph
+from ase_wander.model import WanderModel
+from ase_wander.model_config import check_model_config
 from ase_wander.moire import twisted_bilayer
 from ase_wander.structure import local_normals, plane_normal
-from tests.helpers import displaced
+from tests.helpers import displaced, random_orthogonal
+
+CONFIG = {"species": ["C"], "shells": {"C": ["pz"]}, "electrons": {"C": 1},
+          "heads": {"cutoff": 8.0, "taper": 7.0, "n_channels": 4, "n_scalars": 8, "hidden": 16, "n_gated": 4}}
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Untrained, with effective charges, and with tensors and hoppings of order one."""
+    torch.manual_seed(1)
+    model = WanderModel(CONFIG).double().eval()
+    torch.nn.init.normal_(model.heads.charge.weight, std=0.5)
+    return model
+
+
+def hamiltonian(model, atoms):
+    *blocks, n_electrons = model.hamiltonian(atoms, atoms.arrays["layer"])
+    return WannierHamiltonian.from_blocks(atoms, model.shells, *blocks, n_electrons)
+
+
+def elements(model, atoms):
+    """{(i, j, shift): eV} of every ordered pair."""
+    i, j, shift, block, ptr, _ = model.hamiltonian(atoms, atoms.arrays["layer"])
+    assert np.array_equal(np.diff(ptr), np.ones(len(i)))
+    return {key: x for *key, x in zip(i.tolist(), j.tolist(), *shift.T.tolist(), block) for key in [tuple(key)]}
 
 
 def bilayer(amplitude=0.1, seed=0, cells=(2, 2, 1)):
@@ -43,3 +76,99 @@ def test_normals_turn_with_the_atoms():
     mirrored = atoms.copy()
     mirrored.positions[:, 2] *= -1
     assert np.abs(local_normals(mirrored, atoms.arrays["layer"]) + n * [1, 1, -1]).max() < 1e-12
+
+
+def test_normals_of_the_graph_are_those_of_the_atoms():
+    """The torch normals that the model contracts with, and the numpy ones of a projection, are the same."""
+    atoms = bilayer()
+    graph = build_graph(atoms, atoms.arrays["layer"], ["C"], 6.0, 10.0)
+    assert np.abs(graph.normal.numpy() - local_normals(atoms, atoms.arrays["layer"])).max() < 1e-12
+
+
+# ---------------------------------------------------------------- symmetry of H
+def same(a, b, tolerance=1e-9):
+    assert a.keys() == b.keys()
+    assert max(abs(a[k] - b[k]) for k in a) < tolerance * max(map(abs, a.values()))
+
+
+@pytest.mark.parametrize("determinant", [1, -1])
+def test_elements_are_scalars(model, determinant):
+    """Any rotation, any reflection of atoms and cell: the normals follow, all signs cancel."""
+    atoms = bilayer(seed=3)
+    q = random_orthogonal(5, determinant).numpy()
+    turned = atoms.copy()
+    turned.set_cell(atoms.cell.array @ q.T)
+    turned.positions = atoms.positions @ q.T
+    before = elements(model, atoms)
+    same(before, elements(model, turned))
+    assert np.ptp(list(before.values())) > 0.1
+
+
+def test_upside_down_is_the_same_slab(model):
+    """Mirrored at its plane with the cell kept: every normal turns round against its atom, H stays; so do the bands of H."""
+    atoms = bilayer(seed=3)
+    mirrored = atoms.copy()
+    mirrored.positions[:, 2] *= -1
+    mirrored.arrays["layer"] = atoms.arrays["layer"].max() - atoms.arrays["layer"]
+    same(elements(model, atoms), elements(model, mirrored))
+
+
+def test_order_of_the_atoms_does_not_matter(model):
+    atoms = bilayer(seed=4)
+    order = np.random.default_rng(0).permutation(len(atoms)).tolist()
+    before, after = elements(model, atoms), elements(model, atoms[order])
+    same(before, {(order[i], order[j], *s): x for (i, j, *s), x in after.items()})
+
+
+def test_hermitian_and_real(model):
+    found = elements(model, bilayer(seed=5))
+    assert all(found[j, i, -a, -b, -c] == x for (i, j, a, b, c), x in found.items())
+
+
+@pytest.mark.parametrize("kind", ["displacement", "strain"])
+def test_derivative_turns_the_normals_too(model, kind):
+    """dH/dQ against differences; a tilt of the layers against their own plane is among the strains."""
+    atoms = bilayer(seed=6, cells=(1, 1, 1))
+    generator = np.random.default_rng(0)
+    direction, strain = generator.normal(size=(len(atoms), 3)), generator.normal(size=(3, 3))
+    direction, strain = (direction, 0 * strain) if kind == "displacement" else (0 * direction, strain)
+
+    def at(x):
+        moved = atoms.copy()
+        moved.positions += x * direction
+        moved.set_cell(moved.cell.array @ (np.eye(3) + x * strain).T, scale_atoms=True)
+        return hamiltonian(model, moved)
+
+    k, step = [0.11, 0.23, 0.0], 2e-5
+    near, far = (difference(at(n * step), at(-n * step), 2 * n * step).at_k(k) for n in (1, 2))
+    exact = hamiltonian_derivative(model, atoms, direction, strain=strain, layers=atoms.arrays["layer"]).at_k(k)
+    assert abs(exact - (4 * near - far) / 3).max() < 1e-6 * abs(exact).max()
+
+
+# ---------------------------------------------------------------- files, refusals, old ways
+def test_orbitals_save_load_and_win(model, tmp_path):
+    atoms = bilayer(seed=7)
+    loaded = load_model(model.save(tmp_path / "model"))
+    h = WanderCalculator(loaded).get_wannier_hamiltonian(atoms)
+    assert h.n_orbitals == h.n_electrons == len(atoms) and set(h.orbitals["label"]) == {"pz"}
+    assert set(h.orbitals["l"]) == {1} and set(h.orbitals["m"]) == {0}
+    h.write_wannier90(tmp_path / "g")
+    assert (tmp_path / "g.win").read_text().count("l=1,mr=1") == len(atoms)
+    again = WannierHamiltonian.from_wannier90(tmp_path / "g", n_electrons=h.n_electrons)
+    assert np.abs(again.eigenvalues([0.1, 0.2, 0]) - h.eigenvalues([0.1, 0.2, 0])).max() < 1e-4
+    _, weights = unfold(h, atoms.cell.array[:2, :2] / 2, [[0.1, 0.2, 0]])
+    assert weights.sum() == pytest.approx(4)  # orbitals of the 1 x 1 cell
+    with pytest.raises(ValueError, match="of the 3 orbitals of l = 1"):
+        with_spin_orbit(h, {"C": {1: 0.01}})
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"shells": {"C": ["px"]}}, "shells.C: .*pz"), ({"shells": {"C": [1, "pz"]}}, "shells.C"),
+    ({"force_field": {"cutoff": 2.5}}, "force_field.cutoff: 2.5 Å; the local normals that pz of C")])
+def test_bad_shells_are_named(change, message):
+    def fail(key, what):
+        raise ValueError(f"{key}: {what}")
+
+    check_model_config(CONFIG, fail)
+    with pytest.raises(ValueError, match=message):
+        check_model_config(CONFIG | change, fail)

@@ -28,7 +28,7 @@ class Dressing(nn.Module):
         self.left = Density(n_species, n_radial, c, l_max, 0.5)
         self.right = Density(n_species, n_radial, c, l_max, 0.5)
         self.product = ChannelProduct(n_species, c, c, l_max, l_max)
-        n_first, n_last = c + 5 * c + l_max * c, 3 * c + n_carried
+        n_first, n_last = c + (l_max + 1) * c + l_max * c, 3 * c + n_carried
         for name, size in (("invariant", n_first), ("raer", n_raer)):
             self.register_buffer(f"{name}_mean", torch.zeros(n_species, size))
             self.register_buffer(f"{name}_scale", torch.ones(n_species, size))

@@ -26,6 +26,7 @@ class Graph:
     pair_i, pair_j : int (p,), half list for the Hamiltonian (each unordered pair once).
     pair_vector : float (p, 3), Å, from i to j.
     pair_across : int (p,)
+    normal : float (n, 3), unit normal of the layer at every atom, see `nn.incomplete`.
     """
 
     species: torch.Tensor
@@ -42,6 +43,7 @@ class Graph:
     pair_j: torch.Tensor | None = None
     pair_vector: torch.Tensor | None = None
     pair_across: torch.Tensor | None = None
+    normal: torch.Tensor | None = None
 
     def __len__(self):
         return len(self.species)
@@ -101,7 +103,7 @@ def collate(graphs: list[Graph]) -> Graph:
     for name in ("tail_i", "tail_j", "pair_i", "pair_j"):
         if getattr(graphs[0], name) is not None:
             out[name] = torch.cat([getattr(g, name) + o for g, o in zip(graphs, offsets)])
-    for name in ("tail_vector", "pair_vector", "pair_across"):
+    for name in ("tail_vector", "pair_vector", "pair_across", "normal"):
         if getattr(graphs[0], name) is not None:
             out[name] = torch.cat([getattr(g, name) for g in graphs])
     return Graph(**out)

@@ -11,6 +11,7 @@ from .environment import SpeciesLinear
 from .forcefield import Environment
 from .graph import Graph
 from .hopping import HoppingHead
+from .incomplete import AxialOnsite, angular_momentum, axis_harmonics, contract
 from .onsite import OnsiteHead
 
 
@@ -19,7 +20,7 @@ class HamiltonianHeads(nn.Module):
 
     Parameters
     ----------
-    shells : list of int, l of the one shell of every species.
+    shells : list of int or str, l of the one shell of every species, or "pz", "dz2": one orbital along the local normal.
     cutoff, taper : Å; hopping elements go smoothly to zero between taper and cutoff.
     smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic part out.
     """
@@ -27,14 +28,19 @@ class HamiltonianHeads(nn.Module):
     def __init__(self, shells, n_radial, n_raer, cutoff=12.8, taper=12.0, l_max=4, n_channels=16, n_scalars=32,
                  hidden=96, n_gated=24, smearing=2.0):
         super().__init__()
-        self.shells, self.cutoff, self.l_max, self.noise = list(shells), cutoff, l_max, 0.0
+        self.axial = [isinstance(shell, str) for shell in shells]
+        self.shells = shells = [angular_momentum(shell) for shell in shells]
+        #: Orbitals of an atom of every species.
+        self.sizes = [1 if axial else 2 * l + 1 for l, axial in zip(shells, self.axial)]
+        self.cutoff, self.l_max, self.noise = cutoff, l_max, 0.0
         n_species = len(shells)
         self.dressing = Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
         self.smearing = smearing
         self.charge = SpeciesLinear(n_species, n_scalars, 1) if smearing else None
         if smearing:
             nn.init.zeros_(self.charge.weight)
-        self.onsite = nn.ModuleList(OnsiteHead(l, n_channels, n_scalars) for l in shells)
+        self.onsite = nn.ModuleList(AxialOnsite(l, n_channels, n_scalars, l_max) if axial else OnsiteHead(l, n_channels, n_scalars)
+                                    for l, axial in zip(shells, self.axial))
         self.hopping = nn.ModuleDict()
         for a in range(n_species):
             for b in range(a, n_species):
@@ -66,7 +72,7 @@ class HamiltonianHeads(nn.Module):
         return raw - (total / count)[graph.config]
 
     def onsite_blocks(self, graph, tensors, scalars, potential=None):
-        """Per species (atom indices, blocks (n_z, 2l + 1, 2l + 1)).
+        """Per species (atom indices, blocks (n_z, d, d)), d the number of orbitals.
 
         `potential` maps charges (n,) to the electrostatic potential (n,) in V; an electron's energy is minus that.
         """
@@ -74,7 +80,8 @@ class HamiltonianHeads(nn.Module):
         out = []
         for z, head in enumerate(self.onsite):
             index = torch.nonzero(graph.species == z).squeeze(1)
-            blocks = head(tensors[index], scalars[index])
+            along = (graph.normal[index],) if self.axial[z] else ()
+            blocks = head(tensors[index], scalars[index], *along)
             if shift is not None:
                 blocks = blocks + shift[index, None, None] * torch.eye(blocks.shape[1], dtype=blocks.dtype, device=blocks.device)
             out.append((index, blocks))
@@ -87,7 +94,9 @@ class HamiltonianHeads(nn.Module):
             frames = BondFrames(graph.pair_vector[index], self.l_max)
         take = lambda t, k: t.index_select(0, k)  # its backward is an index_add, far cheaper than that of t[k]
         rows = tensors.transpose(1, 2).contiguous()  # (n, q, c): channels side by side in memory
-        return self.hopping[name](frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
+        blocks = self.hopping[name](frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
+        axes = [axis_harmonics(graph.normal[k], self.shells[int(z)]) if self.axial[int(z)] else None for z, k in zip(name, (i, j))]
+        return contract(blocks, *axes)
 
     def forward(self, graph: Graph, environment: Environment, frames=None, potential=None):
         """On-site list and dict name -> (pair indices, blocks); `frames` optionally per class name.
