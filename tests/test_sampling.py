@@ -144,7 +144,7 @@ def test_gap_that_follows_the_registry():
 def test_twisted_cell_on_request():
     kind = Kind("t7", 1, twist=(1, 1), gap=3.4, strain=0.01, sigma=(0.02,))
     atoms = configuration(plan_of(kind, material="graphene"), kind, 0)
-    assert len(atoms) == 28 and atoms.info["cell"] == "twist 1,1" and find_layers(atoms).max() == 1
+    assert len(atoms) == 28 and atoms.info["supercell"] == "twist 1,1" and find_layers(atoms).max() == 1
     assert atoms.info["twist_angle"] == pytest.approx(21.7868, abs=1e-4)
 
 

@@ -69,7 +69,7 @@ class Kind:
 
     @property
     def cell_name(self) -> str:
-        """What `info["cell"]` says."""
+        """What `info["supercell"]` says."""
         if self.twist:
             return f"twist {self.twist[0]},{self.twist[1]}"
         return self.cell if isinstance(self.cell, str) else " ".join(str(x) for row in self.cell for x in row)

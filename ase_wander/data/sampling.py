@@ -88,7 +88,7 @@ def configuration(plan: Plan, kind: Kind, index: int) -> Atoms:
     -------
     ase.Atoms
         pbc (T, T, F), third vector along z, centred.  `info`: config_id, stacking (R, H, - for a monolayer), sigma (Å), a (Å, after biaxial
-        strain), strain (biaxial, (xx - yy)/2, xy), cell, and for a bilayer shift (lattice vectors) and gap (mid-planes, Å),
+        strain), strain (biaxial, (xx - yy)/2, xy), supercell, and for a bilayer shift (lattice vectors) and gap (mid-planes, Å),
         both before displacement; twist_angle (degrees) of a twisted cell.
 
     Raises
@@ -111,7 +111,7 @@ def configuration(plan: Plan, kind: Kind, index: int) -> Atoms:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     atoms.info = {"config_id": name, "stacking": drawn.stacking, "sigma": drawn.sigma, "a": atoms.info["a"],
-                  "strain": drawn.strain, "cell": kind.cell_name,
+                  "strain": drawn.strain, "supercell": kind.cell_name,
                   **({} if kind.monolayer else {"shift": drawn.shift, "gap": drawn.gap}),
                   **({"twist_angle": atoms.info["twist_angle"]} if kind.twist else {})}
     return atoms
