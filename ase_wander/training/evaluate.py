@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.dataset import SIGMA_MILD, is_validation
+from ..electronic.orbitals import expand_shells
 
 #: Rows of the table: key, quantity, unit, first bar, aim.
 TARGETS = [
@@ -55,7 +56,7 @@ def hamiltonian_errors(model, configuration, r_max=12.0):
 
 def _n_orbitals(model, configuration):
     """Orbitals of every atom in the model's shells."""
-    return [sum(2 * l + 1 for l in model.shells[s]) for s in configuration.atoms.symbols]
+    return [len(expand_shells(model.shells[s])) for s in configuration.atoms.symbols]
 
 
 def eigenvalue_errors(model, configuration, window=1.0):

@@ -33,7 +33,7 @@ def make_sample(configuration, model, dtype=torch.float32) -> dict:
     heads, atoms, layers = model.heads, configuration.atoms, configuration.layers
     graph = build_graph(atoms, layers, model.species, model.force_field.cutoff, model.force_field.tail_cutoff)
     species = graph.species.numpy()
-    dims = 2 * np.array(heads.shells)[species] + 1
+    dims = np.array(heads.sizes)[species]
     data = configuration.load_blocks(dims)
     n_occupied = round(model.count_electrons(atoms) / 2)
     if not 0 < n_occupied < dims.sum():
@@ -58,12 +58,12 @@ def make_sample(configuration, model, dtype=torch.float32) -> dict:
     targets, places = {}, {}
     for name, index in classes.items():
         p = keep[index]
-        d1, d2 = (2 * heads.shells[int(z)] + 1 for z in name[:2])
+        d1, d2 = (heads.sizes[int(z)] for z in name[:2])
         targets[name] = t(block[ptr[p][:, None] + np.arange(d1 * d2)].reshape(-1, d1, d2)).to(dtype)
         rows, columns = first[i[p]][:, None, None] + np.arange(d1)[:, None], first[j[p]][:, None, None] + np.arange(d2)
         places[name] = t(np.stack([(forward[index][:, None, None] * n_orbitals + rows) * n_orbitals + columns,
                                    (backward[index][:, None, None] * n_orbitals + columns) * n_orbitals + rows]))
-    onsite_targets, onsite_places = _onsite(heads.shells, species, first, home, {int(i[p]): p for p in onsite}, block, ptr)
+    onsite_targets, onsite_places = _onsite(heads.sizes, species, first, home, {int(i[p]): p for p in onsite}, block, ptr)
 
     graph = graph.to(dtype=dtype)
     with torch.no_grad():
@@ -88,11 +88,11 @@ def half_of_pairs(species, i, j, shift) -> np.ndarray:
     return (species[i] < species[j]) | ((species[i] == species[j]) & ((i < j) | ((i == j) & positive)))
 
 
-def _onsite(shells, species, first, home, pair_of, block, ptr):
+def _onsite(sizes, species, first, home, pair_of, block, ptr):
     """Per species the symmetric on-site blocks (n_z, d, d) and the places of their elements in H(R = 0)."""
     targets, places = [], []
-    for z, l in enumerate(shells):
-        atoms, d = np.flatnonzero(species == z), 2 * l + 1
+    for z, d in enumerate(sizes):
+        atoms = np.flatnonzero(species == z)
         blocks = np.array([block[ptr[pair_of[a]] + np.arange(d * d)].reshape(d, d) for a in atoms]).reshape(-1, d, d)
         targets.append(torch.from_numpy(0.5 * (blocks + blocks.transpose(0, 2, 1))))
         rows = first[atoms][:, None] + np.arange(d)

@@ -97,7 +97,7 @@ def card_lines(model, record, report) -> list[str]:
     lines = [f"# {model.name}", "",
              f"Force field with RAER and Wannier Hamiltonian of {c['material']} layers, kind `{model.kind}`, species "
              f"{', '.join(model.species)}, {n_weights:,} parameters. Orbitals: "
-             + ", ".join(f"{s} l = {', '.join(map(str, l))}" for s, l in model.shells.items())
+             + ", ".join(f"{s} {l[0]} along the local normal" if isinstance(l[0], str) else f"{s} l = {l[0]}" for s, l in model.shells.items())
              + f". Hamiltonian cutoff {model.cutoff:g} Å, force field {model.force_field.cutoff:g} Å "
              f"(dispersion tail {model.force_field.tail_cutoff:g} Å). Energies relative to the vacuum level.", "",
              "Atomic spin-orbit strengths that `with_spin_orbit` takes for it: "
