@@ -10,13 +10,14 @@ import yaml
 
 from ..model_config import check_model_config, is_integer, is_number
 from ..nn.heads import HamiltonianHeads
+from .device import check_device
 from .loop import LoopSettings
 from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
 
 #: What a stage may weigh; `spread` is the power of the class's spread that divides the errors of its elements.
 WEIGHTS = {"forcefield": ("energy", "forces", "stress", "layer"), "hamiltonian": ("onsite", "eigenvalues", "vacuum_step", "spread")}
 TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
-       "stages", "threads", "licence", "kind", "notes")
+       "stages", "threads", "device", "licence", "kind", "notes")
 #: Keys of kind `published`, whose networks, species and orbitals are fixed.
 TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "notes", "forces",
                  "hamiltonian")
@@ -61,6 +62,7 @@ def load_config(path) -> dict:
     raw.setdefault("validation_fraction", 0.15)
     raw.setdefault("seed", 1)
     raw.setdefault("threads", 1)
+    raw.setdefault("device", "cpu")
     _check_common(raw, fail)
     if published:
         for key, default in (("forces", SGDSettings()), ("hamiltonian", HAMILTONIAN_SETTINGS)):
@@ -81,10 +83,14 @@ def load_config(path) -> dict:
 
 def _check_common(raw, fail):
     """Keys of both kinds: types and ranges."""
-    for key in ("name", "material", "licence", "notes"):
+    for key in ("name", "material", "licence", "notes", "device"):
         if key in raw and not (isinstance(raw[key], str) and raw[key]):
             fail(key, f"{raw[key]!r} is not text")
     _check_name("name", raw["name"], fail)
+    try:
+        check_device(raw["device"])
+    except ValueError as error:
+        fail("device", error)
     if not is_integer(raw["threads"]):
         fail("threads", f"{raw['threads']!r} is not a positive integer")
     if not is_integer(raw["seed"], 0):
@@ -131,6 +137,11 @@ def _stage(stage, number, fail):
         if not is_number(value) or value < 0:
             fail(f"{key}.weights.{w}", f"{value!r} is not a number of 0 or more")
     known = {f.name: f.type for f in fields(LoopSettings)}
+    monitor = stage.pop("monitor", "")
+    if not isinstance(monitor, str):
+        fail(f"{key}.monitor", f"{monitor!r} is not the name of a validation error")
+    if stage.get("patience") and not monitor:
+        fail(f"{key}.patience", "needs monitor, the name of the validation error that must fall")
     for option, value in stage.items():
         if option not in known:
             fail(f"{key}.{option}", f"unknown; known: kind, name, weights, {', '.join(known)}")
@@ -138,10 +149,10 @@ def _stage(stage, number, fail):
             fail(f"{key}.{option}", f"{value!r} is not a number (write 1.0e-3, not 1e-3)")
         if option in ("steps", "batch", "validate_every") and not is_integer(value):
             fail(f"{key}.{option}", f"{value!r} is not a positive integer")
-        if option in ("warmup", "seed") and not is_integer(value, 0):
+        if option in ("warmup", "seed", "patience") and not is_integer(value, 0):
             fail(f"{key}.{option}", f"{value!r} is not an integer of 0 or more")
         if value < 0 or (option in ("lr", "clip") and value == 0) or (option == "average" and value >= 1):
             fail(f"{key}.{option}", f"{value!r} is out of range")
     if kind == "forcefield" and not any(weights.values()):
         fail(f"{key}.weights", f"nothing to train on; known: {', '.join(WEIGHTS[kind])}")
-    return {"kind": kind, "name": name, "weights": {w: 0.0 for w in WEIGHTS[kind]} | weights, "loop": LoopSettings(**stage)}
+    return {"kind": kind, "name": name, "weights": {w: 0.0 for w in WEIGHTS[kind]} | weights, "loop": LoopSettings(**stage, monitor=monitor)}

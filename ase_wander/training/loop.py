@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from . import distributed
+
 
 #: After so many steps in a row without a finite gradient a stage stops: nothing is learned any more.
 MAX_SKIPPED = 50
@@ -25,7 +27,10 @@ class LoopSettings:
     average : decay of the exponential average of the weights, which is what is validated and kept;
     validate_every : epochs; checkpoint_every : seconds.
     noise : standard deviation of what a module with an attribute `noise` adds to its hidden features while training;
-        it falls with the learning rate.
+        it falls with the learning rate. Every process of several draws its own.
+    monitor : name of a validation error; the averaged weights with the lowest one (highest, for R2) are kept instead of the
+        last ones.
+    patience : stop after so many validations in a row without a better one; 0: never.
     """
 
     steps: int = 5000
@@ -40,6 +45,8 @@ class LoopSettings:
     checkpoint_every: float = 60.0
     seed: int = 1
     noise: float = 0.0
+    monitor: str = ""
+    patience: int = 0
 
     def rate(self, step: int) -> float:
         """Learning rate at `step`: linear warm-up, then a half cosine from lr to lr_final."""
@@ -51,8 +58,8 @@ class LoopSettings:
 
 def batches(n_samples: int, size: int, epoch: int, seed: int):
     """Index batches of one epoch; a function of (seed, epoch) alone, so that a resumed run sees the same ones."""
-    generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
-    order = torch.randperm(n_samples, generator=generator).tolist()
+    generator = torch.Generator("cpu").manual_seed(1_000_003 * seed + epoch)
+    order = torch.randperm(n_samples, generator=generator, device="cpu").tolist()
     n_batches = max(round(n_samples / size), 1)
     return [order[k::n_batches] for k in range(n_batches)]
 
@@ -60,38 +67,78 @@ def batches(n_samples: int, size: int, epoch: int, seed: int):
 def save_atomically(state, path: Path) -> None:
     """torch.save through a temporary file, so that a kill never leaves half a checkpoint."""
     temporary = path.with_suffix(path.suffix + ".part")
-    torch.save(state, temporary)
+    with open(temporary, "wb") as file:
+        torch.save(state, file)
+        _to_disk(file)
     os.replace(temporary, path)
+
+
+def _to_disk(file):
+    """Before a rename takes the place of the old file, also for a power cut."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def load_checkpoint(path: Path, use):
     """`use(what torch.save wrote into path)`; ValueError naming the file where it is damaged or another run's."""
     try:
-        return use(torch.load(path, weights_only=True))
+        return use(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200] or type(error).__name__
         raise ValueError(f"{path}: not a readable checkpoint of this run ({reason}); without that file the stage starts anew") from None
 
 
-def _earlier_rows(log, step):
-    """Lines of a log up to `step`; what a kill left half written, or was logged after the checkpoint, is dropped."""
+def _cut_log(log, step):
+    """Keep the lines of a log up to `step`; what a kill left half written, or was logged after the checkpoint, is dropped."""
+    kept = []
     for line in log.read_text().splitlines():
         try:
             if json.loads(line)["step"] <= step:
-                yield line
+                kept.append(line + "\n")
         except (json.JSONDecodeError, KeyError, TypeError):
             continue
+    temporary = log.with_suffix(".jsonl.part")
+    with open(temporary, "w") as file:
+        file.writelines(kept)
+        _to_disk(file)
+    os.replace(temporary, log)
+
+
+@dataclass
+class Best:
+    """The averaged weights with the lowest monitored error so far, their step, and validations since then."""
+
+    error: float = math.inf
+    step: int = 0
+    waited: int = 0
+    weights: dict | None = None
+
+    def look(self, validation: dict, monitor: str, step: int, average) -> None:
+        """Compare with a validation; ValueError when it has no error of that name."""
+        if monitor not in validation:
+            raise ValueError(f"monitor: the validation reports no {monitor!r}; known: {', '.join(sorted(validation)) or 'nothing'}")
+        error = validation[monitor] * (-1 if monitor.lower().endswith("r2") else 1)
+        if error < self.error:
+            self.error, self.step, self.waited = error, step, 0
+            self.weights = {k: v.detach().clone() for k, v in average.state_dict().items()}
+        else:
+            self.waited += 1
 
 
 def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, validate=None, report=None,
         resume=False):
-    """Train `module` in place; on return it holds the averaged weights.
+    """Train `module` in place; on return it holds the averaged weights: the last ones, or with a monitor the best.
+
+    Of several processes (see `distributed`) each computes its share of every batch; they hold the same weights all the time.
+    Validation, log and checkpoints are the first one's. The state before the first step and after a resume is that of the
+    first one too, so that the others need not see its folder.
 
     Parameters
     ----------
     module : torch.nn.Module whose parameters with requires_grad are trained.
     n_samples : int
-    loss_of : callable(list of sample indices) -> (loss tensor, dict of float)
+    loss_of : callable(list of sample indices) -> (loss tensor, dict of float). Of several processes each calls
+        `loss_of(share, batch)`, and the results of all shares add up to those of the batch.
     folder : run directory; `<stage>.pt` is the checkpoint, `<stage>.jsonl` the log.
     validate : callable(module) -> dict of float, called with the averaged weights.
     report : callable(dict), called after every logged epoch and every step (key "step").
@@ -99,66 +146,70 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
     Raises
     ------
     ValueError
-        A damaged checkpoint; MAX_SKIPPED steps in a row whose gradient is not finite (single ones are left out).
+        A damaged checkpoint; MAX_SKIPPED steps in a row whose gradient is not finite (single ones are left out); a monitor
+        that the validation does not know, or without validation.
     """
-    folder = Path(folder)
+    if settings.monitor and not validate:
+        raise ValueError(f"stage {stage}: monitor {settings.monitor!r} needs configurations held out for validation that "
+                         "the stage can use")
+    folder, first = Path(folder), distributed.rank() == 0
     checkpoint, log = folder / f"{stage}.pt", folder / f"{stage}.jsonl"
     trained = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
     average = copy.deepcopy(module)
-    step, seconds, running = 0, 0.0, {}
-    if resume and checkpoint.exists():
-        def restore(state):
-            module.load_state_dict(state["module"])
-            average.load_state_dict(state["average"])
-            optimiser.load_state_dict(state["optimiser"])
-            return state["step"], state["seconds"], state["running"]
+    step, seconds, running, best = 0, 0.0, {}, Best()
 
-        step, seconds, running = load_checkpoint(checkpoint, restore)
-        if log.exists():
-            kept = list(_earlier_rows(log, step))
-            log.write_text("".join(line + "\n" for line in kept))
-    elif log.exists():
-        log.unlink()
+    def state():
+        return {"module": module.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+                "step": step, "seconds": seconds, "running": running, "best": vars(best)}
 
-    def save():
-        save_atomically({"module": module.state_dict(), "average": average.state_dict(),
-                         "optimiser": optimiser.state_dict(), "step": step, "seconds": seconds, "running": running},
-                        checkpoint)
+    def restore(state):
+        nonlocal step, seconds, running, best
+        module.load_state_dict(state["module"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, seconds, running, best = state["step"], state["seconds"], state["running"], Best(**state.get("best", {}))
 
+    def begin():
+        if resume and checkpoint.exists():
+            load_checkpoint(checkpoint, restore)
+            if log.exists():
+                _cut_log(log, step)
+        elif log.exists():
+            log.unlink()
+
+    distributed.together(begin, only_first=True)
+    if distributed.size() > 1:
+        restore(distributed.broadcast(state()))
     steps_per_epoch = len(batches(n_samples, settings.batch, 0, settings.seed))
     last_save, skipped = time.monotonic(), 0
-    while step < settings.steps:
+    done = lambda: step >= settings.steps or 0 < settings.patience <= best.waited
+    while not done():
         epoch, position = divmod(step, steps_per_epoch)
         start = time.monotonic()
         for group in optimiser.param_groups:
             group["lr"] = settings.rate(step)
         module.train()
-        if settings.noise:  # the random numbers of a step depend on its number alone, as after a resume
-            torch.manual_seed(1_000_003 * settings.seed + step)
+        if settings.noise:  # the random numbers of a step depend on its number (and the process) alone, as after a resume
+            torch.manual_seed(1_000_003 * settings.seed + step + (distributed.rank() << 40))
             module.noise = settings.noise * settings.rate(step) / settings.lr
-        loss, terms = loss_of(batches(n_samples, settings.batch, epoch, settings.seed)[position])
+        batch = batches(n_samples, settings.batch, epoch, settings.seed)[position]
         optimiser.zero_grad()
-        loss.backward()
+        loss, terms = _backward(loss_of, batch)
+        loss, terms = distributed.add_up(trained, loss, terms)
         norm = torch.nn.utils.clip_grad_norm_(trained, settings.clip)
         skipped = 0 if torch.isfinite(norm) else skipped + 1
         if not skipped:
             optimiser.step()
         elif skipped >= MAX_SKIPPED:
-            raise ValueError(f"stage {stage}: the gradient has not been finite for {skipped} steps up to step {step + 1} "
-                             f"(loss {float(loss.detach()):g}): lower lr ({settings.lr:g}) or look at the data")
+            distributed.refuse(ValueError(f"stage {stage}: the gradient has not been finite for {skipped} steps up to step "
+                                          f"{step + 1} (loss {loss:g}): lower lr ({settings.lr:g}) or look at the data"))
         step += 1
-        decay = min(settings.average, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for a, b in zip(average.state_dict().values(), module.state_dict().values()):
-                if a.is_floating_point():
-                    a.lerp_(b, 1 - decay)
-                else:
-                    a.copy_(b)
-        for key, value in {"count": 1, "loss": float(loss.detach()), **terms}.items():
+        _follow(average, module, min(settings.average, (1 + step) / (10 + step)))
+        for key, value in {"count": 1, "loss": loss, **terms}.items():
             running[key] = running.get(key, 0.0) + value
         seconds += time.monotonic() - start
-        if report:
+        if report and first:
             report({"stage": stage, "step": step})
         if step % (settings.validate_every * steps_per_epoch) == 0 or step >= settings.steps:
             count = running.pop("count")
@@ -166,14 +217,42 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
                    "lr": settings.rate(step), "train": {k: v / count for k, v in running.items()}}
             running = {}
             if validate:
-                row["validation"] = validate(average.eval())
-            with open(log, "a") as file:
-                file.write(json.dumps(row) + "\n")
-            if report:
+                row["validation"] = distributed.together(lambda: validate(average.eval()), only_first=True)
+            if settings.monitor:
+                distributed.together(lambda: best.look(row["validation"], settings.monitor, step, average))
+                row |= {"best_step": best.step, "stopped": 0 < settings.patience <= best.waited}
+            if first:
+                with open(log, "a") as file:
+                    file.write(json.dumps(row) + "\n")
+            if report and first:
                 report(row)
-        if time.monotonic() - last_save > settings.checkpoint_every:
-            save()
+        if first and not done() and time.monotonic() - last_save > settings.checkpoint_every:
+            save_atomically(state(), checkpoint)
             last_save = time.monotonic()
-    save()
-    module.load_state_dict(average.state_dict())
+    if first:
+        save_atomically(state(), checkpoint)
+    module.load_state_dict(best.weights or average.state_dict())
     return module.eval()
+
+
+def _backward(loss_of, batch):
+    """Gradients of this process's share of a batch; its loss and terms as numbers."""
+    if distributed.size() == 1:
+        loss, terms = loss_of(batch)
+    else:
+        share = distributed.share(batch)
+        if not share:  # more processes than samples
+            return 0.0, {}
+        loss, terms = loss_of(share, batch)
+    loss.backward()
+    return float(loss.detach()), terms
+
+
+@torch.no_grad()
+def _follow(average, module, decay):
+    """average <- decay average + (1 - decay) module; what is no floating-point number is copied."""
+    for a, b in zip(average.state_dict().values(), module.state_dict().values()):
+        if a.is_floating_point():
+            a.lerp_(b, 1 - decay)
+        else:
+            a.copy_(b)

@@ -15,9 +15,11 @@ from ..graphs import species_index
 from ..model import WanderModel
 from ..moire import twisted_bilayer
 from ..published import PublishedModel
+from . import distributed
+from .device import computing_on
 from .forcefield_stage import ForceFieldSamples
 from .hamiltonian_stage import HamiltonianSamples
-from .loop import fit, load_checkpoint, save_atomically
+from .loop import LoopSettings, fit, load_checkpoint, save_atomically
 from .published_trainer import bilayers, check_bilayers, train_published
 
 
@@ -77,69 +79,130 @@ def train(config, folder, resume=False, report=None) -> WanderModel | PublishedM
     A stage that has finished leaves `<stage>.done.pt`; with `resume`, finished stages are loaded and the
     interrupted one goes on from its last checkpoint. For kind `published` the networks take the place of stages;
     `report` gets rows with network, epoch and epochs then, and one with `best_mae` at the end of each.
+    Of the processes that torchrun has started the first one alone writes into `folder` and reports.
     """
     folder = Path(folder)
+    with distributed.processes(config.get("device", "cpu")) as device:
+        together = distributed.together
+        if distributed.rank() > 0:
+            report = None
+        together(lambda: _check_folder(folder, resume), only_first=True)
+        torch.set_num_threads(int(config["threads"]))
+        configurations, training, validation, model = together(lambda: _prepare(config))
+        lock = together(lambda: _occupy(folder), only_first=True)
+        try:
+            together(lambda: _record(folder, config, configurations, resume), only_first=True)
+            if model is None:
+                return _train_published(config, folder, configurations, training, validation, report)
+            for number, stage in enumerate(config["stages"]):
+                _train_stage(config, number, stage, model, training, validation, folder, resume, report, device)
+        finally:
+            if lock is not None and distributed.rank() == 0:
+                os.close(lock)
+        for p in model.parameters():
+            p.requires_grad_(False)
+        return model
+
+
+def _check_folder(folder, resume):
+    """ValueError unless a run can begin in `folder`, or go on there."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is not a folder")
-    if folder.exists() and any(folder.iterdir()):
+    # A run that was killed before it had begun leaves half a record.
+    if folder.exists() and any(file.name != "run.part" for file in folder.iterdir()):
         if not resume:
             raise ValueError(f"{folder}: is not empty; give --resume to go on with that run, or another folder")
         if not (folder / "run.json").is_file():
             raise ValueError(f"{folder}: is not empty and holds no run.json, so there is no run to go on with; give another folder")
-    published = config.get("kind") == "published"
-    torch.set_num_threads(int(config["threads"]))
+
+
+def _occupy(folder):
+    """Make the folder and lock it until this process ends, however it ends: ValueError while another one trains there.
+
+    Processes of torchrun, for one, outlive a torchrun that is killed. None where the file system knows no locks.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ValueError(f"{folder}: another process trains in this folder") from None
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _prepare(config):
+    """All configurations, those to train and to validate on, and an untrained model (None for kind `published`)."""
     torch.manual_seed(int(config["seed"]))
     configurations = load_configurations(config)
     training, validation = split(configurations, config["validation_fraction"])
-    if published:
+    if config.get("kind") == "published":
+        if distributed.size() > 1:
+            raise ValueError("kind: published networks are trained by one process; start without torchrun")
         check_bilayers(training, validation)
-    else:
-        check_material(config)
-        check_data(config, configurations, training)
-        try:
-            model = new_model(config)
-        except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"force_field, heads: no model of these sizes ({error})") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    _record(folder, config, configurations, resume)
-    if published:
-        used = len(bilayers(training))
-        return train_published(
-            training, validation, folder, config["forces"], config["hamiltonian"], name=config["name"], report=report,
-            progress=report and (lambda network, epoch, epochs: report({"network": network, "epoch": epoch, "epochs": epochs})),
-            provenance=f"trained on {used} bilayers of the data with hash {dataset_hash(configurations)[:16]}")
-    for number, stage in enumerate(config["stages"]):
-        done = folder / f"{stage['name']}.done.pt"
+        return configurations, training, validation, None
+    check_material(config)
+    check_data(config, configurations, training)
+    try:
+        model = new_model(config)
+    except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"force_field, heads: no model of these sizes ({error})") from None
+    return configurations, training, validation, model
+
+
+def _train_published(config, folder, configurations, training, validation, report):
+    used = len(bilayers(training))
+    return train_published(
+        training, validation, folder, config["forces"], config["hamiltonian"], name=config["name"], report=report,
+        progress=report and (lambda network, epoch, epochs: report({"network": network, "epoch": epoch, "epochs": epochs})),
+        provenance=f"trained on {used} bilayers of the data with hash {dataset_hash(configurations)[:16]}")
+
+
+def _train_stage(config, number, stage, model, training, validation, folder, resume, report, device):
+    """Train one part of `model` in place, or load it where the stage has finished."""
+    done = folder / f"{stage['name']}.done.pt"
+
+    def load():
         if resume and done.exists():
             load_checkpoint(done, model.load_state_dict)
-            continue
-        torch.manual_seed(int(config["seed"]) + number)
-        module = model.force_field if stage["kind"] == "forcefield" else model.heads
-        samples_of = ForceFieldSamples if stage["kind"] == "forcefield" else HamiltonianSamples
-        for p in model.parameters():
-            p.requires_grad_(False)
-        first = not any(s["kind"] == stage["kind"] for s in config["stages"][:number])
-        samples = samples_of(training, model)
-        held_out = samples_of(validation, model) if validation else None
-        if first:
-            if stage["kind"] == "forcefield":
-                model.force_field.energy_scale.fill_(0.1)
-                samples.fit_reference()
-                samples.fit_contacts()
-            samples.fit_normalisation()
-        for p in module.parameters():
-            p.requires_grad_(True)
+            return model.state_dict()
 
-        def validate(averaged):
-            held_out.model = _Borrowed(model, averaged, stage["kind"])
-            return held_out.report()
-
-        fit(module, len(samples), lambda indices: samples.loss(indices, stage["weights"]), stage["loop"], folder,
-            stage["name"], validate if held_out is not None and len(held_out) else None, report, resume)
-        save_atomically(model.state_dict(), done)
+    finished = distributed.together(load, only_first=True)
+    if finished is not None:
+        model.load_state_dict(finished)
+        return
+    torch.manual_seed(int(config["seed"]) + number)
+    module = model.force_field if stage["kind"] == "forcefield" else model.heads
+    samples_of = ForceFieldSamples if stage["kind"] == "forcefield" else HamiltonianSamples
     for p in model.parameters():
         p.requires_grad_(False)
-    return model
+    first = not any(s["kind"] == stage["kind"] for s in config["stages"][:number])
+    samples = samples_of(training, model)
+    held_out = samples_of(validation, model) if validation and distributed.rank() == 0 else None
+    if first:
+        if stage["kind"] == "forcefield":
+            model.force_field.energy_scale.fill_(0.1)
+            samples.fit_reference()
+            samples.fit_contacts()
+        samples.fit_normalisation()
+    for p in module.parameters():
+        p.requires_grad_(True)
+
+    def validate(averaged):
+        held_out.model = _Borrowed(model, averaged, stage["kind"])
+        return held_out.report()
+
+    validates = distributed.broadcast(held_out is not None and len(held_out) > 0)
+    with computing_on(device, model, samples, held_out):
+        fit(module, len(samples), lambda indices, batch=None: samples.loss(indices, stage["weights"], batch), stage["loop"],
+            folder, stage["name"], validate if validates else None, report, resume)
+    if distributed.rank() == 0:
+        save_atomically(model.state_dict(), done)
 
 
 class _Borrowed:
@@ -158,6 +221,7 @@ def _record(folder, config, configurations, resume):
     # Settings of stages and networks are dataclasses.
     record = {"config": json.loads(json.dumps(config, default=asdict)),
               "data_sha256": dataset_hash(configurations), "n_configurations": len(configurations),
+              "processes": distributed.size(),
               "versions": {"python": platform.python_version(), "torch": torch.__version__, "ase": ase.__version__,
                            "numpy": numpy.__version__}}
     file = folder / "run.json"
@@ -186,5 +250,8 @@ def read_record(file) -> dict:
 
 
 def _compared(config) -> dict:
-    """What of a configuration decides the weights."""
-    return {k: v for k, v in config.items() if k not in ("material", "licence", "notes")}
+    """What of a configuration decides the weights, up to rounding."""
+    config = {k: v for k, v in config.items() if k not in ("material", "licence", "notes", "device")}
+    if "stages" in config:  # a record of an earlier version lacks the settings that came later
+        config["stages"] = [{**stage, "loop": asdict(LoopSettings()) | stage["loop"]} for stage in config["stages"]]
+    return config
