@@ -21,10 +21,14 @@ from .model_config import check_model_config
 from .nn.electrostatics import SlabPotential
 from .nn.forcefield import ForceField, energy_and_gradients
 from .nn.heads import HamiltonianHeads
+from .nn.trust import Trust
 from .paths import CONFIG, find_models
 from .structure import neighbour_pairs, standing_positions
 
 WEIGHTS = "weights.safetensors"
+
+#: What `training.trust.fit_trust` found out about the weights: distances to the training data and their meaning.
+TRUST = "trust.safetensors"
 
 #: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
 PAIRS_PER_PASS = 1024
@@ -56,6 +60,7 @@ class WanderModel(nn.Module):
         radii = covalent_radii[numbers]
         self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
         self.digest = ""
+        self.trust = None
 
     @property
     def name(self):
@@ -86,9 +91,13 @@ class WanderModel(nn.Module):
         return graph.to(self.device, self.dtype)
 
     def compute(self, atoms: Atoms, layers, properties=implemented_properties) -> dict:
-        """Energy (eV), energies (n,), forces (n, 3) eV/Å and stress (6,) eV/Å^3, Voigt, of one structure."""
+        """Energy (eV), energies (n,), forces (n, 3) eV/Å and stress (6,) eV/Å^3, Voigt, of one structure.
+
+        A model with a fitted `trust` adds `uncertainty`, the dict of `nn.trust.Trust.uncertainty`, from the same pass.
+        """
+        graph = self.graph(atoms, layers)
         with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, whatever the caller switched off
-            energies, forces, virial, _ = energy_and_gradients(self.force_field, self.graph(atoms, layers))
+            energies, forces, virial, environment = energy_and_gradients(self.force_field, graph)
         to_numpy = lambda t: t.detach().cpu().numpy().astype(float)
         energies = to_numpy(energies)
         out = {"energy": float(energies.sum()), "free_energy": float(energies.sum()), "energies": energies,
@@ -96,7 +105,24 @@ class WanderModel(nn.Module):
         if atoms.cell.rank == 3:
             stress = to_numpy(virial[0]) / atoms.get_volume()
             out["stress"] = stress.flat[[0, 4, 8, 5, 2, 1]]
+        if self.trust is not None:
+            out["uncertainty"] = self.trust.uncertainty(self.force_field, graph, environment)
         return out
+
+    @torch.no_grad()
+    def environment(self, atoms: Atoms, layers):
+        """Graph of one structure and the force field's Environment of it."""
+        graph = self.graph(atoms, layers)
+        return graph, self.force_field(graph)[1]
+
+    def uncertainty(self, atoms: Atoms, layers) -> dict:
+        """Standard deviations of energy, forces and H, and the atoms outside the training data: `nn.trust.Trust.uncertainty`.
+
+        ValueError when none was fitted to the model.
+        """
+        if self.trust is None:
+            raise ValueError(f"model {self.name!r} has no fitted uncertainty")
+        return self.trust.uncertainty(self.force_field, *self.environment(atoms, layers))
 
     @torch.no_grad()
     def descriptors(self, atoms: Atoms, layers) -> np.ndarray:
@@ -168,12 +194,16 @@ class WanderModel(nn.Module):
 
     # ------------------------------------------------------------------ files
     def save(self, folder) -> Path:
-        """Write `config.json` and `weights.safetensors` into `folder`, each atomically."""
+        """Write `config.json`, `weights.safetensors` and, where it was fitted, `trust.safetensors` into `folder`, each atomically."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
         data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
         _write(folder / WEIGHTS, data)
+        if self.trust is None:
+            (folder / TRUST).unlink(missing_ok=True)  # of other weights
+        else:
+            _write(folder / TRUST, _trust_bytes(self.trust, hashlib.sha256(data).hexdigest()))
         config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
         _write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
         return folder
@@ -193,6 +223,27 @@ def _species_ordered(pairs, species):
     sign = np.where(swap, -1, 1)[:, None]
     return type(pairs)(np.where(swap, pairs.j, pairs.i), np.where(swap, pairs.i, pairs.j), pairs.shift * sign,
                        pairs.vector * sign, pairs.distance)
+
+
+def _trust_bytes(trust: Trust, digest: str) -> bytes:
+    """A fitted Trust in float32, bound to the weights of hash `digest` by an array of its bytes."""
+    arrays = {k: torch.tensor(v, dtype=torch.float32) for k, v in trust.arrays().items()}
+    return save_safetensors({**arrays, "weights_sha256": torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8)})
+
+
+def _load_trust(file: Path, digest: str) -> Trust | None:
+    """What `_trust_bytes` wrote, None where there is none; ValueError naming the file when it is damaged or of other weights."""
+    if not file.is_file():
+        return None
+    try:
+        arrays = load_safetensors(file.read_bytes())
+        of = bytes(arrays.pop("weights_sha256").tolist()).hex()
+        trust = Trust(**{k: v.numpy() for k, v in arrays.items()})
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: not a fitted uncertainty ({' '.join(str(error).split())})") from None
+    if of != digest:
+        raise ValueError(f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew (training.trust.fit_trust)")
+    return trust
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -266,7 +317,7 @@ def load_model(model, device="cpu", dtype="float64"):
     except (SafetensorError, RuntimeError) as error:  # torch's first line names the class, the second the array
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise ValueError(f"{file}: not weights of this model ({reason})") from None
-    loaded.digest = digest
+    loaded.digest, loaded.trust = digest, _load_trust(folder / TRUST, digest)
     try:
         return loaded.to(device=torch.device(device), dtype=dtypes[str(dtype).replace("torch.", "")]).eval()
     except (RuntimeError, AssertionError) as error:
