@@ -105,17 +105,20 @@ def dispersion(atoms, recipe):
 
 
 def vacuum_levels(calc):
-    """Electrostatic potential (eV) just inside the lower and the upper end of the cell, averaged over the plane."""
-    potential = calc.get_electrostatic_potential()
-    mean = potential.mean(axis=(0, 1))
-    return float(mean[1]), float(mean[-2])
+    """Electrostatic potential (eV) 1.5 Å inside the lower and the upper end of the cell, averaged over the plane.
+
+    The dipole layer's smooth step fills the outermost half ångström, and the slab's density begins 4 Å inside the recipe's vacuum.
+    """
+    mean = calc.get_electrostatic_potential().mean(axis=(0, 1))
+    inside = max(round(1.5 / calc.atoms.cell[2, 2] * len(mean)), 1)
+    return float(mean[inside]), float(mean[-1 - inside])
 
 
 def bloch_states(calc, atoms, recipe: Recipe):
     """kpts (n_k, 3), weights, eigenvalues (n_k, n_bands) on GPAW's zero, amplitudes (n_k, n_bands, n_orbitals).
 
     GPAW wraps atoms into the cell, so <p_m|psi_nk> gets the phase of the lattice vector T between an atom's wrapped position and
-    the one given: the Bloch sum over given positions is exp(2 pi i k.T) times that over wrapped ones, with T in given = wrapped + T.
+    the one given: the Bloch sum over given positions is exp(-2 pi i k.T) times that over wrapped ones, given = wrapped + T.
     """
     kpts, weights = calc.get_ibz_k_points(), calc.get_k_point_weights()
     wrapped = calc.wfs.spos_ac if hasattr(calc.wfs, "spos_ac") else calc.dft.relpos_ac  # old and new core of GPAW
@@ -132,7 +135,7 @@ def bloch_states(calc, atoms, recipe: Recipe):
             p = kpt.P_ani[a][:n_bands, first:first + 2 * l + 1]
             # harmonics in GPAW's order are ours: p = (y, z, x)
             value = p @ normals[a][[1, 2, 0]] if m is None else p[:, l + m]
-            amplitudes[kpt.k, :, column] = value * np.exp(-2j * np.pi * kpts[kpt.k] @ shift[a])
+            amplitudes[kpt.k, :, column] = value * np.exp(2j * np.pi * kpts[kpt.k] @ shift[a])
     return kpts, weights, values, amplitudes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from .projection import projectability, wannier_hamiltonian_at_k, wigner_seitz_blocks
+from .projection import fade_weights, projectability, wannier_hamiltonian_at_k, wigner_seitz_blocks
 from .recipe import Recipe, orbitals_per_atom
 
 #: Arrays of Labels that are None where the engine has no dispersion or no vacuum level.
@@ -71,6 +71,8 @@ class Labels:
             if first + n_orbitals > self.eigenvalues.shape[1]:
                 raise ValueError(f"{first} bands below the manifold and {n_orbitals} in it, but only {self.eigenvalues.shape[1]} were computed")
             return slice(first, first + n_orbitals), None
+        if recipe.fade:
+            return slice(0, self.eigenvalues.shape[1]), None
         frozen = (self.eigenvalues >= self.efermi + recipe.window[0]) & (self.eigenvalues <= self.efermi + recipe.window[1])
         most = int(frozen.sum(1).max())
         if most > n_orbitals:
@@ -82,7 +84,10 @@ class Labels:
     def hamiltonian(self, recipe: Recipe) -> dict:
         """Blocks in the format of the reference data (see `projection.wigner_seitz_blocks`) and H(k) (n_k, m, m)."""
         bands, frozen = self.manifold(recipe)
-        hk = wannier_hamiltonian_at_k(self.eigenvalues[:, bands], self.amplitudes[:, bands], frozen)
+        weights = None
+        if recipe.semicore is None and recipe.fade:
+            weights = fade_weights(self.eigenvalues - self.efermi, **recipe.fade)
+        hk = wannier_hamiltonian_at_k(self.eigenvalues[:, bands], self.amplitudes[:, bands], frozen, weights)
         n_orbitals = orbitals_per_atom(recipe.orbitals(self.atoms), len(self.atoms))
         blocks = wigner_seitz_blocks(hk, self.kpts, self.kweights, self.grid, self.atoms.cell.array, self.atoms.positions,
                                      n_orbitals, recipe.extent)

@@ -2,12 +2,15 @@
 
 Isolated manifold: A_nm = <p_m|psi_n>, A = U S V^dagger, M = U V^dagger, H(k) = conj(M^dagger E M): Wannier90 with
 `num_iter = 0`. Entangled manifold: states inside a frozen window are kept, the rest of the subspace is what the
-projectors reach outside them (Souza, Marzari, Vanderbilt, PRB 65, 035109 (2001), sec. III.G): `dis_num_iter = 0`.
+projectors reach outside them (Souza, Marzari, Vanderbilt, PRB 65, 035109 (2001), sec. III.G): `dis_num_iter = 0`. A hard
+window makes the subspace jump from k to k, and H decays slowly; `faded_subspace` keeps states the more, the lower they lie,
+without an edge, after the erfc weights of Damle and Lin, Multiscale Model. Simul. 16, 1392 (2018).
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import erfc
 
 
 def loewdin(amplitudes: np.ndarray) -> np.ndarray:
@@ -51,7 +54,21 @@ def disentangle(amplitudes: np.ndarray, frozen: np.ndarray) -> np.ndarray:
     return out
 
 
-def wannier_hamiltonian_at_k(eigenvalues, amplitudes, frozen=None):
+def fade_weights(energies, height, centre, width):
+    """Weight of states at `energies` (eV): height^(erfc((E - centre)/width)/2), from `height` far below to 1 far above."""
+    return height ** (0.5 * erfc((np.asarray(energies) - centre) / width))
+
+
+def faded_subspace(amplitudes, weights):
+    """Subspace (..., n_bands, m) that the projectors span once every state's share is multiplied by its weight.
+
+    With S = A (A^dagger A)^(-1/2), the columns of diag(w) S, orthonormalised: a state of weight w >> 1 lies in the subspace but
+    for 1/w^2, as though frozen, and nothing jumps where weights change smoothly.
+    """
+    return loewdin(weights[..., None] * loewdin(amplitudes))
+
+
+def wannier_hamiltonian_at_k(eigenvalues, amplitudes, frozen=None, weights=None):
     """H(k) (n_k, m, m) in the lattice gauge of the projectors' home cells.
 
     Parameters
@@ -59,8 +76,12 @@ def wannier_hamiltonian_at_k(eigenvalues, amplitudes, frozen=None):
     eigenvalues : (n_k, n_bands), eV
     amplitudes : complex (n_k, n_bands, m); for an isolated manifold n_bands = m.
     frozen : bool (n_k, n_bands) or None, states kept exactly.
+    weights : (n_k, n_bands) or None, see `faded_subspace`; then `frozen` does not count.
     """
-    if frozen is None:
+    if weights is not None:
+        subspace = faded_subspace(amplitudes, weights)
+        gauge = subspace @ loewdin(subspace.conj().swapaxes(1, 2) @ amplitudes)
+    elif frozen is None:
         gauge = loewdin(amplitudes)
     else:
         gauge = np.empty_like(amplitudes)

@@ -30,7 +30,9 @@ class Recipe:
     bands : bands of the calculation per atom of every species, symbol -> number.
     converged_bands : number of them, counted from below, per atom of every species, that the eigensolver converges.
     semicore : bands per atom of every species below an isolated manifold; None asks for disentanglement.
-    window : (low, high) in eV about the Fermi level: states that an entangled manifold keeps exactly.
+    window : (low, high) in eV about the Fermi level, where the bands of an entangled manifold must be right.
+    fade : {height, centre, width}, weights of the states of an entangled manifold (`projection.fade_weights`, eV above the
+        Fermi level); None freezes the window's states instead, as Wannier90 does.
     extent : Å, length of the Hamiltonian's elements that are written.
     density, eigenstates : convergence criteria, as in GPAW.
     max_band_error : eV; a Hamiltonian whose bands miss the DFT eigenvalues by more (rms, inside the window) is refused.
@@ -48,6 +50,7 @@ class Recipe:
     converged_bands: dict = field(default_factory=dict)
     semicore: dict | None = None
     window: tuple | None = None
+    fade: dict | None = None
     extent: float = 15.0
     density: float = 1e-5
     eigenstates: float = 1e-4
@@ -95,6 +98,10 @@ class Recipe:
         if window is not None and not (isinstance(window, (list, tuple)) and len(window) == 2 and all(map(is_number, window))
                                        and window[0] < window[1]):
             fail("window", f"{window!r} is not [low, high] in eV about the Fermi level")
+        fade = raw.get("fade")
+        if fade is not None and not (isinstance(fade, dict) and set(fade) == {"height", "centre", "width"} and all(map(is_number, fade.values()))
+                                     and fade["height"] >= 1 and fade["width"] > 0):
+            fail("fade", f"{fade!r} is not a mapping of height (1 or more), centre and width (eV)")
         if raw.get("semicore") is None and window is None:
             fail("window", "an entangled manifold needs one (or give semicore for an isolated one)")
         return cls(**{**raw, "window": tuple(window) if window is not None else None})
