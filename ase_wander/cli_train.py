@@ -1,8 +1,9 @@
-"""Commands `train`, `evaluate` and `data`."""
+"""Commands `train` and `evaluate`."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, nullcontext
 
 from .cli_common import console
 
@@ -20,45 +21,59 @@ def add_parser(subparsers):
     evaluate.add_argument("--all", action="store_true", help="all configurations, not only the validation split")
     evaluate.add_argument("--out", help="folder for report.json and figures")
     evaluate.set_defaults(main=run_evaluate)
-    data = subparsers.add_parser("data", help="look at reference data")
-    data.add_argument("data", help="folder or extended XYZ file")
-    data.set_defaults(main=run_data)
 
 
 def run_train(arguments):
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from .training import distributed
 
+    with distributed.processes():  # those of torchrun; the first one alone reports and writes
+        _train(arguments, distributed.together, distributed.rank() == 0)
+
+
+def _train(arguments, together, first):
     from .training.config import load_config
     from .training.train import train
 
-    config = load_config(arguments.config)
+    config = together(lambda: load_config(arguments.config))
     if arguments.ship:
         from .training.ship import check_shippable
-        check_shippable(config, arguments.ship)
+        together(lambda: check_shippable(config, arguments.ship), only_first=True)
     out = console()
-    if config.get("kind") == "published":
-        with network_progress(out) as report:
-            model = train(config, arguments.out, arguments.resume, report)
+    progress = network_progress(out) if config.get("kind") == "published" else stage_progress(config, arguments.out, out)
+    with progress if first else nullcontext() as report:
+        model = train(config, arguments.out, arguments.resume, report)
+    if first:
         _ship(model, config, arguments, out)
-        return
+
+
+@contextmanager
+def stage_progress(config, folder, out):
+    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew each minute."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from .training.figures import plot_learning_curves
+    from .training.progress import progress_line
+
+    drawn, names = time.monotonic(), [s["name"] for s in config["stages"]]
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
                   TimeRemainingColumn(), console=out, disable=not out.is_terminal) as bar:
-        tasks = {s["name"]: bar.add_task(s["name"], total=s["loop"].steps, start=False) for s in config["stages"]}
+        steps = {s["name"]: s["loop"].steps for s in config["stages"]}
+        tasks = {name: bar.add_task(name, total=steps[name], start=False) for name in names}
 
         def report(row):
+            nonlocal drawn
             task = tasks[row["stage"]]
             if not bar.tasks[task].started:
                 bar.start_task(task)
             bar.update(task, completed=row["step"])
             if "train" in row:
-                errors = {**{f"train {k}": v for k, v in row["train"].items()}, **row.get("validation", {})}
-                bar.console.print(f"{row['stage']} {row['step']}  " +
-                                  "  ".join(f"{k} {v:.3g}" for k, v in errors.items()))
+                bar.console.print(progress_line(row, steps[row["stage"]]))
+                if time.monotonic() - drawn > 60:
+                    plot_learning_curves(folder, names, folder)
+                    drawn = time.monotonic()
 
-        model = train(config, arguments.out, arguments.resume, report)
-    from .training.figures import plot_learning_curves
-    plot_learning_curves(arguments.out, [s["name"] for s in config["stages"]], arguments.out)
-    _ship(model, config, arguments, out)
+        yield report
+    plot_learning_curves(folder, names, folder)
 
 
 def _ship(model, config, arguments, out):
@@ -114,25 +129,3 @@ def run_evaluate(arguments):
         from .training.figures import write_figures
         write_report(report, arguments.out)
         write_figures(samples, arguments.out)
-
-
-def run_data(arguments):
-    from collections import Counter
-
-    import numpy as np
-    from rich.table import Table
-
-    from .data.dataset import dataset_hash, is_validation, load_dataset
-
-    configurations = load_dataset(arguments.data)
-    table = Table("kind", "configurations", "validation", "atoms", "sigma (Å)", "with Hamiltonian")
-    for kind in sorted(Counter(c.kind for c in configurations)):
-        chosen = [c for c in configurations if c.kind == kind]
-        sigmas = [c.sigma for c in chosen]
-        table.add_row(kind, str(len(chosen)), str(sum(is_validation(c.name) for c in chosen)),
-                      "/".join(map(str, sorted({len(c.atoms) for c in chosen}))), f"{np.nanmin(sigmas):g}-{np.nanmax(sigmas):g}" if np.isfinite(sigmas).any() else "unknown",
-                      str(sum(c.hamiltonian is not None for c in chosen)))
-    out = console(stderr=False)
-    out.print(table)
-    out.print(f"{len(configurations)} configurations, {sum(len(c.atoms) for c in configurations)} atoms, "
-              f"data hash {dataset_hash(configurations)[:16]}")

@@ -17,7 +17,7 @@ from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
 #: What a stage may weigh; `spread` is the power of the class's spread that divides the errors of its elements.
 WEIGHTS = {"forcefield": ("energy", "forces", "stress", "layer"), "hamiltonian": ("onsite", "eigenvalues", "vacuum_step", "spread")}
 TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
-       "stages", "threads", "device", "licence", "kind", "notes")
+       "stages", "threads", "device", "dtype", "licence", "kind", "notes")
 #: Keys of kind `published`, whose networks, species and orbitals are fixed.
 TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "notes", "forces",
                  "hamiltonian")
@@ -63,6 +63,7 @@ def load_config(path) -> dict:
     raw.setdefault("seed", 1)
     raw.setdefault("threads", 1)
     raw.setdefault("device", "cpu")
+    raw.setdefault("dtype", "float32")
     _check_common(raw, fail)
     if published:
         for key, default in (("forces", SGDSettings()), ("hamiltonian", HAMILTONIAN_SETTINGS)):
@@ -91,6 +92,8 @@ def _check_common(raw, fail):
         check_device(raw["device"])
     except ValueError as error:
         fail("device", error)
+    if raw["dtype"] not in ("float32", "float64"):
+        fail("dtype", f"{raw['dtype']!r} is not known; known: float32, float64")
     if not is_integer(raw["threads"]):
         fail("threads", f"{raw['threads']!r} is not a positive integer")
     if not is_integer(raw["seed"], 0):

@@ -34,24 +34,25 @@ def size() -> int:
 
 
 @contextmanager
-def processes(device: str = "cpu"):
-    """Join the processes that torchrun has started, and leave them at the end; alone without torchrun.
+def processes():
+    """Join the processes that torchrun has started, and leave them at the end; nothing without torchrun, or within itself."""
+    if dist.is_initialized() or "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", 1)) < 2:
+        yield
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
-    Gives the device of this process: `device`, or with "cuda" the GPU of its number on its machine.
-    """
-    alone = "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", 1)) < 2
-    if device == "cuda" and not alone:
+
+def own_device(device: str) -> str:
+    """The device of this process: with "cuda" the GPU of its number on its machine."""
+    if device == "cuda" and size() > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-    if alone or dist.is_initialized():
-        yield device
-        return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
-    try:
-        yield device
-    finally:
-        dist.destroy_process_group()
+    return device
 
 
 def share(batch: list) -> list:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..plotting import plot_learning_curve, plot_parity, save_figure
+from ..plotting import ACCENT, CONDUCTION, STYLE, VALENCE, plot_learning_curve, plot_parity, save_figure
+from .progress import ERRORS
 
-#: Labels of the validation errors that a learning curve shows, by their key in the reports of the stages.
-CURVES = {"force": "force (meV/Å)", "energy": "energy (meV/atom)", "layer_force": "net force on a layer (meV/Å)",
-          "elements": "H elements (meV)", "eigenvalues": "eigenvalues near the gap (meV)", "onsite": "on-site (meV)",
-          "vacuum_step": "vacuum step (meV)"}
+#: Curves of one panel, in the colours of Okabe and Ito.
+COLOURS = (VALENCE, CONDUCTION, ACCENT, "#CC79A7", "#E69F00")
+LINES = {"validation": dict(lw=1.6), "train": dict(lw=1.0, ls=(0, (3, 1.5)), alpha=0.8)}
+PANELS = {"meV/Å": "force (meV/Å)", "meV/atom": "energy (meV/atom)", "meV": "Hamiltonian (meV)"}
 
 KINDS = ("on-site", "intra-layer", "inter-layer")
 
@@ -66,10 +71,66 @@ def _errors_by_distance(columns):
 
 
 def plot_learning_curves(run, stages, folder) -> None:
-    """One figure per stage of a run directory: validation errors against steps."""
+    """`learning.png` in `folder`: errors against steps, a panel for each unit, with the stages of a run one after the other.
+
+    Solid lines are validation errors of the averaged weights; dashed ones are the mean over training batches of all
+    displacements since the last validation, with the weights and the noise of each step. Stages without a log are left out.
+    """
+    rows, first_step, starts = [], 0, []
     for stage in stages:
-        rows = [json.loads(line) for line in (Path(run) / f"{stage}.jsonl").read_text().splitlines()]
-        rows = [r for r in rows if "validation" in r]
-        curves = {label: [r["validation"][k] for r in rows] for k, label in CURVES.items() if rows and k in rows[0]["validation"]}
-        if curves:
-            save_figure(plot_learning_curve([r["step"] for r in rows], curves), Path(folder) / f"{stage}.png")
+        log = Path(run) / f"{stage}.jsonl"
+        found = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        rows += [{**r, "total": first_step + r["step"], "number": len(starts)} for r in found]
+        starts.append((first_step, stage))
+        first_step += found[-1]["step"] if found else 0
+    curves = {}  # by unit and label: stage numbers, steps and errors of validation and training
+    for name, (label, unit, in_training) in ERRORS.items():
+        for key, part in ((name, "validation"), (in_training, "train")):
+            points = np.array([(r["number"], r["total"], r[part][key]) for r in rows if r.get(part, {}).get(key)])
+            if len(points):
+                curves.setdefault(unit, {}).setdefault(label, {})[part] = points
+    if curves:
+        temporary = Path(folder) / "learning.part.png"  # a run redraws it while it goes on
+        save_figure(_learning_panels(curves, [*starts, (first_step, "")])[0], temporary)
+        os.replace(temporary, Path(folder) / "learning.png")
+
+
+def _learning_panels(curves, starts):
+    """Axes of `plot_learning_curves`; every panel reaches over the stages that have its errors."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 0.4 + 2.2 * len(curves)), layout="constrained")
+        axes = figure.subplots(len(curves), squeeze=False)[:, 0]
+        for ax, (unit, panel) in zip(axes, curves.items()):
+            numbers = set()
+            for colour, (label, parts) in zip(COLOURS, panel.items()):
+                for part, points in parts.items():
+                    for number in np.unique(points[:, 0]).astype(int):  # a stage begins anew: no line across its border
+                        steps, errors = points[points[:, 0] == number, 1:].T
+                        ax.plot(steps, errors, color=colour, marker="." if len(steps) == 1 else None, **LINES[part])
+                        numbers.add(number)
+                ax.plot([], [], color=colour, lw=1.6, label=label)
+            for part, style in LINES.items():
+                ax.plot([], [], color="0.4", label={"train": "training"}.get(part, part), **style)
+            left, right = starts[min(numbers)][0], starts[max(numbers) + 1][0]
+            ax.set(yscale="log", ylabel=PANELS[unit], xlim=(left, right))
+            _plain_decades(ax.yaxis, *ax.get_ylim())
+            ax.grid(True, which="major", color="0.92", lw=0.7)
+            for (begin, stage), (end, _) in zip(starts[:-1], starts[1:]):
+                if left <= begin < end <= right:
+                    ax.axvline(begin, color="0.6", lw=0.8, zorder=0)
+                    rotation = 0 if end - begin > 0.017 * len(stage) * (right - left) else 25
+                    ax.text((begin + end) / 2, 1.02, stage, transform=ax.get_xaxis_transform(), ha="center" if not rotation else "left",
+                            va="bottom", fontsize=8.5, color="0.25", rotation=rotation)
+            ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03), fontsize=8, handlelength=1.7)
+        axes[-1].set_xlabel("optimiser step")
+    return axes
+
+
+def _plain_decades(axis, low, high):
+    """Numbers as 0.1, 1, 10; also 2 and 5 of every decade where few decades are shown."""
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axis.set_major_formatter(plain)
+    axis.set_minor_formatter(NullFormatter())
+    if high < 30 * low:
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter(plain)

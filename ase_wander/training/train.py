@@ -82,8 +82,8 @@ def train(config, folder, resume=False, report=None) -> WanderModel | PublishedM
     Of the processes that torchrun has started the first one alone writes into `folder` and reports.
     """
     folder = Path(folder)
-    with distributed.processes(config.get("device", "cpu")) as device:
-        together = distributed.together
+    with distributed.processes():
+        together, device = distributed.together, distributed.own_device(config.get("device", "cpu"))
         if distributed.rank() > 0:
             report = None
         together(lambda: _check_folder(folder, resume), only_first=True)
@@ -152,7 +152,11 @@ def _prepare(config):
         model = new_model(config)
     except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"force_field, heads: no model of these sizes ({error})") from None
-    return configurations, training, validation, model
+    return configurations, training, validation, model.to(_dtype(config))
+
+
+def _dtype(config):
+    return getattr(torch, config.get("dtype", "float32"))
 
 
 def _train_published(config, folder, configurations, training, validation, report):
@@ -182,8 +186,8 @@ def _train_stage(config, number, stage, model, training, validation, folder, res
     for p in model.parameters():
         p.requires_grad_(False)
     first = not any(s["kind"] == stage["kind"] for s in config["stages"][:number])
-    samples = samples_of(training, model)
-    held_out = samples_of(validation, model) if validation and distributed.rank() == 0 else None
+    samples = samples_of(training, model, _dtype(config))
+    held_out = samples_of(validation, model, _dtype(config)) if validation and distributed.rank() == 0 else None
     if first:
         if stage["kind"] == "forcefield":
             model.force_field.energy_scale.fill_(0.1)
@@ -252,6 +256,7 @@ def read_record(file) -> dict:
 def _compared(config) -> dict:
     """What of a configuration decides the weights, up to rounding."""
     config = {k: v for k, v in config.items() if k not in ("material", "licence", "notes", "device")}
+    config.setdefault("dtype", "float32")
     if "stages" in config:  # a record of an earlier version lacks the settings that came later
         config["stages"] = [{**stage, "loop": asdict(LoopSettings()) | stage["loop"]} for stage in config["stages"]]
     return config
