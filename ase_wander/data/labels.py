@@ -86,7 +86,7 @@ class Labels:
         bands, frozen = self.manifold(recipe)
         weights = None
         if recipe.semicore is None and recipe.fade:
-            weights = fade_weights(self.eigenvalues - self.efermi, **recipe.fade)
+            weights = fade_weights(self.eigenvalues - self.efermi, self.projectability(), **recipe.fade)
         hk = wannier_hamiltonian_at_k(self.eigenvalues[:, bands], self.amplitudes[:, bands], frozen, weights)
         n_orbitals = orbitals_per_atom(recipe.orbitals(self.atoms), len(self.atoms))
         blocks = wigner_seitz_blocks(hk, self.kpts, self.kweights, self.grid, self.atoms.cell.array, self.atoms.positions,

@@ -54,9 +54,23 @@ def disentangle(amplitudes: np.ndarray, frozen: np.ndarray) -> np.ndarray:
     return out
 
 
-def fade_weights(energies, height, centre, width):
-    """Weight of states at `energies` (eV): height^(erfc((E - centre)/width)/2), from `height` far below to 1 far above."""
-    return height ** (0.5 * erfc((np.asarray(energies) - centre) / width))
+def fade_weights(energies, shares, height, centre, width, gate=0.1):
+    """Weight of states by energy E and share p of the orbitals in them.
+
+    w = height^(erfc((E - centre)/width)/2) p^2/(p^2 + g^2),  g = gate erfc(E/1 eV)/2
+
+    The first factor falls from `height` far below to 1 far above. The second keeps occupied states of another character
+    out (sigma bands with a trace of p_z, times `height`, would push pi* out); above the Fermi level, where states of all
+    kinds mix, it is 1, since a weight by p would not be smooth in k there.
+
+    Parameters
+    ----------
+    energies : (n_k, n_bands), eV above the Fermi level
+    shares : (n_k, n_bands), see `projectability`
+    """
+    energies = np.asarray(energies)
+    squared, g = np.asarray(shares) ** 2, gate * 0.5 * erfc(energies)
+    return height ** (0.5 * erfc((energies - centre) / width)) * squared / (squared + g * g + 1e-30)
 
 
 def faded_subspace(amplitudes, weights):
