@@ -227,7 +227,7 @@ def _species_ordered(pairs, species):
 
 def _trust_bytes(trust: Trust, digest: str) -> bytes:
     """A fitted Trust in float32, bound to the weights of hash `digest` by an array of its bytes."""
-    arrays = {k: torch.tensor(v, dtype=torch.float32) for k, v in trust.arrays().items()}
+    arrays = {k: torch.tensor(v, dtype=torch.float32).contiguous() for k, v in trust.arrays().items()}
     return save_safetensors({**arrays, "weights_sha256": torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8)})
 
 

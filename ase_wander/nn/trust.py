@@ -11,6 +11,9 @@ the 1 from the constant term. A force depends on the environments of the neighbo
 Errors of an energy add up coherently over equal environments, incoherently over different ones. With u_i = C^-1/2 (x_i - m)
     D_E^2 = sum_z (N_z^2 + |sum_{i of z} u_i|^2) / N^2.
 Each quantity's standard deviation is s_z D^p, with s_z and p calibrated on data that the training has not seen.
+
+Whether an atom lies outside the training data is asked of a blunter distance, in which directions that the training data hardly
+explore count less: a small step along them is unknown to the last layer, but no new surroundings.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import torch
 from .radial import smooth_cutoff
 
 #: Arrays of a fitted Trust, by name.
-ARRAYS = ("mean", "whiten", "limit", "nearest", "forces", "energy", "hamiltonian")
+ARRAYS = ("mean", "whiten", "blunt", "limit", "nearest", "forces", "energy", "hamiltonian")
 
 #: Room (relative) that the range of nearest distances leaves before an atom counts as outside of it.
 MARGIN = 0.01
@@ -35,7 +38,8 @@ class Trust:
     Parameters
     ----------
     mean : array (z, f); whiten : array (z, f, f), C^-1/2 of the normalised invariants of the training atoms.
-    limit : array (z,), distance D beyond which an atom is outside the training data.
+    blunt : array (z, f), what the components of u are multiplied with for the blunter distance.
+    limit : array (z,), the blunter distance beyond which an atom is outside the training data.
     nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species in its
         own layer and in another one; inf, -inf for what does not come.
     forces, energy, hamiltonian : arrays (z + 1,): ln s_z (eV/Å, eV per atom, eV) and the power p; nan where not calibrated.
@@ -49,7 +53,7 @@ class Trust:
         for name in ARRAYS:
             setattr(self, name, np.asarray(arrays[name], float))
         z, f = self.mean.shape
-        shapes = {"whiten": (z, f, f), "limit": (z,), "nearest": (z, z, 2, 2), "forces": (z + 1,), "energy": (z + 1,),
+        shapes = {"whiten": (z, f, f), "blunt": (z, f), "limit": (z,), "nearest": (z, z, 2, 2), "forces": (z + 1,), "energy": (z + 1,),
                   "hamiltonian": (z + 1,)}
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
@@ -64,7 +68,7 @@ class Trust:
 
         Returns
         -------
-        dict with `own` D (n,), `around` D~ (n,), `energy` D_E, `nearest` (n, z, 2), Å, inf where there is none.
+        dict with `own` D (n,), `around` D~ (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å, inf where there is none.
         """
         species = graph.species.cpu().numpy()
         x = features(force_field, graph, environment)
@@ -78,7 +82,8 @@ class Trust:
         total = weight.sum(1)
         mean = np.divide((weight * own[graph.neighbour.cpu().numpy()] ** 2).sum(1), total, out=own ** 2, where=total > 0)
         energy = sum((species == z).sum() ** 2 + (u[species == z].sum(0) ** 2).sum() for z in range(len(self.mean)))
-        return {"own": own, "around": np.sqrt(0.5 * (own ** 2 + mean)), "energy": np.sqrt(energy) / len(own),
+        blunt = np.sqrt(1 + ((u * self.blunt[species]) ** 2).sum(1))
+        return {"own": own, "blunt": blunt, "around": np.sqrt(0.5 * (own ** 2 + mean)), "energy": np.sqrt(energy) / len(own),
                 "nearest": nearest_distances(graph, r, len(self.mean))}
 
     def uncertainty(self, force_field, graph, environment) -> dict:
@@ -92,7 +97,7 @@ class Trust:
         forces : (n,), eV/Å, of one Cartesian component
         hamiltonian : (n,), eV, of an element among the blocks of this atom; absent where H was not calibrated
         outside : bool (n,), whether the atom lies outside the training data
-        distance : (n,), D over its limit; reasons : {atom: why} for those outside
+        distance : (n,), the blunter distance over its limit; reasons : {atom: why} for those outside
         """
         species = graph.species.cpu().numpy()
         d = self.distances(force_field, graph, environment)
@@ -100,7 +105,7 @@ class Trust:
                "energies": deviation(self.energy, d["own"], species), "forces": deviation(self.forces, d["around"], species)}
         if np.isfinite(self.hamiltonian).all():
             out["hamiltonian"] = deviation(self.hamiltonian, d["around"], species)
-        distance = d["own"] / self.limit[species]
+        distance = d["blunt"] / self.limit[species]
         low, high = self.nearest[species, ..., 0], self.nearest[species, ..., 1]
         there = np.isfinite(d["nearest"])
         stray = there & ((d["nearest"] < (1 - MARGIN) * low) | (d["nearest"] > (1 + MARGIN) * high))
