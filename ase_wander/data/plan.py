@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from .displacements import WAVES
+from .values import is_integer, is_list_of, is_number
 
 #: Named supercells of a hexagonal lattice with 120 degrees: supercell vectors in lattice vectors.
 NAMED_CELLS = {"1xsqrt3": [[1, 0], [1, 2]], "sqrt3xsqrt3": [[2, 1], [-1, 1]]}
@@ -155,10 +156,10 @@ def read_plan(raw, folder=".") -> Plan:
     if not raw.get("kinds") or not isinstance(raw["kinds"], list):
         raise ValueError("sampling.kinds: expected a list of kinds")
     seed = raw.get("seed", 1)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+    if not is_integer(seed):
         raise ValueError(f"sampling.seed: {seed!r} is not an integer from 0")
     for key in ("lattice_constant", "vacuum"):
-        if key in raw and not (_is_number(raw[key]) and raw[key] > 0):
+        if key in raw and not (is_number(raw[key]) and raw[key] > 0):
             raise ValueError(f"sampling.{key}: {raw[key]!r} is not a positive number")
     kinds = tuple(read_kind(k, f"sampling.kinds[{n}]") for n, k in enumerate(raw["kinds"]))
     _check_names(kinds)
@@ -202,7 +203,7 @@ def read_kind(raw, where: str = "kind") -> Kind:
         fail("prefix", f"{kind.get('prefix')!r} is not a letter followed by letters and digits")
     for key, least in (("count", 1), ("first", 0)):
         value = kind.get(key, 0)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        if not is_integer(value, least):
             fail(key, f"{value!r} is not an integer from {least}")
     if not isinstance(kind.get("monolayer", False), bool):
         fail("monolayer", f"{kind['monolayer']!r} is not true or false")
@@ -211,23 +212,23 @@ def read_kind(raw, where: str = "kind") -> Kind:
     kind["stackings"] = tuple([stackings] if isinstance(stackings, str) else stackings)
     if not kind["stackings"] or not set(kind["stackings"]) <= {"R", "H"}:
         fail("stackings", f"{stackings!r} is not a list of R and H")
-    if kind.get("shifts") is not None and not _is_list_of(kind["shifts"], 2):
+    if kind.get("shifts") is not None and not is_list_of(kind["shifts"], 2):
         fail("shifts", f"{kind['shifts']!r} is not a list of pairs of numbers")
     if kind.get("gap") is None and not kind.get("monolayer"):
         fail("gap", "missing")
     if kind.get("gap") is not None:
         _check_gap(kind["gap"], fail)
-    if not (_is_number(kind.get("strain", 0.0)) or _is_distribution(kind["strain"])):
+    if not (is_number(kind.get("strain", 0.0)) or _is_distribution(kind["strain"])):
         fail("strain", f"{kind['strain']!r} is not a number, [low, high] or [[value, share below], ...]")
     for key in ("shear", "thickness"):
-        if not (_is_number(kind.get(key, 0.0)) and 0 <= kind.get(key, 0.0) < 0.5):
+        if not (is_number(kind.get(key, 0.0)) and 0 <= kind.get(key, 0.0) < 0.5):
             fail(key, f"{kind[key]!r} is not a number from 0 to 0.5")
     sigma = kind.get("sigma", [0.0])
     kind["sigma"] = tuple(sigma) if isinstance(sigma, (list, tuple)) else (sigma,)
-    if not kind["sigma"] or not all(_is_number(s) and s >= 0 for s in kind["sigma"]):
+    if not kind["sigma"] or not all(is_number(s) and s >= 0 for s in kind["sigma"]):
         fail("sigma", f"{sigma!r} is not a list of numbers from 0")
     amplitudes = kind.get("waves") or {}
-    if not isinstance(amplitudes, dict) or not set(amplitudes) <= set(WAVES) or not all(_is_number(a) and a >= 0 for a in amplitudes.values()):
+    if not isinstance(amplitudes, dict) or not set(amplitudes) <= set(WAVES) or not all(is_number(a) and a >= 0 for a in amplitudes.values()):
         fail("waves", f"{amplitudes!r} does not give amplitudes in Å of {', '.join(WAVES)}")
     return Kind(**kind)
 
@@ -237,7 +238,7 @@ def _check_cell(kind, fail):
     if isinstance(cell, str):
         if cell not in NAMED_CELLS and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", cell):
             fail("cell", f"{cell!r} is not NxM, {', '.join(NAMED_CELLS)} or 2 x 2 integers")
-    elif not _is_list_of(cell, 2) or len(cell) != 2 or not all(isinstance(x, int) for row in cell for x in row) \
+    elif not is_list_of(cell, 2) or len(cell) != 2 or not all(isinstance(x, int) for row in cell for x in row) \
             or cell[0][0] * cell[1][1] - cell[0][1] * cell[1][0] < 1:
         fail("cell", f"{cell!r} is not a right-handed matrix of 2 x 2 integers")
     if kind.get("twist") is not None:
@@ -251,12 +252,12 @@ def _check_cell(kind, fail):
 def _check_gap(gap, fail):
     if isinstance(gap, dict):
         if not {"top", "hollow"} <= set(gap) <= {"top", "hollow", "spread", "origin"} \
-                or not all(_is_number(v) for k, v in gap.items() if k != "origin"):
+                or not all(is_number(v) for k, v in gap.items() if k != "origin"):
             fail("gap", f"{gap!r} does not give numbers top, hollow and optionally spread, origin")
         origin = gap.get("origin", {})
-        if not isinstance(origin, dict) or not set(origin) <= {"R", "H"} or not all(_is_list_of([v], 2) for v in origin.values()):
+        if not isinstance(origin, dict) or not set(origin) <= {"R", "H"} or not all(is_list_of([v], 2) for v in origin.values()):
             fail("gap.origin", f"{origin!r} does not give a pair of numbers for R or H")
-    elif not (_is_number(gap) or _is_distribution(gap)):
+    elif not (is_number(gap) or _is_distribution(gap)):
         fail("gap", f"{gap!r} is not a number, [low, high], [[value, share below], ...] or {{top, hollow, spread}}")
 
 
@@ -270,20 +271,11 @@ def _check_names(kinds):
         taken.setdefault(kind.prefix, []).append((kind, n))
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
-
-
-def _is_list_of(value, length):
-    return isinstance(value, (list, tuple)) and len(value) > 0 and all(
-        isinstance(row, (list, tuple)) and len(row) == length and all(_is_number(x) for x in row) for row in value)
-
-
 def _is_distribution(value):
     """[low, high] in order, or [[value, share], ...] with shares from 0 to 1, values and shares ascending."""
-    if isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_number(x) for x in value):
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(x) for x in value):
         return value[0] <= value[1]
-    if not _is_list_of(value, 2) or len(value) < 2:
+    if not is_list_of(value, 2) or len(value) < 2:
         return False
     values, shares = np.array(value, float).T
     return bool(shares[0] == 0 and shares[-1] == 1 and (np.diff(shares) >= 0).all() and (np.diff(values) >= 0).all())
