@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
 from ase_wander import WanderCalculator, WannierHamiltonian, load_model
+from ase_wander.data.dataset import load_dataset
 from ase_wander.derivatives import hamiltonian_derivative
 from ase_wander.electronic.derived import difference
 from ase_wander.electronic.spinorbit import with_spin_orbit
@@ -16,6 +18,10 @@ from ase_wander.model import WanderModel
 from ase_wander.model_config import check_model_config
 from ase_wander.moire import twisted_bilayer
 from ase_wander.structure import local_normals, plane_normal
+from ase_wander.training.config import load_config
+from ase_wander.training.evaluate import evaluate
+from ase_wander.training.train import train
+from tests import graphene_toy
 from tests.helpers import displaced, random_orthogonal
 
 CONFIG = {"species": ["C"], "shells": {"C": ["pz"]}, "electrons": {"C": 1},
@@ -172,3 +178,46 @@ def test_bad_shells_are_named(change, message):
     check_model_config(CONFIG, fail)
     with pytest.raises(ValueError, match=message):
         check_model_config(CONFIG | change, fail)
+
+
+# ---------------------------------------------------------------- graphene: a semimetal
+def slater_koster(atoms):
+    found = graphene_toy.blocks(atoms, atoms.arrays["layer"])
+    return WannierHamiltonian.from_blocks(atoms, {"C": ("pz",)}, *(v for k, v in found.items() if k != "pair_distance"), len(atoms))
+
+
+def test_fermi_level_lies_where_the_bands_touch():
+    """Bernal bilayer: two parabolic bands touch at K; window and level sit there, the gap is zero."""
+    atoms = twisted_bilayer("graphene", angle=0.0, shift=(1 / 3, 2 / 3), gap=3.35, lattice_constant=2.46)
+    h = slater_koster(atoms)
+    touching = h.eigenvalues([1 / 3, 1 / 3, 0])[0]
+    assert touching[2] - touching[1] < 1e-6 < 0.1 < min(touching[1] - touching[0], touching[3] - touching[2])
+    assert list(h.band_window(2)) == [1, 2] and h.band_gap() < 1e-6
+    bs = h.band_structure(path="GMKG", npoints=61, n_bands=2)
+    for level in (h.fermi_level(), bs.reference):
+        assert level == pytest.approx(touching[1], abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short training on the toy data: the run's folder and the model."""
+    folder = tmp_path_factory.mktemp("graphene")
+    graphene_toy.write_dataset(folder / "data", 12)
+    stage = {"batch": 3, "clip": 50.0, "average": 0.9, "warmup": 20}
+    (folder / "train.yaml").write_text(yaml.safe_dump({
+        "name": "toy", "material": "graphene", "data": ["data"], **CONFIG, "heads": CONFIG["heads"] | {"n_channels": 8},
+        "stages": [{"kind": "forcefield", "steps": 10, "lr": 2e-3, "weights": {"energy": 4.0, "forces": 1.0}, **stage},
+                   {"kind": "hamiltonian", "name": "elements", "steps": 100, "lr": 1e-2, "weights": {"onsite": 0.1, "spread": 0.25}, **stage},
+                   {"kind": "hamiltonian", "name": "bands", "steps": 5, "lr": 1e-3,
+                    "weights": {"onsite": 0.1, "spread": 0.25, "eigenvalues": 0.04}, **stage}]}))
+    return folder, train(load_config(folder / "train.yaml"), folder / "run")
+
+
+def test_training_on_single_orbitals_learns_them(run):
+    """From the same 12 configurations an untrained model errs by the size of the elements, a trained one by a small part of it."""
+    folder, model = run
+    configurations = load_dataset(folder / "data")
+    report = evaluate(model, configurations)
+    size = np.mean([np.abs(c.load_blocks()["block"]).mean() for c in configurations])
+    assert report["table"]["elements"] < 0.15 * 1e3 * size and report["table"]["eigenvalues"] < 300
+    assert report["table"]["inter_r2"] > 0.8
