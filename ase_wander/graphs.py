@@ -9,7 +9,7 @@ from ase.data import atomic_numbers
 
 from .nn.graph import Graph, pad_neighbours
 from .nn.incomplete import local_normals
-from .structure import NeighbourPairs, neighbour_pairs, plane_normal
+from .structure import NeighbourPairs, neighbour_pairs, plane_normal, standing_positions
 
 
 def species_index(atoms: Atoms, species) -> np.ndarray:
@@ -40,4 +40,5 @@ def build_graph(atoms: Atoms, layers: np.ndarray, species, cutoff: float, tail_c
     across = t((layers[near.i] != layers[near.j]).astype(np.int64))
     padded = pad_neighbours(len(atoms), t(near.i), t(near.j), t(near.vector), across)
     return Graph(t(species_index(atoms, species)), torch.zeros(len(atoms), dtype=torch.long), 1, *padded,
-                 t(far.i), t(far.j), t(far.vector), normal=local_normals(*padded[1:], t(plane_normal(atoms))))
+                 t(far.i), t(far.j), t(far.vector), normal=local_normals(*padded[1:], t(plane_normal(atoms))),
+                 position=t(standing_positions(atoms).copy()), cell=t(atoms.cell.array.copy()).unsqueeze(0))

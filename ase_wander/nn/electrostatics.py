@@ -24,19 +24,19 @@ COULOMB = 14.399645
 REACH = 6.0
 
 
-def kernel(g: torch.Tensor, z: torch.Tensor, sigma: float) -> torch.Tensor:
-    """K_G(z) in Å (times 1/A in Å^-2: see the module) for |G| (g,) in 1/Å and heights z (...,); shape (g, ...).
-
-    exp and erfc are joined through the scaled erfcx where the product would overflow.
-    """
-    g = g.reshape(-1, *([1] * z.dim()))
-    x, y = g * sigma / math.sqrt(2), z.abs() / (math.sqrt(2) * sigma)
+def fourier_kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """G K_G/pi of x = G sigma/sqrt2 and y = |z|/(sqrt2 sigma), exp and erfc joined through erfcx where they would overflow."""
     # exp(G|z|) erfc(x + y) = exp(-(x^2 + y^2)) erfcx(x + y), since 2 x y = G |z|
-    rising = torch.exp(-(x * x + y * y)) * torch.special.erfcx(x + y)
+    gauss = torch.exp(-(x * x + y * y))
     u = x - y
-    falling = torch.where(u > 0, torch.exp(-(x * x + y * y)) * torch.special.erfcx(u.clamp(min=0)),
-                          torch.exp(-2 * x * y) * torch.erfc(u.clamp(max=0)))
-    return math.pi / g * (rising + falling)
+    falling = torch.where(u > 0, gauss * torch.special.erfcx(u.clamp(min=0)), torch.exp(-2 * x * y) * torch.erfc(u.clamp(max=0)))
+    return gauss * torch.special.erfcx(x + y) + falling
+
+
+def kernel(g: torch.Tensor, z: torch.Tensor, sigma: float) -> torch.Tensor:
+    """K_G(z) in Å (times 1/A in Å^-2: see the module) for |G| (g,) in 1/Å and heights z (...,); shape (g, ...)."""
+    g = g.reshape(-1, *([1] * z.dim()))
+    return math.pi / g * fourier_kernel(g * sigma / math.sqrt(2), z.abs() / (math.sqrt(2) * sigma))
 
 
 def uniform_kernel(z: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -64,13 +64,13 @@ class SlabPotential:
         cell = torch.as_tensor(cell, dtype=torch.float64, device=device)
         normal = torch.linalg.cross(cell[0], cell[1])
         area = normal.square().sum().sqrt()
-        self.area = float(area)
+        self.area = area
         frame = torch.stack([cell[0], cell[1], normal / area])
         coordinates = positions.double() @ torch.linalg.inv(frame)
         in_plane, z = coordinates[:, :2], coordinates[:, 2]
         self.z = z - 0.5 * (z.min() + z.max())
         # a little more than the outermost atom needs: arccos has no derivative at 1
-        half = 1.001 * max(float(self.z.abs().max()), sigma)
+        half = 1.001 * max(float(self.z.detach().abs().max()), sigma)
         n_nodes = 16 + 4 * math.ceil(2 * half / sigma)
         node = torch.cos(math.pi * (torch.arange(n_nodes, dtype=torch.float64, device=device) + 0.5) / n_nodes)
         degree = torch.arange(n_nodes, dtype=torch.float64, device=device)
@@ -118,3 +118,55 @@ def half_reciprocal_lattice(cell, g_max: float):
     length = 2 * math.pi * np.sqrt(np.einsum("ga,ab,gb->g", index, metric, index))
     keep = length <= g_max
     return index[keep], length[keep]
+
+
+#: Slabs of up to so many atoms are summed pair by pair, larger ones through `SlabPotential`.
+DIRECT = 64
+
+
+def slab_energies(positions, cells, charges, counts, sigma: float) -> torch.Tensor:
+    """Electrostatic energy q_i phi_i/2 of every atom (n,) in eV, self-interaction of the Gaussians included.
+
+    Differentiable, twice too, in positions (n, 3), cells (c, 3, 3) and charges (n,).
+
+    Parameters
+    ----------
+    counts : list of int, atoms of every configuration; they stand one after the other.
+    sigma : Å, total smearing of two charges
+    """
+    if max(counts) > DIRECT:
+        parts = zip(positions.split(counts), cells, charges.split(counts))
+        return torch.cat([0.5 * q * SlabPotential(r, a, sigma)(q) for r, a, q in parts])
+    r, q, a = positions.double(), charges.double(), cells.double()
+    normal = torch.linalg.cross(a[:, 0], a[:, 1])
+    area = normal.square().sum(1).sqrt()
+    frame = torch.stack([a[:, 0], a[:, 1], normal / area[:, None]], 1)
+    i, j, of_pair, index, of_wave, pair, wave = _terms(cells, counts, sigma)
+    move = lambda x: torch.from_numpy(x).to(r.device)
+    i, j, of_pair, of_wave, pair, wave = map(move, (i, j, of_pair, of_wave, pair, wave))
+    inverse = torch.linalg.inv(frame)
+    reciprocal = 2 * math.pi * torch.einsum("gk,gak->ga", move(index).to(r), inverse[of_wave][:, :, :2])             # (g, 3)
+    separation = r[i] - r[j]                                                                              # (p, 3)
+    z = (separation * frame[of_pair, 2]).sum(1)
+    length = reciprocal.square().sum(1).sqrt()
+    x, y = length[wave] * sigma / math.sqrt(2), z.abs()[pair] / (math.sqrt(2) * sigma)
+    phase = (separation[pair] * reciprocal[wave]).sum(1)
+    waves = torch.zeros_like(z).index_add(0, pair, torch.cos(phase) * fourier_kernel(x, y) / length[wave])
+    potential = (COULOMB / area)[of_pair] * (uniform_kernel(z, sigma) + 2 * math.pi * waves)
+    energy = 0.5 * q[i] * q[j] * potential
+    other = torch.where(i == j, 0.0, energy)  # the same to both atoms of a pair, once to an atom with its own images
+    return torch.zeros_like(q).index_add(0, i, energy).index_add(0, j, other).to(charges)
+
+
+def _terms(cells, counts, sigma):
+    """Pairs i <= j of every configuration and its waves +-G, and every combination of both, as index arrays."""
+    i, j, of_pair, index, of_wave, pair, wave = [], [], [], [], [], [], []
+    atoms = pairs = waves = 0
+    for c, (cell, n) in enumerate(zip(cells.tolist(), counts)):
+        a, b = np.triu_indices(n)
+        found = half_reciprocal_lattice(cell, REACH / sigma)[0]
+        i.append(a + atoms), j.append(b + atoms), of_pair.append(np.full(len(a), c))
+        index.append(found), of_wave.append(np.full(len(found), c))
+        pair.append(np.repeat(np.arange(len(a)) + pairs, len(found))), wave.append(np.tile(np.arange(len(found)) + waves, len(a)))
+        atoms, pairs, waves = atoms + n, pairs + len(a), waves + len(found)
+    return [np.concatenate(x) for x in (i, j, of_pair, index.copy(), of_wave, pair, wave)]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .environment import ChannelProduct, Density, Geometry, SpeciesMLP
+from .electrostatics import slab_energies
+from .environment import ChannelProduct, Density, Geometry, SpeciesLinear, SpeciesMLP
 from .graph import Graph
 from .radial import dispersion_basis, zbl_energy
 
@@ -26,11 +27,13 @@ class Environment:
     geometry : radial functions and harmonics of all neighbours
     raw : unmixed densities (n, s r, q)
     raer : reduced atomic environment representation (n, n_raer)
+    invariants : normalised invariants (n, n_invariants), where they are kept
     """
 
     geometry: Geometry
     raw: torch.Tensor
     raer: torch.Tensor
+    invariants: torch.Tensor | None = None
 
 
 class ForceField(nn.Module):
@@ -41,10 +44,11 @@ class ForceField(nn.Module):
     atomic_numbers : list of int, one per species.
     cutoff, tail_cutoff : float, Å, of the densities and of the dispersion tail.
     n_radial, n_channels, l_max, n_raer, hidden : sizes.
+    smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic energy out.
     """
 
     def __init__(self, atomic_numbers, cutoff=6.0, tail_cutoff=10.0, n_radial=8, n_channels=16, l_max=4,
-                 n_raer=32, hidden=64):
+                 n_raer=32, hidden=64, smearing=0.0):
         super().__init__()
         n_species = len(atomic_numbers)
         self.noise = 0.0  # of the invariants while training; see training.loop
@@ -65,6 +69,9 @@ class ForceField(nn.Module):
         self.linear = nn.Parameter(torch.zeros(n_species, n_invariants))
         self.register_buffer("reference_energy", torch.zeros(n_species))
         self.register_buffer("energy_scale", torch.ones(()))
+        self.smearing = smearing
+        self.charge = SpeciesLinear(n_species, n_raer, 1) if smearing else None
+        self.ion = nn.Parameter(0.3 * torch.randn(n_species)) if smearing else None
         self.dispersion = nn.Parameter(torch.full((n_species, n_species, 2, 2), 0.01))
 
     def environment(self, graph: Graph):
@@ -77,7 +84,7 @@ class ForceField(nn.Module):
             invariants = invariants + self.noise * torch.randn_like(invariants)
         raer, energy = self.network(invariants, graph.species)
         energy = energy.squeeze(-1) + (invariants * self.linear[graph.species]).sum(-1)
-        return Environment(geometry, raw, raer), energy
+        return Environment(geometry, raw, raer, invariants), energy
 
     def invariants(self, raw, species):
         """Scalars of body order two to five: A_0, (A A')_0, B.A, B.B."""
@@ -92,7 +99,20 @@ class ForceField(nn.Module):
         """Atomic energies (n,) in eV and the Environment."""
         environment, energy = self.environment(graph)
         energy = self.reference_energy[graph.species] + self.energy_scale * energy
-        return energy + self.repulsion(graph, environment.geometry.r) + self.tail(graph), environment
+        return energy + self.repulsion(graph, environment.geometry.r) + self.tail(graph) + self.coulomb(graph, environment.raer), environment
+
+    def charges(self, graph, raer):
+        """Effective charges (n,) in e, neutral in every configuration."""
+        raw = self.ion[graph.species] + 0.1 * self.charge(raer, graph.species).squeeze(-1)
+        total = torch.zeros(graph.n_configs, dtype=raw.dtype, device=raw.device).index_add(0, graph.config, raw)
+        return raw - (total / torch.bincount(graph.config, minlength=graph.n_configs))[graph.config]
+
+    def coulomb(self, graph, raer):
+        """Electrostatic energy of the effective charges, (n,) eV: what reaches beyond every cutoff."""
+        if not self.smearing:
+            return 0.0
+        counts = torch.bincount(graph.config, minlength=graph.n_configs).tolist()  # atoms of a configuration stand together
+        return slab_energies(graph.position, graph.cell, self.charges(graph, raer), counts, self.smearing)
 
     def repulsion(self, graph, r):
         """Half of the repulsion of every neighbour pair, (n,) eV: ZBL, and a wall WALL (contact - r)^3 for pairs closer than any
@@ -124,22 +144,32 @@ def energy_and_gradients(force_field: ForceField, graph: Graph, create_graph=Fal
     """Atomic energies, forces (n, 3) eV/Å, virial (c, 3, 3) eV = dE/d(strain), and the Environment.
 
     All bond vectors transform alike under strain, r -> (1 + eps) r, so with g = dE/dr of every vector
-    F_i = sum over its vectors (+g outgoing, -g incoming) and dE/deps_ab = sum r_a g_b.
+    F_i = sum over its vectors (+g outgoing, -g incoming) and dE/deps_ab = sum r_a g_b. The electrostatic part depends on
+    positions and cell themselves: F = -dE/dr, and they enter the virial like vectors.
     """
-    vector = graph.vector.detach().requires_grad_(True)
-    tail_vector = graph.tail_vector.detach().requires_grad_(True)
-    graph.vector, graph.tail_vector = vector, tail_vector
-    energies, environment = force_field(graph)
-    inputs = [vector, tail_vector] if len(graph.tail_i) else [vector]
-    gradients = torch.autograd.grad(energies.sum(), inputs, create_graph=create_graph)
-    n, k = graph.neighbour.shape
-    g = gradients[0] * graph.mask.unsqueeze(-1)
-    forces = g.sum(1).index_add(0, graph.neighbour.reshape(-1), -g.reshape(n * k, 3))
-    masked = vector.detach() * graph.mask.unsqueeze(-1)
-    virial = torch.zeros(graph.n_configs, 3, 3, dtype=g.dtype, device=g.device)
-    virial = virial.index_add(0, graph.config, torch.einsum("nka,nkb->nab", masked, g))
+    leaf = lambda t: t.detach().requires_grad_(True)
+    graph.vector, graph.tail_vector = leaf(graph.vector), leaf(graph.tail_vector)
+    inputs = {"vector": graph.vector}
     if len(graph.tail_i):
-        t = gradients[1]
+        inputs["tail_vector"] = graph.tail_vector
+    if force_field.smearing:
+        graph.position, graph.cell = leaf(graph.position), leaf(graph.cell)
+        inputs |= {"position": graph.position, "cell": graph.cell}
+    energies, environment = force_field(graph)
+    found = torch.autograd.grad(energies.sum(), list(inputs.values()), create_graph=create_graph)
+    g = dict(zip(inputs, found))
+    n, k = graph.neighbour.shape
+    outer = lambda r, t: r.detach().unsqueeze(-1) * t.unsqueeze(-2)
+    along = g["vector"] * graph.mask.unsqueeze(-1)
+    forces = along.sum(1).index_add(0, graph.neighbour.reshape(-1), -along.reshape(n * k, 3))
+    virial = torch.zeros(graph.n_configs, 3, 3, dtype=along.dtype, device=along.device)
+    masked = graph.vector.detach() * graph.mask.unsqueeze(-1)
+    virial = virial.index_add(0, graph.config, torch.einsum("nka,nkb->nab", masked, along))
+    if "tail_vector" in g:
+        t = g["tail_vector"]
         forces = forces.index_add(0, graph.tail_i, t).index_add(0, graph.tail_j, -t)
-        virial = virial.index_add(0, graph.config[graph.tail_i], tail_vector.detach().unsqueeze(2) * t.unsqueeze(1))
+        virial = virial.index_add(0, graph.config[graph.tail_i], outer(graph.tail_vector, t))
+    if "position" in g:
+        forces = forces - g["position"]
+        virial = virial.index_add(0, graph.config, outer(graph.position, g["position"])) + outer(graph.cell, g["cell"]).sum(1)
     return energies, forces, 0.5 * (virial + virial.transpose(1, 2)), environment

@@ -27,6 +27,7 @@ class Graph:
     pair_vector : float (p, 3), Å, from i to j.
     pair_across : int (p,)
     normal : float (n, 3), unit normal of the layer at every atom, see `nn.incomplete`.
+    position : float (n, 3), Å, of one slab with the vacuum outside; cell : float (c, 3, 3), Å.
     """
 
     species: torch.Tensor
@@ -44,6 +45,8 @@ class Graph:
     pair_vector: torch.Tensor | None = None
     pair_across: torch.Tensor | None = None
     normal: torch.Tensor | None = None
+    position: torch.Tensor | None = None
+    cell: torch.Tensor | None = None
 
     def __len__(self):
         return len(self.species)
@@ -103,7 +106,7 @@ def collate(graphs: list[Graph]) -> Graph:
     for name in ("tail_i", "tail_j", "pair_i", "pair_j"):
         if getattr(graphs[0], name) is not None:
             out[name] = torch.cat([getattr(g, name) + o for g, o in zip(graphs, offsets)])
-    for name in ("tail_vector", "pair_vector", "pair_across", "normal"):
+    for name in ("tail_vector", "pair_vector", "pair_across", "normal", "position", "cell"):
         if getattr(graphs[0], name) is not None:
             out[name] = torch.cat([getattr(g, name) for g in graphs])
     return Graph(**out)
