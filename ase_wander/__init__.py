@@ -4,7 +4,7 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-_LAZY = {"WanderCalculator": "calculator", "load_model": "model", "list_models": "model",
+_LAZY = {"WanderCalculator": "calculator", "DomainWarning": "calculator", "load_model": "model", "list_models": "model",
          "WannierHamiltonian": "electronic.hamiltonian", "load_published": "published"}
 __all__ = sorted(_LAZY)
 

@@ -16,6 +16,13 @@ from .structure import check_atoms, find_layers, plane_normal, slab_cell
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
 SAME_STRUCTURE = 1.0
 
+#: Atoms that a DomainWarning names.
+NAMED = 3
+
+
+class DomainWarning(UserWarning):
+    """Atoms lie outside the training data of the model; what it says of them is extrapolation."""
+
 
 class WanderCalculator(Calculator):
     """Energies, forces and stress of layered materials, and their Wannier Hamiltonian, from one loaded model.
@@ -39,7 +46,8 @@ class WanderCalculator(Calculator):
     -----
     Layers are recognised by covalent connectivity and then kept while the atoms' numbers and pbc stay and no atom
     jumps by more than 1 Å between calls, so that the energy never jumps during relaxation or MD. Any number of them
-    is taken; a UserWarning says when the model's data (key `layers` of its config.json) have fewer.
+    is taken; a UserWarning says when the model's data (key `layers` of its config.json) have fewer. A DomainWarning, once
+    per structure, names the atoms that lie outside the training data, where the model carries what is needed to tell.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
@@ -62,6 +70,7 @@ class WanderCalculator(Calculator):
         self.implemented_properties = list(self.model.implemented_properties)
         self._warned = False
         self._layers = None  # (copy of the last structure, its layers)
+        self._outside_named, self._uncertainty = False, None  # of this structure
 
     def _get_name(self):
         return "wander"
@@ -87,7 +96,7 @@ class WanderCalculator(Calculator):
             layers = find_layers(atoms)
         except ValueError as error:
             raise InputError(str(error)) from None
-        self._layers = (atoms.copy(), layers)
+        self._layers, self._outside_named = (atoms.copy(), layers), False
         return layers
 
     def _continues(self, atoms) -> bool:
@@ -159,9 +168,25 @@ class WanderCalculator(Calculator):
                                                   f"{', '.join(self.implemented_properties)}")
         if atoms is not None:
             self.atoms = atoms.copy()
-        self.results = {}  # nothing of the structure before may answer for one that is refused
+        self.results, self._uncertainty = {}, None  # nothing of the structure before may answer for one that is refused
         atoms, layers = self._checked(self.atoms)
-        self.results = _as_input_error(self.model.compute, atoms, layers, properties)
+        results = _as_input_error(self.model.compute, atoms, layers, properties)
+        self._uncertainty = results.pop("uncertainty", None)
+        self.results = results
+        if self._uncertainty is not None:
+            self._warn_outside(atoms, self._uncertainty)
+
+    def _warn_outside(self, atoms, uncertainty):
+        """Name, once per structure, the atoms outside the training data."""
+        outside = np.flatnonzero(uncertainty["outside"])
+        if not len(outside) or self._outside_named:
+            return
+        self._outside_named = True
+        worst = outside[np.argsort(-uncertainty["distance"][outside], kind="stable")]
+        named = "; ".join(f"atom {i} ({atoms.symbols[i]}): {uncertainty['reasons'][int(i)]}" for i in worst[:NAMED])
+        more = f"; and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
+        warnings.warn(f"{len(outside)} of {len(atoms)} atoms lie outside the training data of model {self.model.name!r}: "
+                      f"{named}{more}", DomainWarning, stacklevel=4)
 
     # ------------------------------------------------------------------ electrons
     def get_wannier_hamiltonian(self, atoms=None, *, threshold=0.0, **options):
@@ -235,10 +260,27 @@ class WanderCalculator(Calculator):
         return _as_input_error(self.model.descriptors, *self._checked(atoms))
 
     def get_uncertainty(self, atoms=None):
-        """Standard deviations of energy, forces and H, of models that carry an ensemble."""
-        if not hasattr(self.model, "uncertainty"):
-            raise PropertyNotImplementedError(f"model {self.model.name!r} carries no ensemble, so it has no uncertainty")
-        return self.model.uncertainty(*self._checked(atoms))
+        """Standard deviations of what the model predicts, and the atoms outside its training data.
+
+        Returns
+        -------
+        dict with
+
+        energy : float, eV; energies : (n,), eV
+        forces : (n,), eV/Å, of one Cartesian component of the force on each atom
+        hamiltonian : (n,), eV, of an element among the blocks of each atom
+        outside : (n,) bool, whether the atom lies outside the training data
+        distance : (n,), how far it lies from them, 1 at the limit
+        reasons : {atom: str}, why, of those outside
+
+        PropertyNotImplementedError of a model that has no uncertainty fitted (see docs/trust.md).
+        """
+        if getattr(self.model, "trust", None) is None:
+            raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
+                                              "when it was shipped (ase_wander.training.trust.fit_trust)")
+        if self._uncertainty is not None and (atoms is None or not self.check_state(atoms)):
+            return dict(self._uncertainty)
+        return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 
 
 def _pop_model_options(options):

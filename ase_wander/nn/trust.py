@@ -71,7 +71,7 @@ class Trust:
         dict with `own` D (n,), `around` D~ (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å, inf where there is none.
         """
         species = graph.species.cpu().numpy()
-        x = features(force_field, graph, environment)
+        x = features(environment)
         if x.shape[1] != self.mean.shape[1]:
             raise ValueError(f"the model has {x.shape[1]} invariants, its uncertainty was fitted to {self.mean.shape[1]}")
         u = np.empty_like(x)
@@ -118,7 +118,7 @@ class Trust:
         from ase.data import chemical_symbols
 
         if not stray.any():
-            return f"its surroundings are {distance:.1f} times the limit away from the training data"
+            return f"its surroundings are {distance:.1f} times as far from the training data as the limit"
         z, across = max(np.argwhere(stray).tolist(), key=lambda k: max(low[tuple(k)] / nearest[tuple(k)], nearest[tuple(k)] / high[tuple(k)])
                         if np.isfinite(low[tuple(k)]) else np.inf)
         symbol, layer = chemical_symbols[force_field.atomic_numbers[z]], ("same layer", "other layer")[across]
@@ -132,13 +132,10 @@ def deviation(calibration, distance, species):
     return np.exp(calibration[:-1][species]) * distance ** calibration[-1]
 
 
-@torch.no_grad()
-def features(force_field, graph, environment) -> np.ndarray:
-    """What tells atoms apart, (n, f): the normalised invariants, or the RAER of a force field that has none."""
-    if not hasattr(force_field, "invariants"):
-        return environment.raer.detach().cpu().numpy().astype(float)
-    x = force_field.invariants(environment.raw.detach(), graph.species)
-    return ((x - force_field.mean[graph.species]) * force_field.inverse_std[graph.species]).cpu().numpy().astype(float)
+def features(environment) -> np.ndarray:
+    """What tells atoms apart, (n, f): the normalised invariants, or the RAER of a force field that keeps none."""
+    x = environment.raer if environment.invariants is None else environment.invariants
+    return x.detach().cpu().numpy().astype(float)
 
 
 def nearest_distances(graph, r, n_species) -> np.ndarray:

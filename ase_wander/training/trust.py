@@ -56,11 +56,11 @@ def fit_trust(model, configurations, validation_fraction=None, progress=None) ->
 
 def training_statistics(model, configurations, progress=None) -> dict:
     """Arrays `mean`, `whiten`, `blunt`, `limit`, `nearest` of `nn.trust.Trust`."""
-    force_field, n_species = model.force_field, model.force_field.n_species
+    n_species = model.force_field.n_species
     rows, species, nearest = [], [], []
     for number, c in enumerate(configurations):
         graph, environment = model.environment(c.atoms, c.layers)
-        rows.append(features(force_field, graph, environment))
+        rows.append(features(environment))
         species.append(graph.species.cpu().numpy())
         r = np.where(graph.mask.cpu().numpy() > 0, graph.vector.norm(dim=-1).cpu().numpy(), np.inf)
         nearest.append(nearest_distances(graph, r, n_species))
