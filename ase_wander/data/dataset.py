@@ -1,19 +1,25 @@
-"""Reference configurations: an extended XYZ file of energies, forces and stress beside a folder of Wannier Hamiltonians."""
+"""Reference configurations: energies, forces and stress from extended XYZ files, Hamiltonians and bands from `.npz` or Wannier90 files."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import ase.io
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from ..structure import find_layers
+from .arrays import BAND_ARRAYS, BLOCK_ARRAYS, check_blocks, check_eigenvalues, contents, shifted
+from .wannier90 import find_seeds, read_arrays, read_structure
 
 #: Rms random displacement (Å) up to which a configuration counts as mild; also what is assumed where a file does not say.
 SIGMA_MILD = 0.03
+
+#: What a configuration may be labelled with.
+LABELS = ("energy", "forces", "stress", "hamiltonian", "eigenvalues", "vacuum_step")
 
 
 @dataclass
@@ -26,9 +32,18 @@ class Configuration:
         `config_id` and what stands before its underscore (`p1`, `s4`, ...).
     atoms : Atoms, with energy, forces and stress in its calculator where known.
     layers : ndarray of int (n_atoms,)
-    hamiltonian : path of the `.npz` of blocks, or None.
+    hamiltonian : path of the `.npz` of blocks or of Wannier90's `_hr.dat` or `_tb.dat`, or None.
     source : str
         File and frame, for messages.
+    bands : path of an `.npz` with eigenvalues where there is no `hamiltonian`, or None.
+    weight : float
+        Factor of the configuration in every loss.
+    withheld : tuple of str
+        Labels (of LABELS) that it lacks though its files have them, see `without`.
+    to_withhold : tuple of str
+        Labels to be withheld from training, see `withhold`.
+    vacuum_level : float
+        Energy (eV) that is taken off Hamiltonian and eigenvalues.
     """
 
     name: str
@@ -38,6 +53,11 @@ class Configuration:
     hamiltonian: Path | None = None
     info: dict = field(default_factory=dict)
     source: str = ""
+    bands: Path | None = None
+    weight: float = 1.0
+    withheld: tuple = ()
+    to_withhold: tuple = ()
+    vacuum_level: float = 0.0
 
     @property
     def results(self):
@@ -59,82 +79,99 @@ class Configuration:
             raise ValueError(f"{self.source or self.name}: has no {name}")
         return self.results[name]
 
+    def has(self, label) -> bool:
+        """Whether the configuration has the label, one of LABELS; files are not opened except for their table of contents."""
+        if label == "hamiltonian":
+            return self.hamiltonian is not None
+        if label == "eigenvalues":
+            file = self.hamiltonian or self.bands  # bands of a Wannier90 file come from its H(R)
+            return label not in self.withheld and file is not None and (file.suffix == ".dat" or "eigenvalues" in contents(file))
+        if label == "vacuum_step":
+            return label not in self.withheld and {"vacuum_top", "vacuum_bottom"} <= self.info.keys()
+        return label in self.results
+
+    def without(self, labels):
+        """A copy that lacks the labels (of LABELS)."""
+        labels = tuple(labels)
+        copy = replace(self, atoms=self.atoms.copy(), withheld=(*self.withheld, *labels))
+        if self.atoms.calc is not None:
+            kept = {k: v for k, v in self.results.items() if k not in labels and not ("energy" in labels and k == "free_energy")}
+            copy.atoms.calc = SinglePointCalculator(copy.atoms, **kept)
+        if "hamiltonian" in labels:
+            copy.hamiltonian, copy.bands = None, self.hamiltonian or self.bands
+        return copy
+
     def load_blocks(self, n_orbitals=None):
-        """Arrays of the Hamiltonian file as a dict; ValueError naming the file when it is damaged or foreign.
+        """`load_reference` of a configuration that must have a Hamiltonian."""
+        if self.hamiltonian is None:
+            raise ValueError(f"{self.source or self.name}: has no Hamiltonian")
+        return self.load_reference(n_orbitals)
+
+    def load_reference(self, n_orbitals=None):
+        """Arrays of the Hamiltonian file as a dict, as far as the configuration has them: blocks, eigenvalues or both.
 
         Parameters
         ----------
         n_orbitals : array_like of int (n_atoms,), optional
             Orbitals of every atom, to check the sizes of the blocks and the number of bands against.
+
+        Raises
+        ------
+        ValueError
+            Naming the file when it is damaged or foreign.
         """
-        try:
-            with np.load(self.hamiltonian, allow_pickle=False) as archive:
-                data = {k: archive[k] for k in archive.files}
-        except Exception as error:
-            raise ValueError(f"{self.hamiltonian}: not a readable Hamiltonian file ({error})") from None
-        missing = {"numbers", "positions", "pair_i", "pair_j", "pair_shift", "block", "block_ptr"} - set(data)
+        file = self.hamiltonian or self.bands
+        data = self._arrays(file)
+        needed = {"numbers", "positions"} | set(BLOCK_ARRAYS if self.hamiltonian else BAND_ARRAYS) - {"pair_distance"}
+        missing = needed - set(data)
         if missing:
-            raise ValueError(f"{self.hamiltonian}: arrays {sorted(missing)} are missing")
+            raise ValueError(f"{file}: arrays {sorted(missing)} are missing")
+        hidden = (() if self.hamiltonian else BLOCK_ARRAYS) + (BAND_ARRAYS if "eigenvalues" in self.withheld else ())
+        data = {k: v for k, v in data.items() if k not in hidden}
         # not (a <= b): a position that is not a number is a difference too
         if not np.array_equal(data["numbers"], self.atoms.numbers) or data["positions"].shape != self.atoms.positions.shape or \
                 not np.abs(data["positions"] - self.atoms.positions).max() <= 1e-4:
-            raise ValueError(f"{self.hamiltonian}: atoms differ from frame {self.name!r} of the structure file")
+            raise ValueError(f"{file}: atoms differ from frame {self.name!r} of the structure file")
         try:
-            check_blocks(data, len(self.atoms), n_orbitals)
+            (check_blocks if self.hamiltonian else check_eigenvalues)(data, len(self.atoms), n_orbitals)
         except ValueError as error:
-            raise ValueError(f"{self.hamiltonian}: {error}") from None
-        return data
+            raise ValueError(f"{file}: {error}") from None
+        return shifted(data, self.vacuum_level) if self.vacuum_level else data
+
+    def _arrays(self, file):
+        """What a file holds, with its blocks in the order of the atoms."""
+        if file is None:
+            raise ValueError(f"{self.source or self.name}: has neither a Hamiltonian nor eigenvalues")
+        if file.suffix == ".dat":
+            return read_arrays(file, self.atoms)
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {k: archive[k] for k in archive.files}
+        except Exception as error:
+            raise ValueError(f"{file}: not a readable Hamiltonian file ({error})") from None
 
 
-def check_blocks(data, n_atoms, n_orbitals=None) -> None:
-    """ValueError unless the arrays of a Hamiltonian file fit together: shapes, indices, sizes of blocks, finite numbers."""
-    n_pairs = len(np.atleast_1d(data["pair_i"]))
-    shapes = {"pair_i": (n_pairs,), "pair_j": (n_pairs,), "pair_shift": (n_pairs, 3), "block_ptr": (n_pairs + 1,),
-              "pair_distance": (n_pairs,), "block": (data["block"].size,)}
-    if "eigenvalues" in data:
-        for name in ("kpts", "kweights"):
-            if name not in data:
-                raise ValueError(f"eigenvalues without {name}")
-        n_k = len(np.atleast_1d(data["kpts"]))
-        n_bands = data["eigenvalues"].shape[-1] if data["eigenvalues"].ndim else 0
-        shapes |= {"kpts": (n_k, 3), "kweights": (n_k,),
-                   "eigenvalues": (n_k, n_bands if n_orbitals is None else int(np.sum(n_orbitals)))}
-    for name, shape in shapes.items():
-        if name in data and data[name].shape != shape:
-            raise ValueError(f"{name} has shape {data[name].shape}, expected {shape}")
-        if name in data and data[name].dtype.kind not in "iuf":
-            raise ValueError(f"{name} holds {data[name].dtype}, not real numbers")
-    i, j, shift, ptr = (data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift", "block_ptr"))
-    for name, index in (("pair_i", i), ("pair_j", j)):
-        if ((index < 0) | (index >= n_atoms)).any():
-            p = int(np.argmax((index < 0) | (index >= n_atoms)))
-            raise ValueError(f"{name} of pair {p} is {index[p]}, the structure has {n_atoms} atoms")
-    size = np.diff(ptr)
-    if ptr[0] != 0 or (size < 0).any() or ptr[-1] != len(data["block"]):
-        raise ValueError(f"block_ptr runs from {ptr[0]} to {ptr[-1]}, but block has {len(data['block'])} elements"
-                         + (", and it falls" if (size < 0).any() else ""))
-    if n_orbitals is not None:
-        expected = np.asarray(n_orbitals)[i] * np.asarray(n_orbitals)[j]
-        if (size != expected).any():
-            p = int(np.argmax(size != expected))
-            raise ValueError(f"block of pair {p} (atoms {i[p]}, {j[p]}) has {size[p]} elements, expected {expected[p]}")
-    onsite = i[(i == j) & ~shift.any(axis=1)]
-    if len(np.unique(onsite)) < n_atoms:
-        raise ValueError(f"no on-site block of atom {np.setdiff1d(np.arange(n_atoms), onsite)[0]}")
-    if not np.isfinite(data["block"]).all():
-        p = int(np.searchsorted(ptr, np.argmin(np.isfinite(data["block"])), side="right")) - 1
-        raise ValueError(f"block of pair {p} (atoms {i[p]}, {j[p]}, shift {shift[p].tolist()}) is not finite")
-    for name in ("eigenvalues", "kpts", "kweights", "pair_distance"):
-        if name in data and not np.isfinite(data[name]).all():
-            raise ValueError(f"{name} is not finite")
+def load_dataset(path, structure=None) -> list[Configuration]:
+    """All configurations of a data set.
 
+    Parameters
+    ----------
+    path : str or path
+        A folder with `structures.extxyz` and, optionally, `hamiltonians/<config_id>.npz`; one extended XYZ file (energies,
+        forces, stress); Wannier90 output: `seed`, `seed_hr.dat`, or a folder of such files, itself or one level down.
+    structure : str or path, optional
+        Of Wannier90 output: an extended XYZ file with a frame (the only one, or that whose `config_id` is the seed's name)
+        in place of the cell and atoms of `seed.win`; it brings energy, forces and stress. `seed.extxyz` is found by itself.
 
-def load_dataset(path) -> list[Configuration]:
-    """All configurations of a folder with `structures.extxyz` and, optionally, `hamiltonians/<config_id>.npz`.
-
-    A path to a single extended XYZ file is accepted too (energies and forces only).
+    Raises
+    ------
+    ValueError
+        Naming the file and the frame that cannot be used.
     """
     path = Path(path)
+    seeds = [] if (path / "structures.extxyz").is_file() or path.suffix in (".extxyz", ".xyz") else find_seeds(path)
+    if seeds:
+        return [_from_wannier90(name, file, structure) for name, file in seeds]
     file = path / "structures.extxyz" if path.is_dir() else path
     if not file.exists():
         raise ValueError(f"{file}: no such file")
@@ -142,16 +179,43 @@ def load_dataset(path) -> list[Configuration]:
     for number, atoms in enumerate(_frames(file)):
         name = str(atoms.info.get("config_id", f"{file.stem}_{number:04d}"))
         blocks = file.parent / "hamiltonians" / f"{name}.npz"
-        source = f"{file}, frame {number} ({name})"
-        try:
-            layers = find_layers(atoms)
-            _check_labels(atoms)
-        except ValueError as error:
-            raise ValueError(f"{source}: {error}") from None
-        out.append(Configuration(name, name.split("_")[0], atoms, layers,
-                                 blocks if blocks.exists() else None, dict(atoms.info), source))
+        out.append(_configuration(name, atoms, f"{file}, frame {number} ({name})"))
+        if blocks.exists():
+            names = contents(blocks)
+            setattr(out[-1], "bands" if "eigenvalues" in names and "block" not in names else "hamiltonian", blocks)
     if not out:
         raise ValueError(f"{file}: holds no configuration")
+    return out
+
+
+def _configuration(name, atoms, source) -> Configuration:
+    """One configuration with its labels checked and its layers found."""
+    try:
+        layers = find_layers(atoms)
+        _check_labels(atoms)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    return Configuration(name, name.split("_")[0], atoms, layers, None, dict(atoms.info), source)
+
+
+def _from_wannier90(name, file, structure) -> Configuration:
+    """The configuration of one `_hr.dat` or `_tb.dat`."""
+    frames = None
+    own = Path(str(file)[:-len("_hr.dat")] + ".extxyz")
+    if structure is not None or own.is_file():
+        frames = [(f"{structure or own}, frame {k}", atoms) for k, atoms in enumerate(_frames(Path(structure or own)))]
+        chosen = [f for f in frames if str(f[1].info.get("config_id", "")) == name] or frames
+        if len(chosen) != 1:
+            raise ValueError(f"{structure or own}: {len(frames)} frames, none with config_id={name} for {file}")
+        source, atoms = chosen[0]
+    else:
+        source, atoms = str(file), read_structure(file)
+    out = _configuration(name, atoms, source)
+    out.hamiltonian = file
+    level = out.info.get("vacuum_level", 0.0)
+    if not isinstance(level, (int, float, np.number)) or not np.isfinite(level):
+        raise ValueError(f"{source}: vacuum_level is {level!r}, not a number")
+    out.vacuum_level = float(level)
     return out
 
 
@@ -204,3 +268,8 @@ def dataset_hash(configurations) -> str:
         for array in (c.atoms.numbers, c.atoms.cell.array, c.atoms.positions, c.results.get("energy", 0.0)):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def withhold(configurations) -> list[Configuration]:
+    """Configurations as training may see them: without the labels that their sources withhold."""
+    return [c.without(c.to_withhold) if c.to_withhold else c for c in configurations]

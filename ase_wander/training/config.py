@@ -8,14 +8,14 @@ from pathlib import Path
 
 import yaml
 
-from ..model_config import check_model_config, is_integer, is_number
+from ..data.sources import check_source
+from ..model_config import TWO_CENTER, check_model_config, is_integer, is_number
 from ..nn.heads import HamiltonianHeads
 from .device import check_device
 from .loop import LoopSettings
 from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
+from .terms import WEIGHTS, weighed_terms, with_defaults
 
-#: What a stage may weigh; `spread` is the power of the class's spread that divides the errors of its elements.
-WEIGHTS = {"forcefield": ("energy", "forces", "stress", "layer"), "hamiltonian": ("onsite", "eigenvalues", "vacuum_step", "spread")}
 TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
        "stages", "threads", "device", "dtype", "licence", "kind", "notes")
 #: Keys of kind `published`, whose networks, species and orbitals are fixed.
@@ -29,7 +29,7 @@ def load_config(path) -> dict:
     Returns
     -------
     dict
-        `data` as absolute paths; `notes` (optional) is text for the card: method and extent of the data; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
+        `data` as absolute paths, or mappings with `path` and what to take of it (see `data.sources.check_source`); `notes` (optional) is text for the card: method and extent of the data; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
         Of kind `published`: `forces` and `hamiltonian` (SGDSettings) instead of stages.
     """
     path = Path(path)
@@ -46,8 +46,8 @@ def load_config(path) -> dict:
         raise ValueError(f"{path}: {key}: {what}")
 
     published = raw.get("kind") == "published"
-    if raw.get("kind", "wander") not in ("wander", "published"):
-        fail("kind", f"{raw['kind']!r} is not known; known: wander, published")
+    if raw.get("kind", "wander") not in ("wander", "two-center", "published"):
+        fail("kind", f"{raw['kind']!r} is not known; known: wander, two-center, published")
     known = TOP_PUBLISHED if published else TOP
     for key in raw:
         if key not in known:
@@ -55,10 +55,7 @@ def load_config(path) -> dict:
     for key in ("name", "data") if published else ("name", "material", "data", "species", "shells", "electrons", "stages"):
         if not raw.get(key):
             fail(key, "missing")
-    data = [raw["data"]] if isinstance(raw["data"], str) else raw["data"]
-    if not isinstance(data, list) or not all(isinstance(d, str) for d in data):
-        fail("data", f"{data!r} is not a path or a list of paths")
-    raw["data"] = [str((path.parent / d).resolve()) for d in data]
+    raw["data"] = _data(raw["data"], path.parent, fail)
     raw.setdefault("validation_fraction", 0.15)
     raw.setdefault("seed", 1)
     raw.setdefault("threads", 1)
@@ -69,6 +66,8 @@ def load_config(path) -> dict:
         for key, default in (("forces", SGDSettings()), ("hamiltonian", HAMILTONIAN_SETTINGS)):
             raw[key] = _sgd(raw.get(key) or {}, key, default, raw["seed"], fail)
         return raw
+    if raw.get("kind") == "two-center":
+        raw["heads"] = _two_center(raw.get("heads", {}), fail)
     check_model_config(raw, fail)
     sizes = {p.name: p.default for p in signature(HamiltonianHeads).parameters.values()} | raw.get("heads", {})
     if sizes["taper"] >= sizes["cutoff"]:
@@ -80,6 +79,31 @@ def load_config(path) -> dict:
     if len(set(names)) < len(names):
         fail("stages", f"names repeat: {', '.join(names)}")
     return raw
+
+
+def _two_center(heads, fail):
+    """Heads of kind `two-center`: what makes them so is fixed."""
+    if not isinstance(heads, dict):
+        fail("heads", f"{heads!r} is not a mapping of sizes")
+    for key, value in TWO_CENTER.items():
+        if heads.get(key, value) != value:
+            fail(f"heads.{key}", f"{heads[key]!r}; in a model of kind two-center it is {value!r}")
+    return heads | TWO_CENTER
+
+
+def _data(data, base, fail):
+    """Sources with absolute paths: a text for a path alone, else a mapping (see `data.sources.check_source`)."""
+    data = data if isinstance(data, list) else [data]
+    if any(not isinstance(d, (str, dict)) for d in data):
+        fail("data", f"{data!r} is not a path, a mapping with path, or a list of these")
+    out = []
+    for k, source in enumerate(data):
+        checked = check_source(source, lambda key, what: fail(f"data[{k}]{key}", what))
+        for key in ("path", "structure"):
+            if key in checked:
+                checked[key] = str((base / checked[key]).resolve())
+        out.append(checked["path"] if isinstance(source, str) else checked)
+    return out
 
 
 def _check_common(raw, fail):
@@ -156,6 +180,6 @@ def _stage(stage, number, fail):
             fail(f"{key}.{option}", f"{value!r} is not an integer of 0 or more")
         if value < 0 or (option in ("lr", "clip") and value == 0) or (option == "average" and value >= 1):
             fail(f"{key}.{option}", f"{value!r} is out of range")
-    if kind == "forcefield" and not any(weights.values()):
+    if not weighed_terms(kind, weights):
         fail(f"{key}.weights", f"nothing to train on; known: {', '.join(WEIGHTS[kind])}")
-    return {"kind": kind, "name": name, "weights": {w: 0.0 for w in WEIGHTS[kind]} | weights, "loop": LoopSettings(**stage, monitor=monitor)}
+    return {"kind": kind, "name": name, "weights": with_defaults(kind, weights), "loop": LoopSettings(**stage, monitor=monitor)}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ..data.dataset import dataset_hash, load_dataset, split
+from ..data.dataset import dataset_hash, split, withhold
+from ..data.sources import load_sources
 from ..graphs import species_index
 from ..model import WanderModel
 from ..moire import twisted_bilayer
@@ -19,17 +20,15 @@ from . import distributed
 from .device import computing_on
 from .forcefield_stage import ForceFieldSamples
 from .hamiltonian_stage import HamiltonianSamples
+from .joint_stage import JointSamples
 from .loop import LoopSettings, fit, load_checkpoint, save_atomically
 from .published_trainer import bilayers, check_bilayers, train_published
+from .terms import count_labels, select, why_none
 
 
 def load_configurations(config):
-    """All configurations of the data sets of a configuration, in order; ValueError when names repeat."""
-    found = [c for path in config["data"] for c in load_dataset(path)]
-    names = [c.name for c in found]
-    if len(set(names)) < len(names):
-        raise ValueError(f"configuration {next(n for n in names if names.count(n) > 1)!r} occurs twice in the data")
-    return found
+    """All configurations of the sources of a configuration, in order; ValueError when names repeat."""
+    return load_sources(config["data"])
 
 
 def new_model(config) -> WanderModel:
@@ -60,17 +59,14 @@ def check_data(config, configurations, training) -> None:
         except ValueError as error:
             raise ValueError(f"{c.source or c.name}: {error}") from None
     for stage in config["stages"]:
-        used = training if stage["kind"] == "forcefield" else [c for c in training if c.hamiltonian is not None]
+        used = select(training, stage["kind"], stage["weights"])
         if not used:
-            raise ValueError(f"stage {stage['name']}: no training configuration has a Hamiltonian (hamiltonians/<config_id>.npz)")
+            raise ValueError(f"stage {stage['name']}: no training configuration {why_none(training[0], stage['kind'], stage['weights'])}")
         for symbol in config["species"]:
             n_atoms = sum(list(c.atoms.symbols).count(symbol) for c in used)
             if n_atoms < 2:  # a spread is fitted to them
                 raise ValueError(f"species {symbol}: stage {stage['name']} finds {n_atoms} atoms of it in the training data, "
                                  "at least two are needed")
-        if stage["kind"] == "forcefield":
-            for c in configurations:
-                c.label("energy"), c.label("forces")
 
 
 def train(config, folder, resume=False, report=None) -> WanderModel | PublishedModel:
@@ -141,6 +137,7 @@ def _prepare(config):
     torch.manual_seed(int(config["seed"]))
     configurations = load_configurations(config)
     training, validation = split(configurations, config["validation_fraction"])
+    training = withhold(training)
     if config.get("kind") == "published":
         if distributed.size() > 1:
             raise ValueError("kind: published networks are trained by one process; start without torchrun")
@@ -181,41 +178,58 @@ def _train_stage(config, number, stage, model, training, validation, folder, res
         model.load_state_dict(finished)
         return
     torch.manual_seed(int(config["seed"]) + number)
-    module = model.force_field if stage["kind"] == "forcefield" else model.heads
-    samples_of = ForceFieldSamples if stage["kind"] == "forcefield" else HamiltonianSamples
+    kind, weights = stage["kind"], stage["weights"]
+    module = {"forcefield": model.force_field, "hamiltonian": model.heads, "joint": model}[kind]
     for p in model.parameters():
         p.requires_grad_(False)
-    first = not any(s["kind"] == stage["kind"] for s in config["stages"][:number])
-    samples = samples_of(training, model, _dtype(config))
-    held_out = samples_of(validation, model, _dtype(config)) if validation and distributed.rank() == 0 else None
-    if first:
-        if stage["kind"] == "forcefield":
-            model.force_field.energy_scale.fill_(0.1)
-            samples.fit_reference()
-            samples.fit_contacts()
-        samples.fit_normalisation()
+    if report:
+        report({"stage": stage["name"], "step": 0, "labels": count_labels(training, kind, weights), "n_configurations": len(training)})
+    before = [s["kind"] for s in config["stages"][:number]]
+    samples = samples_of(kind, select(training, kind, weights), model, weights, _dtype(config))
+    held_out = samples_of(kind, validation, model, weights, _dtype(config)) if validation and distributed.rank() == 0 else None
+    prepare(model, samples, *({part, "joint"}.isdisjoint(before) and kind in (part, "joint") for part in ("forcefield", "hamiltonian")))
     for p in module.parameters():
         p.requires_grad_(True)
 
     def validate(averaged):
-        held_out.model = _Borrowed(model, averaged, stage["kind"])
+        held_out.model = _Borrowed(model, averaged, kind)
         return held_out.report()
 
     validates = distributed.broadcast(held_out is not None and len(held_out) > 0)
     with computing_on(device, model, samples, held_out):
-        fit(module, len(samples), lambda indices, batch=None: samples.loss(indices, stage["weights"], batch), stage["loop"],
+        fit(module, len(samples), lambda indices, batch=None: samples.loss(indices, weights, batch), stage["loop"],
             folder, stage["name"], validate if validates else None, report, resume)
     if distributed.rank() == 0:
         save_atomically(model.state_dict(), done)
 
 
+def samples_of(kind, configurations, model, weights, dtype=torch.float32):
+    """Samples of a kind of stage."""
+    if kind == "forcefield":
+        return ForceFieldSamples(configurations, model, dtype)
+    return (JointSamples if kind == "joint" else HamiltonianSamples)(configurations, model, dtype, weights)
+
+
+def prepare(model, samples, force_field, heads) -> None:
+    """Fit what is not trained, reference energies, walls, scales, of the parts that the first stage of theirs begins with."""
+    if force_field:
+        of_part = getattr(samples, "force_field", samples)
+        model.force_field.energy_scale.fill_(0.1)
+        of_part.fit_reference()
+        of_part.fit_contacts()
+        of_part.fit_normalisation()
+    if heads:
+        getattr(samples, "hamiltonian", samples).fit_normalisation()
+
+
 class _Borrowed:
-    """A model of which one part is replaced by its averaged weights."""
+    """A model of which the part that trains is replaced by its averaged weights."""
 
     def __init__(self, model, averaged, kind):
         self.species, self.count_electrons = model.species, model.count_electrons
-        self.force_field = averaged if kind == "forcefield" else model.force_field
-        self.heads = averaged if kind == "hamiltonian" else model.heads
+        trained = averaged if kind == "joint" else None
+        self.force_field = averaged if kind == "forcefield" else (trained or model).force_field
+        self.heads = averaged if kind == "hamiltonian" else (trained or model).heads
 
 
 def _record(folder, config, configurations, resume):
@@ -225,6 +239,8 @@ def _record(folder, config, configurations, resume):
     # Settings of stages and networks are dataclasses.
     record = {"config": json.loads(json.dumps(config, default=asdict)),
               "data_sha256": dataset_hash(configurations), "n_configurations": len(configurations),
+              "labels": {stage["name"]: count_labels(withhold(split(configurations, config["validation_fraction"])[0]),
+                                                     stage["kind"], stage["weights"]) for stage in config.get("stages", ())},
               "processes": distributed.size(),
               "versions": {"python": platform.python_version(), "torch": torch.__version__, "ase": ase.__version__,
                            "numpy": numpy.__version__}}
