@@ -81,12 +81,17 @@ class Labels:
                              f"but {n_orbitals} Wannier functions")
         return slice(0, self.eigenvalues.shape[1]), frozen
 
-    def hamiltonian(self, recipe: Recipe) -> dict:
-        """Blocks in the format of the reference data (see `projection.wigner_seitz_blocks`) and H(k) (n_k, m, m)."""
+    def subspace(self, recipe: Recipe):
+        """Bands of the manifold (slice), frozen states and weights of the disentanglement (None where there are none)."""
         bands, frozen = self.manifold(recipe)
         weights = None
         if recipe.semicore is None and recipe.fade:
             weights = fade_weights(self.eigenvalues - self.efermi, self.projectability(), **recipe.fade)
+        return bands, frozen, weights
+
+    def hamiltonian(self, recipe: Recipe) -> dict:
+        """Blocks in the format of the reference data (see `projection.wigner_seitz_blocks`) and H(k) (n_k, m, m)."""
+        bands, frozen, weights = self.subspace(recipe)
         hk = wannier_hamiltonian_at_k(self.eigenvalues[:, bands], self.amplitudes[:, bands], frozen, weights)
         n_orbitals = orbitals_per_atom(recipe.orbitals(self.atoms), len(self.atoms))
         blocks = wigner_seitz_blocks(hk, self.kpts, self.kweights, self.grid, self.atoms.cell.array, self.atoms.positions,

@@ -82,6 +82,20 @@ def faded_subspace(amplitudes, weights):
     return loewdin(weights[..., None] * loewdin(amplitudes))
 
 
+def wannier_gauge(amplitudes, frozen=None, weights=None):
+    """M (n_k, n_bands, m) with orthonormal columns, |w_m> = sum_n |psi_n> conj(M_nm); arguments as of `wannier_hamiltonian_at_k`."""
+    if weights is not None:
+        subspace = faded_subspace(amplitudes, weights)
+        return subspace @ loewdin(subspace.conj().swapaxes(1, 2) @ amplitudes)
+    if frozen is None:
+        return loewdin(amplitudes)
+    gauge = np.empty_like(amplitudes)
+    for k in range(len(amplitudes)):
+        subspace = disentangle(amplitudes[k], frozen[k])
+        gauge[k] = subspace @ loewdin(subspace.conj().T @ amplitudes[k])
+    return gauge
+
+
 def wannier_hamiltonian_at_k(eigenvalues, amplitudes, frozen=None, weights=None):
     """H(k) (n_k, m, m) in the lattice gauge of the projectors' home cells.
 
@@ -92,16 +106,7 @@ def wannier_hamiltonian_at_k(eigenvalues, amplitudes, frozen=None, weights=None)
     frozen : bool (n_k, n_bands) or None, states kept exactly.
     weights : (n_k, n_bands) or None, see `faded_subspace`; then `frozen` does not count.
     """
-    if weights is not None:
-        subspace = faded_subspace(amplitudes, weights)
-        gauge = subspace @ loewdin(subspace.conj().swapaxes(1, 2) @ amplitudes)
-    elif frozen is None:
-        gauge = loewdin(amplitudes)
-    else:
-        gauge = np.empty_like(amplitudes)
-        for k in range(len(amplitudes)):
-            subspace = disentangle(amplitudes[k], frozen[k])
-            gauge[k] = subspace @ loewdin(subspace.conj().T @ amplitudes[k])
+    gauge = wannier_gauge(amplitudes, frozen, weights)
     # |w_m> = sum_n |psi_n> conj(M_nm)  ->  H(k) = conj(M^dagger E M)
     return np.einsum("knm,kn,knl->kml", gauge, eigenvalues, gauge.conj())
 
