@@ -110,9 +110,8 @@ def projection_errors(h, states, eigenvalues, importance, reach=1.0):
 
     sum_mm' g_mm' w_mm' |D_mm' - E_m delta_mm'|^2 / sum_m g_m, with w of `band_mixing_weight` and
     g_mm' = (g_m + g_m')/2 of the bands' `importance` (k, m). Phases of the states drop out, and so does any rotation
-    within a degenerate multiplet, as g and w are equal inside it: nothing has to be fixed or followed. The losses on
-    H, eigenvalues and states together are those of DeePKS-ES (Liang, Liu, Chen); the states enter there by their
-    overlaps, here through the Hamiltonian in their basis.
+    within a degenerate multiplet, as g and w are equal inside it: nothing has to be fixed or followed. (Hamiltonian,
+    eigenvalues and eigenvectors in one loss: DeePKS-ES, Liang, Liu, Chen, arXiv:2503.24050.)
     """
     d = in_reference_bands(h, states)
     d = d - torch.diag_embed(eigenvalues).to(d.dtype)
