@@ -35,7 +35,7 @@ PAIRS_PER_PASS = 1024
 
 
 class WanderModel(nn.Module):
-    """Force field and Hamiltonian heads of one material family.
+    """Force field and Hamiltonian heads of one material family; of kind `two-center` where the heads see the distance alone.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ class WanderModel(nn.Module):
         self.force_field = ForceField(numbers, **config.get("force_field", {}))
         self.heads = HamiltonianHeads([self.shells[s][0] for s in self.species], self.force_field.n_radial,
                                       self.force_field.n_raer, **config.get("heads", {}))
+        self.kind = "two-center" if self.heads.bare else "wander"
         radii = covalent_radii[numbers]
         self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
         self.digest = ""
@@ -291,8 +292,8 @@ def load_model(model, device="cpu", dtype="float64"):
     if kind == "published":
         from .published import PublishedModel
         return PublishedModel.load(folder)
-    if kind != WanderModel.kind:
-        raise ValueError(f"{folder / CONFIG}: model kind {kind!r} is not known; known: wander, published")
+    if kind not in ("wander", "two-center"):
+        raise ValueError(f"{folder / CONFIG}: model kind {kind!r} is not known; known: wander, two-center, published")
 
     def fail(key, what):
         raise ValueError(f"{folder / CONFIG}: {key}: {what}")

@@ -8,12 +8,15 @@ import math
 from ase.data import atomic_numbers
 
 from .nn.forcefield import ForceField
-from .nn.heads import HamiltonianHeads
+from .nn.heads import INPUTS, HamiltonianHeads
 from .nn.incomplete import AXIAL
 from .structure import NORMAL_REACH
 
 #: Groups of sizes and the network whose keyword arguments they are.
 GROUPS = {"force_field": ForceField, "heads": HamiltonianHeads}
+
+#: What makes a model of kind `two-center`: Slater-Koster functions of the distance, one on-site block per species.
+TWO_CENTER = {"onsite_input": "constant", "intra_input": "distance", "inter_input": "distance", "smearing": 0}
 
 
 def is_number(value) -> bool:
@@ -56,6 +59,10 @@ def check_model_config(config, fail) -> None:
         for key, value in options.items():
             if key not in known:
                 fail(f"{group}.{key}", f"unknown; known: {', '.join(known)}")
+            if key in INPUTS:
+                if value not in INPUTS[key]:
+                    fail(f"{group}.{key}", f"{value!r} is not known; known: {', '.join(INPUTS[key])}")
+                continue
             if isinstance(known[key], int) and not is_integer(value):
                 fail(f"{group}.{key}", f"{value!r} is not a positive integer")
             if not is_number(value) or value < 0 or (value == 0 and key != "smearing"):

@@ -23,12 +23,13 @@ class Dressing(nn.Module):
 
     def __init__(self, n_species, n_radial, n_raer, l_max=4, n_channels=16, n_carried=8, n_scalars=32):
         super().__init__()
-        self.l_max, self.n_carried = l_max, n_carried
+        self.l_max, self.n_carried, self.n_scalars = l_max, n_carried, n_scalars
         c = n_channels
         self.left = Density(n_species, n_radial, c, l_max, 0.5)
         self.right = Density(n_species, n_radial, c, l_max, 0.5)
         self.product = ChannelProduct(n_species, c, c, l_max, l_max)
         n_first, n_last = c + (l_max + 1) * c + l_max * c, 3 * c + n_carried
+        self.extra_sizes = {"raer": n_raer, "environment": n_first}
         for name, size in (("invariant", n_first), ("raer", n_raer)):
             self.register_buffer(f"{name}_mean", torch.zeros(n_species, size))
             self.register_buffer(f"{name}_scale", torch.ones(n_species, size))
@@ -64,7 +65,8 @@ class Dressing(nn.Module):
         brought = torch.einsum("nkc,nkcq->ncq", carried, tensors[graph.neighbour])
         return density, brought
 
-    def forward(self, graph: Graph, environment: Environment):
+    def forward(self, graph: Graph, environment: Environment, extra=()):
+        """Tensors (n, c, q) and scalars (n, s); `extra` of "raer", "environment" (the invariants) go after the scalars, standardised."""
         species, geometry = graph.species, environment.geometry
         raer = (environment.raer - self.raer_mean[species]) * self.raer_scale[species]
         a, products, invariants = self.first_round(environment.raw, species)
@@ -75,6 +77,7 @@ class Dressing(nn.Module):
         out = [torch.cat([a[l], products[l], density[:, :, l_slice(l)] * scale[:, l, 0, None, None],
                           brought[:, :, l_slice(l)] * scale[:, l, 1, None, None]], 1) for l in range(self.l_max + 1)]
         _, last = self.last(torch.cat([scalars, raer, out[0].squeeze(-1)], 1), species)
+        last = torch.cat([last] + [{"raer": raer, "environment": invariants}[name] for name in extra], 1)
         return torch.cat([mix(t, species) for mix, t in zip(self.mix, out)], 2), last
 
     @torch.no_grad()

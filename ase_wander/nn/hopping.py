@@ -14,8 +14,8 @@ from .alignment import BondFrames, block_basis, mirror_signs
 from .radial import gaussian_basis, smooth_cutoff
 
 
-class HoppingHead(nn.Module):
-    """Blocks (p, 2 l1 + 1, 2 l2 + 1) in eV of one class of pairs.
+class BondHead(nn.Module):
+    """What every head of one class of pairs shares: the size of elements against distance, the way from a block to H.
 
     Parameters
     ----------
@@ -24,24 +24,10 @@ class HoppingHead(nn.Module):
     cutoff, taper : Å; elements go smoothly to zero between them.
     """
 
-    def __init__(self, l1, l2, symmetric, n_channels, n_scalars, cutoff, taper, l_max=4, n_radial=16, n_gated=24,
-                 n_cross=8, hidden=96):
+    def __init__(self, l1, l2, symmetric, cutoff, taper, n_radial=16):
         super().__init__()
-        self.l1, self.l2, self.symmetric, self.cutoff, self.taper = l1, l2, symmetric, cutoff, taper
-        self.l_max, self.n_radial, self.n_cross = l_max, n_radial, n_cross
+        self.l1, self.l2, self.symmetric, self.cutoff, self.taper, self.n_radial = l1, l2, symmetric, cutoff, taper, n_radial
         self.counts = block_basis(l1, l2)[0]
-        self.orders = range(1, l_max + 1)
-        self.lift = nn.ModuleList(nn.Linear(2 * (l_max + 1 - m) * n_channels, n_gated, bias=False) for m in self.orders)
-        self.inputs = [n_scalars, n_scalars, n_radial] + 2 * [(l_max + 1) * n_channels] + l_max * [n_gated]
-        self.first = nn.Linear(sum(self.inputs), hidden)
-        self.second = nn.Linear(hidden, hidden)
-        self.scalar = nn.Linear(hidden, self.counts[0])
-        self.gate = nn.Linear(hidden, l_max * (n_gated + n_cross))
-        self.drop = nn.ModuleList(nn.Linear(n_gated, n, bias=False) for n in self.counts[2:])
-        if self.counts[1]:
-            self.left = nn.ModuleList(nn.Linear(n_gated, n_cross, bias=False) for _ in self.orders)
-            self.right = nn.ModuleList(nn.Linear(n_gated, n_cross, bias=False) for _ in self.orders)
-            self.pseudo = nn.Linear(l_max * n_cross, self.counts[1], bias=False)
         #: Polynomial of log(rms element / eV) in distance on [scale_range], fitted to the data.
         self.register_buffer("scale_polynomial", torch.zeros(7))
         self.register_buffer("scale_range", torch.tensor([2.0, 13.0]))
@@ -54,6 +40,39 @@ class HoppingHead(nn.Module):
         for c in self.scale_polynomial:
             out = out * x + c
         return out.exp()
+
+    def radial(self, r: torch.Tensor) -> torch.Tensor:
+        """Distance as the networks take it, (p, n_radial)."""
+        return gaussian_basis(r, self.cutoff, self.n_radial, 2.0)
+
+    def finished(self, frames: BondFrames, block, back=None) -> torch.Tensor:
+        """From unscaled blocks in the bond frame to eV in crystal axes; `back`, those seen from j, of equal species."""
+        if back is not None:
+            s1, s2 = mirror_signs(self.l2).to(block), mirror_signs(self.l1).to(block)
+            block = 0.5 * (block + (s1[:, None] * back * s2).transpose(1, 2))
+        block = block * (2 * self.scale(frames.r) * smooth_cutoff(frames.r, self.cutoff, self.taper))[:, None, None]
+        return frames.to_crystal(block, self.l1, self.l2)
+
+
+class HoppingHead(BondHead):
+    """Blocks (p, 2 l1 + 1, 2 l2 + 1) in eV of one class of pairs, dressed by the tensors of both atoms."""
+
+    def __init__(self, l1, l2, symmetric, n_channels, n_scalars, cutoff, taper, l_max=4, n_radial=16, n_gated=24,
+                 n_cross=8, hidden=96):
+        super().__init__(l1, l2, symmetric, cutoff, taper, n_radial)
+        self.l_max, self.n_cross = l_max, n_cross
+        self.orders = range(1, l_max + 1)
+        self.lift = nn.ModuleList(nn.Linear(2 * (l_max + 1 - m) * n_channels, n_gated, bias=False) for m in self.orders)
+        self.inputs = [n_scalars, n_scalars, n_radial] + 2 * [(l_max + 1) * n_channels] + l_max * [n_gated]
+        self.first = nn.Linear(sum(self.inputs), hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.scalar = nn.Linear(hidden, self.counts[0])
+        self.gate = nn.Linear(hidden, l_max * (n_gated + n_cross))
+        self.drop = nn.ModuleList(nn.Linear(n_gated, n, bias=False) for n in self.counts[2:])
+        if self.counts[1]:
+            self.left = nn.ModuleList(nn.Linear(n_gated, n_cross, bias=False) for _ in self.orders)
+            self.right = nn.ModuleList(nn.Linear(n_gated, n_cross, bias=False) for _ in self.orders)
+            self.pseudo = nn.Linear(l_max * n_cross, self.counts[1], bias=False)
 
     def tensors_to_block(self, near, far, scalars_i, scalars_j, radial):
         """Block in the bond frame before scaling: `near` seen from i, `far` from j, as `BondFrames.by_order` gives."""
@@ -86,11 +105,7 @@ class HoppingHead(nn.Module):
         """Blocks in crystal axes for pairs with node tensors (p, q, c) and scalars (p, s) at either end."""
         near = frames.by_order(tensors_i)
         far = frames.by_order(tensors_j, reversed_bond=True)
-        radial = gaussian_basis(frames.r, self.cutoff, self.n_radial, 2.0)
+        radial = self.radial(frames.r)
         block = self.tensors_to_block(near, far, scalars_i, scalars_j, radial)
-        if self.symmetric:
-            back = self.tensors_to_block(far, near, scalars_j, scalars_i, radial)
-            s1, s2 = mirror_signs(self.l2).to(block), mirror_signs(self.l1).to(block)
-            block = 0.5 * (block + (s1[:, None] * back * s2).transpose(1, 2))
-        block = block * (2 * self.scale(frames.r) * smooth_cutoff(frames.r, self.cutoff, self.taper))[:, None, None]
-        return frames.to_crystal(block, self.l1, self.l2)
+        back = self.tensors_to_block(far, near, scalars_j, scalars_i, radial) if self.symmetric else None
+        return self.finished(frames, block, back)

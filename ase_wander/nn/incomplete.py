@@ -54,6 +54,7 @@ class AxialOnsite(nn.Module):
     Components of even degree along the normal enter as they are, those of odd degree, whose sign is that of the normal, squared.
     """
 
+    takes_normal = True
     #: Crystal-field tensors that a complete shell has besides its mean.
     degrees = ()
 

@@ -10,14 +10,17 @@ from ..data.dataset import split
 from ..electronic.spinorbit import STRENGTHS
 from ..model import load_model
 from ..paths import CONFIG
-from .evaluate import class_lines, evaluate, table_lines, write_report
-from .figures import plot_learning_curves, write_figures
+from .evaluate import evaluate
+from .evaluation_figures import write_figures
+from .figures import plot_learning_curves
 from .published_trainer import bilayers
+from .report import class_lines, learning_curve, residual_lines, summary, table_lines, trust_lines, write_report
 from .train import load_configurations, read_record
+from .trust import fit_trust
 
 
 def ship(model, config, run, folder, equilibrium) -> Path:
-    """Write `model` with its equilibrium, `report.json` on the validation split and `card.md` into `folder`.
+    """Write `model` with its equilibrium, its uncertainty, `report.json` on the validation split and `card.md` into `folder`.
 
     All of it is made in a folder beside `folder` first; only when it is complete do its files take the place of those
     of the same names. Other files in `folder` stay.
@@ -40,17 +43,19 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     record["config"] |= {key: config[key] for key in ("material", "licence", "notes") if key in config}
     model.config["validation_fraction"] = config["validation_fraction"]
     model.config["data_sha256"] = record["data_sha256"]
-    model.config["layers"] = layer_counts(configurations if model.kind == "wander" else bilayers(configurations))
+    model.config["layers"] = layer_counts(configurations if model.kind != "published" else bilayers(configurations))
     folder.parent.mkdir(parents=True, exist_ok=True)
     # One level down: what stands beside other models with a config.json would count as a model.
     with TemporaryDirectory(prefix=".ship-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
         model.save(made)
-        if model.kind == "wander":
-            model.config["equilibrium"] = equilibrium(load_model(made), config["material"])
+        if model.kind != "published":
+            loaded = load_model(made)
+            model.config["equilibrium"] = equilibrium(loaded, config["material"])
+            model.trust = fit_trust(loaded, configurations, config["validation_fraction"])
             model.save(made)
             plot_learning_curves(run, [s["name"] for s in config["stages"]], made)
-        write_card(made, record, configurations)
+        write_card(made, record, configurations, run)
         folder.mkdir(exist_ok=True)
         for file in sorted(made.iterdir(), key=lambda file: (file.name == CONFIG, file.name)):  # config.json makes it a model
             os.replace(file, folder / file.name)
@@ -75,15 +80,16 @@ def layer_counts(configurations) -> list[int]:
     return sorted({int(c.layers.max()) + 1 for c in configurations})
 
 
-def write_card(folder, record, configurations) -> None:
-    """Evaluate the model in `folder` and write `report.json` and `card.md`."""
+def write_card(folder, record, configurations, run=None) -> None:
+    """Evaluate the model in `folder` and write `report.json`, figures and `card.md`; `run` gives the learning curve of the report."""
     folder = Path(folder)
     model = load_model(folder)
     samples = {}
-    report = evaluate(model, configurations, model.config["validation_fraction"], samples=samples)
+    report = evaluate(model, configurations, model.config["validation_fraction"], samples=samples,
+                      learning=learning_curve(run) if run and model.kind != "published" else None)
     write_report(report, folder)
     write_figures(samples, folder)
-    lines = card_lines if model.kind == "wander" else published_card_lines
+    lines = card_lines if model.kind != "published" else published_card_lines
     text = "\n".join(lines(model, record, report)) + "\n"
     temporary = folder / "card.md.part"
     temporary.write_text(text)
@@ -141,15 +147,17 @@ def published_card_lines(model, record, report) -> list[str]:
 
 def error_lines(model, report) -> list[str]:
     """Section of the card on the errors; what a model or its data lacks is left out."""
-    t = report["table"]
     lines = ["## Errors on the validation split", "", "Reprint with `ase-wander evaluate " + model.name + " DATA`.", ""]
     if report.get("left_out"):
         lines += [f"Left out, since the model does not take them: {', '.join(report['left_out'])}.", ""]
     lines += table_lines(report) + ["", "By class, sigma <= 0.03 Å:", ""] + class_lines(report)
-    overall = [(f"force MAE {t['force']:.2f} meV/Å" if t["force"] is not None else ""),
-               (f"energy {t['energy']:.2f} meV/atom" if t["energy"] is not None else ""),
-               (f"gap error {t['gap']:.1f} meV (sigma <= 0.03 Å)" if t["gap"] is not None else "")]
-    lines += ["", f"All sigma: {', '.join(filter(None, overall))}.", "", "Largest errors, by configuration:", "",
+    lines += ["", summary(report), "", "Symmetry and precision, on " + ", ".join(report["residuals"]["configurations"]) + ":", "",
+              *residual_lines(report), ""]
+    if report.get("trust"):
+        lines += ["## Uncertainty", "", "`get_uncertainty` gives standard deviations and the atoms outside the training data. Here each held-out "
+                  "configuration is judged by a calibration on the others; AUC: an error above 3 times the median has the larger deviation.", "",
+                  *trust_lines(report), "", "![reliability](reliability.png)", ""]
+    lines += ["## Largest errors, by configuration", "",
               "| configuration | sigma Å | force meV/Å | energy meV/atom | H meV | eigenvalues meV |", "|---|---|---|---|---|---|"]
     worst = sorted(report["configurations"], key=lambda r: -r.get("force", 0))[:6]
     for r in worst:
