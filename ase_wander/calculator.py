@@ -200,7 +200,7 @@ class WanderCalculator(Calculator):
         atoms, layers = self._checked(atoms)
         if not threshold >= 0:
             raise InputError(f"threshold is {threshold!r}; it must be an energy of at least 0 eV")
-        if self.model.kind == "wander":
+        if self.model.kind != "published":
             if not options.pop("hermitian", True):
                 raise InputError("hermitian=False is for models of kind published; this one is Hermitian by construction")
             if options.get("progress") is not None and not callable(options["progress"]):
