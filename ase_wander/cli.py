@@ -20,7 +20,7 @@ COMMANDS = {
     "models": ("ase_wander.cli_models", "list the trained models, or export the published one"),
     "train": ("ase_wander.cli_train", "train a model"),
     "evaluate": ("ase_wander.cli_train", "errors of a model on reference data"),
-    "data": ("ase_wander.cli_train", "look at reference data"),
+    "data": ("ase_wander.cli_data", "make reference data, look at them, convert them"),
 }
 
 #: Exceptions that mean bad input (or a cell too large): their message is shown as one line, without a traceback.
@@ -65,6 +65,9 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in argv
     argv = [argument for argument in argv if argument != "--debug"]
     command = next((argument for argument in argv if not argument.startswith("-")), None)
+    if command == "data":
+        from .cli_data import with_action
+        argv = with_action(argv)
     try:
         arguments = build_parser(command).parse_args(argv)
         return int(arguments.main(arguments) or 0)

@@ -1,0 +1,304 @@
+"""A campaign: every configuration computed once, in processes of their own, whatever interrupts it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .campaign_config import CampaignConfig
+from .engines import AFTERWARDS, hamiltonian_hash, labels_hash
+from .folder import DONE, FAILED, LABELLED, LEFT, RUNNING, STALE, CampaignFolder, read_header
+from .labels import Labels
+from .processes import WORKER, make_pool
+from .recipe import Recipe
+from .store import connect, redacted, write_frames, write_row
+from .worker import encode_task, record_failure, write_hamiltonian
+
+#: Seconds between two reports of progress while nothing ends.
+PATIENCE = 1.0
+
+
+@dataclass
+class Entry:
+    """State of one configuration.
+
+    Attributes
+    ----------
+    name, kind : str
+    n_atoms : int
+    cost : float
+        Atoms squared times k-points: what the time of a plane-wave calculation of one cutoff goes with, roughly.
+    hashes : tuple of str
+        Of the labels and of the Hamiltonian.
+    state : str
+        See `folder`.
+    seconds : float or None
+    reason : str
+        Of a failure.
+    """
+
+    name: str
+    n_atoms: int
+    cost: float
+    hashes: tuple
+    state: str = LEFT
+    seconds: float | None = None
+    reason: str = ""
+
+    @property
+    def kind(self):
+        return self.name.split("_")[0]
+
+
+@dataclass
+class Status:
+    """State of all configurations of a campaign."""
+
+    name: str
+    entries: list = field(default_factory=list)
+    n_workers: int = 1
+
+    def count(self, *states) -> int:
+        return sum(e.state in states for e in self.entries)
+
+    def by_kind(self) -> dict:
+        """Counter of the states of every kind."""
+        out = {}
+        for e in self.entries:
+            out.setdefault(e.kind, Counter())[e.state] += 1
+        return out
+
+    def seconds(self, kind: str | None = None) -> float | None:
+        """Mean wall time of the finished configurations (of a kind), None without any."""
+        times = [e.seconds for e in self.entries if e.seconds and kind in (None, e.kind)]
+        return sum(times) / len(times) if times else None
+
+    def time_left(self) -> float | None:
+        """Seconds until all is done at the present number of processes, None while nothing is known."""
+        timed = [e for e in self.entries if e.seconds]
+        if not timed:
+            return None
+        rate = sum(e.seconds for e in timed) / sum(e.cost for e in timed)
+        open_entries = [e for e in self.entries if e.state in (LEFT, RUNNING)]
+        return sum(self.seconds(e.kind) or rate * e.cost for e in open_entries) / max(self.n_workers, 1)
+
+
+def read_status(path) -> Status:
+    """Status of a campaign's folder; ValueError when it is none."""
+    folder = CampaignFolder(path)
+    plan = folder.read_plan() if folder.path.is_dir() else None
+    if plan is None:
+        raise ValueError(f"{path}: no campaign has been started there")
+    status = Status(plan["name"])
+    for name, c in plan["configurations"].items():
+        status.entries.append(_refresh(folder, Entry(name, c["n_atoms"], c["cost"], (c["labels"], c["hamiltonian"]))))
+    return status
+
+
+def _refresh(folder, entry):
+    """Read state, wall time and reason of failure anew."""
+    entry.state = folder.state(entry.name, *entry.hashes)
+    entry.seconds, entry.reason = None, ""
+    if entry.state in (DONE, LABELLED, FAILED) and folder.result(entry.name).is_file():
+        entry.seconds = (read_header(folder.result(entry.name)) or {}).get("seconds")
+    if entry.state == FAILED:
+        entry.reason = folder.read_failure(entry.name)["reason"]
+    return entry
+
+
+def run_campaign(config: CampaignConfig, out, *, n_workers: int = 1, dask: str | None = None, retry: bool = False, recompute: bool = False,
+                 command=WORKER, progress=None) -> Status:
+    """Compute what is not there yet and collect what is.
+
+    Parameters
+    ----------
+    config : CampaignConfig
+    out : path
+        The campaign's folder, see `folder`.  Results that lie there already are taken when structure and recipe agree.
+    n_workers, dask
+        See `processes.make_pool`.
+    retry : bool
+        Also configurations that failed.
+    recompute : bool
+        Put results of another recipe or structure aside (into `superseded/`) instead of refusing.
+    command : sequence of str
+        Program that runs one task.
+    progress : callable, optional
+        Called with the `Status` when something changes, and about once a second.
+
+    Returns
+    -------
+    Status
+
+    Raises
+    ------
+    ValueError
+        For a folder that holds results of another recipe or of other structures.
+    """
+    folder = CampaignFolder(out)
+    folder.create()
+    database = connect(_database(config, folder))  # a wrong address is refused before anything is computed
+    with folder.exclusive():
+        entries = _plan(folder, config, recompute)
+    atoms = {a.info["config_id"]: a for a in config.configurations}
+    status = Status(config.name, entries, n_workers)
+
+    def report():
+        if progress:
+            progress(status)
+
+    for entry in entries:
+        _refresh(folder, entry)
+        if entry.state == LABELLED or (retry and entry.state == FAILED and folder.result(entry.name).is_file()):
+            report()
+            _hamiltonian(folder, entry, config.recipe)
+    pending = deque(e for e in entries if e.state == LEFT or (retry and e.state == FAILED and not folder.result(e.name).is_file()))
+    try:
+        if pending:
+            with make_pool(n_workers, dask, command) as pool:
+                status.n_workers = pool.n_workers
+                _work(folder, pool, pending, atoms, config.recipe, report)
+    finally:
+        with folder.exclusive():
+            collect(folder, database)
+        report()
+    return status
+
+
+def _work(folder, pool, pending, atoms, recipe: Recipe, report):
+    """Keep every process of the pool busy until nothing is pending."""
+    running = {}
+    try:
+        while pending or running:
+            while pending and len(running) < pool.n_workers:
+                entry = pending.popleft()
+                lock = folder.lock(entry.name)
+                if lock is None:
+                    entry.state = RUNNING  # by another campaign in this folder
+                    continue
+                state = folder.stored_state(entry.name, *entry.hashes)
+                if state not in (LEFT, FAILED):  # another campaign was faster
+                    os.close(lock)
+                    _refresh(folder, entry)
+                    continue
+                entry.state = RUNNING
+                running[pool.submit(encode_task(folder.path, atoms[entry.name], recipe), lock)] = entry, lock
+            report()
+            for future in pool.wait(list(running), PATIENCE) if running else ():
+                entry, lock = running.pop(future)
+                try:
+                    pool.receive(folder, future)
+                except Exception as error:  # dask gives up on a task whose machines die
+                    record_failure(folder, atoms[entry.name], recipe, f"{type(error).__name__}: {' '.join(str(error).split())}", "", 0.0)
+                os.close(lock)
+                _refresh(folder, entry)
+    finally:
+        for entry, lock in running.values():
+            os.close(lock)
+
+
+def _hamiltonian(folder, entry, recipe):
+    """The Hamiltonian of labels that are there: after an interruption, an adopted result, or a recipe changed in what comes afterwards."""
+    labels = Labels.load(folder.result(entry.name))
+    try:
+        write_hamiltonian(folder, labels, recipe)
+        for suffix in (".json", ".txt"):
+            folder.file("failed", entry.name, suffix).unlink(missing_ok=True)
+    except Exception as error:
+        import traceback
+
+        record_failure(folder, labels.atoms, recipe, " ".join(str(error).split()) or type(error).__name__, traceback.format_exc(), 0.0)
+    _refresh(folder, entry)
+
+
+def _database(config, folder):
+    """Where rows go: a URL as it is, a file in the campaign's folder."""
+    name = config.database or "ase.db"
+    return name if "://" in name else folder.path / name
+
+
+def _plan(folder, config, recompute):
+    """Check the folder against the configuration, write the plan, and give its entries."""
+    old = folder.read_plan()
+    if old is not None:
+        changes = _recipe_changes(Recipe.from_dict(old["recipe"]), config.recipe)
+        if changes and not recompute and folder.names("results", ".npz"):
+            raise ValueError(f"{folder.path}: holds results of another recipe ({'; '.join(changes)}): choose another folder, "
+                             "or put them aside and compute again with --recompute")
+        if changes and recompute:
+            for name in folder.names("results", ".npz"):
+                _put_aside(folder, name)
+    entries, wrong = [], []
+    for atoms in config.configurations:
+        name = atoms.info["config_id"]
+        hashes = labels_hash(atoms, config.recipe), hamiltonian_hash(atoms, config.recipe)
+        entries.append(Entry(name, len(atoms), float(len(atoms) ** 2 * max(_n_kpoints(atoms, config.recipe), 1)), hashes))
+        if folder.result(name).is_file():
+            _adopt(folder, name, atoms, config.recipe, hashes[0])
+            if folder.stored_state(name, *hashes) == STALE:
+                wrong.append(name)
+    if wrong and not recompute:
+        raise ValueError(f"{folder.path}: {len(wrong)} results are of another structure or recipe than planned, the first {wrong[0]}: "
+                         "choose another folder, or put them aside and compute again with --recompute")
+    for name in wrong:
+        _put_aside(folder, name)
+    same = old is not None and Recipe.from_dict(old["recipe"]) == config.recipe
+    planned = dict(old["configurations"]) if same else {}
+    for e in entries:
+        planned[e.name] = {"n_atoms": e.n_atoms, "cost": e.cost, "labels": e.hashes[0], "hamiltonian": e.hashes[1]}
+    folder.write_plan({"name": config.name, "recipe": config.recipe.to_dict(), "database": redacted(config.database or "ase.db"),
+                       "configurations": planned})
+    return entries
+
+
+def _n_kpoints(atoms, recipe):
+    n1, n2, n3 = recipe.grid(atoms)
+    return n1 * n2 * n3
+
+
+def _recipe_changes(old: Recipe, new: Recipe) -> list[str]:
+    """`key old -> new` of every setting that labels depend on."""
+    a, b = old.to_dict(), new.to_dict()
+    return [f"{key}: {a[key]} -> {b[key]}" for key in a if key not in AFTERWARDS and a[key] != b[key]]
+
+
+def _adopt(folder, name, atoms, recipe, expected):
+    """Write the hash into labels that were computed by hand, if their structure is the planned one; a damaged file is put aside."""
+    header = read_header(folder.result(name))
+    if header is None:
+        _put_aside(folder, name)
+    elif header["hash"] is None and labels_hash(header["atoms"], recipe) == expected:
+        labels = Labels.load(folder.result(name))
+        labels.info["hash"] = expected
+        labels.atoms.info = {**atoms.info, **labels.atoms.info}
+        labels.save(folder.result(name))
+
+
+def _put_aside(folder, name):
+    """Move result and Hamiltonian of a configuration into `superseded/<n>/`."""
+    for kind in ("results", "hamiltonians"):
+        file = folder.file(kind, name, ".npz")
+        if file.is_file():
+            n = 0
+            while (folder.path / "superseded" / str(n) / kind / file.name).exists():
+                n += 1
+            target = folder.path / "superseded" / str(n) / kind / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(file, target)
+
+
+def collect(folder: CampaignFolder, database) -> int:
+    """Write all finished configurations of the plan as `structures.extxyz` and into the database; number of them."""
+    frames = []
+    for entry in read_status(folder.path).entries:
+        if entry.state != DONE:
+            continue
+        frame = Labels.load(folder.result(entry.name)).frame()
+        write_row(database, frame, hash=entry.hashes[1])
+        frames.append(frame)
+    if frames:
+        write_frames(folder.path / "structures.extxyz", frames)
+    return len(frames)
