@@ -20,6 +20,7 @@ def add_parser(subparsers):
     evaluate.add_argument("data", nargs="+", help="folders in the format of the reference data, or extended XYZ files")
     evaluate.add_argument("--all", action="store_true", help="all configurations, not only the validation split")
     evaluate.add_argument("--out", help="folder for report.json and figures")
+    evaluate.add_argument("--run", help="run directory the model came from: its learning curve joins the report")
     evaluate.set_defaults(main=run_evaluate)
 
 
@@ -117,15 +118,20 @@ def evaluation_progress(out):
 def run_evaluate(arguments):
     from .data.dataset import load_dataset
     from .model import load_model
-    from .training.evaluate import evaluate, print_table, write_report
+    from .training.evaluate import evaluate
+    from .training.report import learning_curve, print_table, shipped_learning_curve, write_report
 
     model = load_model(arguments.model)
+    learning = learning_curve(arguments.run) if arguments.run else shipped_learning_curve(arguments.model, model.digest)
     configurations = [c for path in arguments.data for c in load_dataset(path)]
     samples, fraction = {}, None if arguments.all else model.config.get("validation_fraction", 0.15)
     with evaluation_progress(console()) as progress:
-        report = evaluate(model, configurations, fraction, progress, samples)
+        report = evaluate(model, configurations, fraction, progress, samples, learning)
     print_table(report, console(stderr=False))
     if arguments.out:
-        from .training.figures import write_figures
+        from .training.evaluation_figures import write_figures
+        from .training.figures import plot_logs
         write_report(report, arguments.out)
         write_figures(samples, arguments.out)
+        if learning:
+            plot_logs(learning, arguments.out)

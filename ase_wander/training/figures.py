@@ -1,4 +1,4 @@
-"""Figures of an evaluation: parity of forces and elements, errors against distance, learning curves."""
+"""Learning curves of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..plotting import ACCENT, CONDUCTION, STYLE, VALENCE, plot_learning_curve, plot_parity, save_figure
+from ..plotting import ACCENT, CONDUCTION, STYLE, VALENCE, save_figure
 from .progress import ERRORS
 
 #: Curves of one panel, in the colours of Okabe and Ito.
@@ -19,67 +19,24 @@ COLOURS = (VALENCE, CONDUCTION, ACCENT, "#CC79A7", "#E69F00")
 LINES = {"validation": dict(lw=1.6), "train": dict(lw=1.0, ls=(0, (3, 1.5)), alpha=0.8)}
 PANELS = {"meV/Å": "force (meV/Å)", "meV/atom": "energy (meV/atom)", "meV": "Hamiltonian (meV)"}
 
-KINDS = ("on-site", "intra-layer", "inter-layer")
-
-
-def write_figures(samples, folder) -> list[Path]:
-    """Draw what `evaluate(..., samples=samples)` has put into the dict `samples`.
-
-    Parameters
-    ----------
-    samples : dict of lists with one entry per configuration: `forces` and `energies`, pairs (reference, predicted) of arrays
-        (eV/Å) and of numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å).
-    folder : existing folder
-
-    Returns
-    -------
-    list of Path
-    """
-    folder, out = Path(folder), []
-
-    def save(ax, name):
-        save_figure(ax, folder / name)
-        out.append(folder / name)
-
-    for key, quantity, unit in (("forces", "force", "eV/Å"), ("energies", "energy per atom", "eV")):
-        if samples[key]:
-            reference, predicted = (np.concatenate([np.ravel(p[k]) for p in samples[key]]) for k in (0, 1))
-            save(plot_parity(reference, predicted, quantity=quantity, unit=unit), f"parity_{key}.png")
-    if samples["elements"]:
-        columns = {k: np.concatenate([e[k] for e in samples["elements"]])
-                   for k in ("reference", "predicted", "distance", "kind")}
-        for number, kind in enumerate(KINDS):
-            m = columns["kind"] == number
-            if m.any():
-                save(plot_parity(columns["reference"][m], columns["predicted"][m], quantity=f"{kind} element", unit="eV"),
-                     f"parity_{kind.replace('-', '')}.png")
-        save(_errors_by_distance(columns), "errors_distance.png")
-    return out
-
-
-def _errors_by_distance(columns):
-    """Mean size and mean error (meV) of intra- and inter-layer elements in bins of distance."""
-    edges = np.linspace(2, 12, 41)
-    centres, curves = 0.5 * (edges[1:] + edges[:-1]), {}
-    for number, kind in ((1, "intra-layer"), (2, "inter-layer")):
-        m = columns["kind"] == number
-        place = np.digitize(columns["distance"][m], edges) - 1
-        for label, values in (("error", columns["predicted"][m] - columns["reference"][m]), ("size", columns["reference"][m])):
-            curves[f"{kind} {label}"] = np.array([1e3 * np.abs(values[place == b]).mean() if (place == b).any() else np.nan
-                                                  for b in range(len(centres))])
-    return plot_learning_curve(centres, curves, xlabel="distance (Å)", ylabel="mean absolute value (meV)")
-
 
 def plot_learning_curves(run, stages, folder) -> None:
+    """`learning.png` in `folder` from the logs of a run directory, see `plot_logs`. Stages without a log are left out."""
+    logs = {stage: Path(run) / f"{stage}.jsonl" for stage in stages}
+    plot_logs({stage: [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+               for stage, log in logs.items()}, folder)
+
+
+def plot_logs(logs, folder) -> None:
     """`learning.png` in `folder`: errors against steps, a panel for each unit, with the stages of a run one after the other.
 
+    `logs` holds by stage rows with `step` and, now and then, `validation` and `train`: dicts of errors.
+
     Solid lines are validation errors of the averaged weights; dashed ones are the mean over training batches of all
-    displacements since the last validation, with the weights and the noise of each step. Stages without a log are left out.
+    displacements since the last validation, with the weights and the noise of each step.
     """
     rows, first_step, starts = [], 0, []
-    for stage in stages:
-        log = Path(run) / f"{stage}.jsonl"
-        found = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    for stage, found in logs.items():
         rows += [{**r, "total": first_step + r["step"], "number": len(starts)} for r in found]
         starts.append((first_step, stage))
         first_step += found[-1]["step"] if found else 0

@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from ..model import model_folder
+
 #: Rows of the table: key, quantity, unit, first bar, aim. {formula} is the formula of a layer.
 TARGETS = [
     ("force_mild", "force MAE, sigma <= 0.03 Å", "meV/Å", 10.0, 3.0),
@@ -118,16 +120,24 @@ def stages_of(run) -> list[str]:
 
 
 def learning_curve(run, n_points=60) -> dict:
-    """Validation errors by stage, at most `n_points` rows each: {stage: [{step, ...}, ...]}."""
+    """Errors by stage as the logs of a run hold them, at most `n_points` rows each: {stage: [{step, train, validation}, ...]}."""
     out = {}
     for stage in stages_of(run):
         log = Path(run) / f"{stage}.jsonl"
         if not log.is_file():
             continue
         rows = [json.loads(line) for line in log.read_text().splitlines()]
-        rows = [{"step": r["step"], **r["validation"]} for r in rows if r.get("validation")]
-        keep = sorted({round(k * (len(rows) - 1) / max(n_points - 1, 1)) for k in range(min(n_points, len(rows)))})
+        rows = [{k: r[k] for k in ("step", "train", "validation") if k in r} for r in rows if r.get("validation")]
         if len(rows) > n_points:
-            rows = [rows[k] for k in keep]
+            rows = [rows[round(k * (len(rows) - 1) / (n_points - 1))] for k in range(n_points)]
         out[stage] = rows
     return out
+
+
+def shipped_learning_curve(model, digest) -> dict | None:
+    """The learning curve in the report.json of a model folder, by name or path, if it is of the weights of hash `digest`."""
+    try:
+        report = json.loads((model_folder(model) / "report.json").read_text())
+        return report["learning"] if report["sha256"] == digest else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

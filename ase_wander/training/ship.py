@@ -52,7 +52,10 @@ def ship(model, config, run, folder, equilibrium) -> Path:
         if model.kind != "published":
             loaded = load_model(made)
             model.config["equilibrium"] = equilibrium(loaded, config["material"])
-            model.trust = fit_trust(loaded, configurations, config["validation_fraction"])
+            try:
+                model.trust = fit_trust(loaded, configurations, config["validation_fraction"])
+            except ValueError:  # no held-out configuration with energy and forces: the card shows no section on it
+                model.trust = None
             model.save(made)
             plot_learning_curves(run, [s["name"] for s in config["stages"]], made)
         write_card(made, record, configurations, run)
