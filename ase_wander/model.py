@@ -96,8 +96,8 @@ class WanderModel(nn.Module):
 
         A model with a fitted `trust` adds `uncertainty`, the dict of `nn.trust.Trust.uncertainty`, from the same pass.
         """
-        graph = self.graph(atoms, layers)
         with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, whatever the caller switched off
+            graph = self.graph(atoms, layers)
             energies, forces, virial, environment = energy_and_gradients(self.force_field, graph)
         to_numpy = lambda t: t.detach().cpu().numpy().astype(float)
         energies = to_numpy(energies)
