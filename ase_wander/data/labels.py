@@ -12,6 +12,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from .manifold import recipe_with_manifold
 from .projection import fade_weights, projectability, wannier_hamiltonian_at_k, wigner_seitz_blocks
 from .recipe import Recipe, orbitals_per_atom
 
@@ -65,6 +66,7 @@ class Labels:
         ValueError
             The bands do not reach that far, or the frozen window holds more states than there are orbitals.
         """
+        recipe = self.with_manifold(recipe)
         n_orbitals = self.amplitudes.shape[2]
         if recipe.semicore is not None:
             first = recipe.count("semicore", self.atoms)
@@ -81,8 +83,13 @@ class Labels:
                              f"but {n_orbitals} Wannier functions")
         return slice(0, self.eigenvalues.shape[1]), frozen
 
+    def with_manifold(self, recipe: Recipe) -> Recipe:
+        """The recipe; where it names neither `semicore` nor `window`, with what `manifold.find_manifold` finds here."""
+        return recipe if recipe.semicore is not None or recipe.window is not None else recipe_with_manifold(recipe, self)[0]
+
     def subspace(self, recipe: Recipe):
         """Bands of the manifold (slice), frozen states and weights of the disentanglement (None where there are none)."""
+        recipe = self.with_manifold(recipe)
         bands, frozen = self.manifold(recipe)
         weights = None
         if recipe.semicore is None and recipe.fade:
@@ -108,6 +115,7 @@ class Labels:
         `eigenvalues` are those of H on the k-grid. Where states outside the frozen window are mixed in, `kept` (n_k, m)
         marks the ones that are DFT eigenvalues.
         """
+        recipe = self.with_manifold(recipe)
         blocks, hk = self.hamiltonian(recipe)
         values = np.linalg.eigvalsh(hk)
         out = {**blocks, "kpts": self.kpts, "kweights": self.kweights, "eigenvalues": values, "numbers": self.atoms.numbers,

@@ -29,7 +29,8 @@ class Recipe:
     length : Å; the k-grid has the least number of points n with n |a| >= length along each in-plane vector a.
     bands : bands of the calculation per atom of every species, symbol -> number.
     converged_bands : number of them, counted from below, per atom of every species, that the eigensolver converges.
-    semicore : bands per atom of every species below an isolated manifold; None asks for disentanglement.
+    semicore : bands per atom of every species below an isolated manifold; None asks for disentanglement, or, without `window`,
+        for finding the manifold by itself (`data.manifold`).
     window : (low, high) in eV about the Fermi level, where the bands of an entangled manifold must be right.
     fade : {height, centre, width, gate}, weights of the states of an entangled manifold (`projection.fade_weights`, eV above the
         Fermi level); None freezes the window's states instead, as Wannier90 does.
@@ -102,8 +103,6 @@ class Recipe:
         if fade is not None and not (isinstance(fade, dict) and set(fade) == {"height", "centre", "width", "gate"} and all(map(is_number, fade.values()))
                                      and fade["height"] >= 1 and fade["width"] > 0):
             fail("fade", f"{fade!r} is not a mapping of height (1 or more), centre and width (eV), gate (0 to 1)")
-        if raw.get("semicore") is None and window is None:
-            fail("window", "an entangled manifold needs one (or give semicore for an isolated one)")
         return cls(**{**raw, "window": tuple(window) if window is not None else None})
 
     def to_dict(self) -> dict:

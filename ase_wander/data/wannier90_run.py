@@ -141,6 +141,7 @@ def localised(labels, recipe, overlaps, folder, **settings):
     overlaps, folder, **settings
         See `wannierise`.
     """
+    recipe = labels.with_manifold(recipe)
     if recipe.semicore is None:
         low, high = (labels.efermi + w for w in recipe.window)
         settings = {"dis_froz_min": low, "dis_froz_max": high} | settings
