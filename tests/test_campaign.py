@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ase_wander.cli import main as cli
-from ase_wander.data import campaign, engines, processes, worker
+from ase_wander.data import bands_check, campaign, engines, processes, worker
 from ase_wander.data.campaign import read_status, run_campaign
 from ase_wander.data.campaign_config import load_campaign
 from ase_wander.data.dataset import load_dataset
@@ -42,7 +42,10 @@ def toy(monkeypatch):
 
 @pytest.fixture
 def inline(monkeypatch):
-    """Tasks run in this process: for what has nothing to do with processes."""
+    """Tasks run in this process, figures are not drawn: for what has nothing to do with either."""
+    monkeypatch.setattr(bands_check, "require_bands", bands_check.require_bands)  # put back afterwards
+    toy_engine.without_figures()
+
     class Inline:
         n_workers = 1
 
@@ -70,10 +73,11 @@ def computed(out):
     return {f.stem: len(f.read_text()) for f in (out / "logs").glob("*.count")}
 
 
-def test_a_campaign_makes_a_data_set(tmp_path):
+def test_a_campaign_makes_a_data_set(tmp_path, monkeypatch):
     """Workers compute; the folder reads as reference data and as database; H has the toy's eigenvalues and hoppings; nothing is done twice."""
     config, out = load_campaign(write_config(tmp_path)), tmp_path / "out"
     seen = []
+    monkeypatch.setenv("TOY_FIGURES", "1")
     status = run_campaign(config, out, n_workers=2, progress=lambda s: seen.append(s.count("done")))
     assert status.count("done") == 4 and seen[0] == 0 and seen[-1] == 4 and status.time_left() == 0
     data = load_dataset(out)
@@ -86,6 +90,7 @@ def test_a_campaign_makes_a_data_set(tmp_path):
         assert c.info["vacuum_top"] == 0.1 and c.info["stacking"] == atoms.info["stacking"]
         work = toy_engine.compute(atoms, config.recipe)
         assert c.label("energy") == pytest.approx(work.energy) and c.label("forces") == pytest.approx(work.forces, abs=1e-7)
+        assert (out / "bands" / f"{c.name}.png").exists()
     rows = list(connect(out / "ase.db").select(kind="p1"))
     assert len(rows) == 3 and rows[0].energy == pytest.approx(data[0].label("energy"))
     run_campaign(config, out)
@@ -156,6 +161,29 @@ def test_refused_hamiltonian_keeps_the_labels(tmp_path, inline):
     assert "bands" in status.entries[0].reason and (out / "results" / "p1_0000.npz").exists()
     status = run_campaign(load_campaign(write_config(tmp_path), limit=1), out)
     assert status.count("done") == 1 and computed(out) == {"p1_0000": 1}
+
+
+def test_wrong_bands_are_refused_with_a_figure(tmp_path, monkeypatch):
+    """Without the long hoppings the bands of the toy are wrong: the configuration fails with the error's size, its figure shows why."""
+    out = tmp_path / "out"
+    config = load_campaign(write_config(tmp_path, recipe={**toy_engine.RECIPE, "extent": 2.0}), limit=1)
+    monkeypatch.setenv("TOY_FIGURES", "1")
+    status = run_campaign(config, out)
+    assert "meV rms" in status.entries[0].reason and "max_band_error is 20 meV" in status.entries[0].reason
+    assert (out / "bands" / "p1_0000.png").stat().st_size > 1000 and not (out / "structures.extxyz").exists()
+
+
+def test_a_kind_can_have_a_recipe_of_its_own(tmp_path, inline):
+    """Only that kind is computed again when its settings change."""
+    out = tmp_path / "out"
+    assert run_campaign(load_campaign(write_config(tmp_path, recipe_for={"ml": {"cutoff": 300.0}})), out).count("done") == 4
+    other = load_campaign(write_config(tmp_path, recipe_for={"ml": {"cutoff": 350.0}}))
+    with pytest.raises(ValueError, match=r"1 results are of another recipe \(cutoff: 300.0 -> 350.0 for ml\) than planned, the first ml_0000"):
+        run_campaign(other, out)
+    assert run_campaign(other, out, recompute=True).count("done") == 4
+    assert computed(out) == {"p1_0000": 1, "p1_0001": 1, "p1_0002": 1, "ml_0000": 2}
+    with pytest.raises(ValueError, match="recipe_for.p7: no configuration"):
+        load_campaign(write_config(tmp_path, recipe_for={"p7": {"cutoff": 300.0}}))
 
 
 def test_another_recipe_is_refused_or_computed_anew(tmp_path, inline):

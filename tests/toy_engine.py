@@ -3,6 +3,8 @@
 As a program (`python tests/toy_engine.py < task`) it is a worker that knows the engine "toy".
 """
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,8 +35,6 @@ def compute(atoms, recipe, log=None):
     if name in recipe.options.get("fail", ()):
         raise ValueError("the toy does\nnot converge")
     if name in recipe.options.get("die", ()):
-        import os
-        import signal
         os.kill(os.getpid(), signal.SIGKILL)
     work = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     work.calc = LennardJones(sigma=1.3, epsilon=0.1, rc=4.0)
@@ -60,8 +60,18 @@ def register():
     engines.ENGINES["toy"] = __name__ if __name__ != "__main__" else "toy_engine"
 
 
+def without_figures():
+    """Bands are checked but not drawn, which would take longer than all the rest."""
+    from ase_wander.data import bands_check
+
+    check = bands_check.require_bands
+    bands_check.require_bands = lambda labels, recipe, arrays=None, figure=None, title=None: check(labels, recipe, arrays)
+
+
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     register()
+    if "TOY_FIGURES" not in os.environ:
+        without_figures()
     from ase_wander.data.worker import main
     sys.exit(main())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .campaign_config import CampaignConfig
+from .campaign_config import CampaignConfig, recipe_of
 from .engines import AFTERWARDS, hamiltonian_hash, labels_hash
 from .folder import DONE, FAILED, LABELLED, LEFT, RUNNING, STALE, CampaignFolder, read_header
 from .labels import Labels
@@ -154,13 +155,13 @@ def run_campaign(config: CampaignConfig, out, *, n_workers: int = 1, dask: str |
         _refresh(folder, entry)
         if entry.state == LABELLED or (retry and entry.state == FAILED and folder.result(entry.name).is_file()):
             report()
-            _hamiltonian(folder, entry, config.recipe)
+            _hamiltonian(folder, entry, config.recipe_of(entry.name))
     pending = deque(e for e in entries if e.state == LEFT or (retry and e.state == FAILED and not folder.result(e.name).is_file()))
     try:
         if pending:
             with make_pool(n_workers, dask, command) as pool:
                 status.n_workers = pool.n_workers
-                _work(folder, pool, pending, atoms, config.recipe, report)
+                _work(folder, pool, pending, atoms, config.recipe_of, report)
     finally:
         with folder.exclusive():
             collect(folder, database)
@@ -168,7 +169,7 @@ def run_campaign(config: CampaignConfig, out, *, n_workers: int = 1, dask: str |
     return status
 
 
-def _work(folder, pool, pending, atoms, recipe: Recipe, report):
+def _work(folder, pool, pending, atoms, recipe_of, report):
     """Keep every process of the pool busy until nothing is pending."""
     running = {}
     try:
@@ -185,14 +186,14 @@ def _work(folder, pool, pending, atoms, recipe: Recipe, report):
                     _refresh(folder, entry)
                     continue
                 entry.state = RUNNING
-                running[pool.submit(encode_task(folder.path, atoms[entry.name], recipe), lock)] = entry, lock
+                running[pool.submit(encode_task(folder.path, atoms[entry.name], recipe_of(entry.name)), lock)] = entry, lock
             report()
             for future in pool.wait(list(running), PATIENCE) if running else ():
                 entry, lock = running.pop(future)
                 try:
                     pool.receive(folder, future)
                 except Exception as error:  # dask gives up on a task whose machines die
-                    record_failure(folder, atoms[entry.name], recipe, f"{type(error).__name__}: {' '.join(str(error).split())}", "", 0.0)
+                    record_failure(folder, atoms[entry.name], recipe_of(entry.name), f"{type(error).__name__}: {' '.join(str(error).split())}", "", 0.0)
                 os.close(lock)
                 _refresh(folder, entry)
     finally:
@@ -223,46 +224,42 @@ def _database(config, folder):
 def _plan(folder, config, recompute):
     """Check the folder against the configuration, write the plan, and give its entries."""
     old = folder.read_plan()
-    if old is not None:
-        changes = _recipe_changes(Recipe.from_dict(old["recipe"]), config.recipe)
-        if changes and not recompute and folder.names("results", ".npz"):
-            raise ValueError(f"{folder.path}: holds results of another recipe ({'; '.join(changes)}): choose another folder, "
-                             "or put them aside and compute again with --recompute")
-        if changes and recompute:
-            for name in folder.names("results", ".npz"):
-                _put_aside(folder, name)
     entries, wrong = [], []
     for atoms in config.configurations:
         name = atoms.info["config_id"]
-        hashes = labels_hash(atoms, config.recipe), hamiltonian_hash(atoms, config.recipe)
-        entries.append(Entry(name, len(atoms), float(len(atoms) ** 2 * max(_n_kpoints(atoms, config.recipe), 1)), hashes))
+        recipe = config.recipe_of(name)
+        hashes = labels_hash(atoms, recipe), hamiltonian_hash(atoms, recipe)
+        entries.append(Entry(name, len(atoms), float(len(atoms) ** 2 * max(math.prod(recipe.grid(atoms)), 1)), hashes))
         if folder.result(name).is_file():
-            _adopt(folder, name, atoms, config.recipe, hashes[0])
+            _adopt(folder, name, atoms, recipe, hashes[0])
             if folder.stored_state(name, *hashes) == STALE:
                 wrong.append(name)
     if wrong and not recompute:
-        raise ValueError(f"{folder.path}: {len(wrong)} results are of another structure or recipe than planned, the first {wrong[0]}: "
+        changes = _recipe_changes(old, config) if old is not None else []
+        other = f"another recipe ({'; '.join(changes)})" if changes else "another structure or recipe"
+        raise ValueError(f"{folder.path}: {len(wrong)} results are of {other} than planned, the first {wrong[0]}: "
                          "choose another folder, or put them aside and compute again with --recompute")
     for name in wrong:
         _put_aside(folder, name)
-    same = old is not None and Recipe.from_dict(old["recipe"]) == config.recipe
+    same = old is not None and Recipe.from_dict(old["recipe"]) == config.recipe and old.get("recipe_for", {}) == config.recipe_for
     planned = dict(old["configurations"]) if same else {}
     for e in entries:
         planned[e.name] = {"n_atoms": e.n_atoms, "cost": e.cost, "labels": e.hashes[0], "hamiltonian": e.hashes[1]}
-    folder.write_plan({"name": config.name, "recipe": config.recipe.to_dict(), "database": redacted(config.database or "ase.db"),
+    folder.write_plan({"name": config.name, "recipe": config.recipe.to_dict(), "recipe_for": config.recipe_for, "database": redacted(config.database or "ase.db"),
                        "configurations": planned})
     return entries
 
 
-def _n_kpoints(atoms, recipe):
-    n1, n2, n3 = recipe.grid(atoms)
-    return n1 * n2 * n3
-
-
-def _recipe_changes(old: Recipe, new: Recipe) -> list[str]:
-    """`key old -> new` of every setting that labels depend on."""
-    a, b = old.to_dict(), new.to_dict()
-    return [f"{key}: {a[key]} -> {b[key]}" for key in a if key not in AFTERWARDS and a[key] != b[key]]
+def _recipe_changes(old: dict, config: CampaignConfig) -> list[str]:
+    """`key old -> new` of every setting that labels depend on and that is not what the plan `old` says."""
+    out = {}
+    before, kinds = Recipe.from_dict(old["recipe"]), old.get("recipe_for", {})
+    for kind in dict.fromkeys(["", *kinds, *config.recipe_for]):
+        a, b = recipe_of(before, kinds, kind).to_dict(), config.recipe_of(kind).to_dict()
+        for key in a:
+            if key not in AFTERWARDS and a[key] != b[key]:
+                out.setdefault(f"{key}: {a[key]} -> {b[key]}", kind)
+    return [change + (f" for {kind}" if kind else "") for change, kind in out.items()]
 
 
 def _adopt(folder, name, atoms, recipe, expected):
@@ -272,7 +269,7 @@ def _adopt(folder, name, atoms, recipe, expected):
         _put_aside(folder, name)
     elif header["hash"] is None and labels_hash(header["atoms"], recipe) == expected:
         labels = Labels.load(folder.result(name))
-        labels.info["hash"] = expected
+        labels.info["labels_hash"] = expected
         labels.atoms.info = {**atoms.info, **labels.atoms.info}
         labels.save(folder.result(name))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from .plan import read_plan
 from .recipe import Recipe
 from .sampling import sample
 
-TOP = ("name", "sampling", "structures", "only", "recipe", "database", "notes")
+TOP = ("name", "sampling", "structures", "only", "recipe", "recipe_for", "database", "notes")
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,25 @@ class CampaignConfig:
     recipe : Recipe
     database : str or None
         File or URL of an ASE database; None: `ase.db` in the campaign's folder.
+    recipe_for : dict str -> dict
+        Settings that differ for a kind of configurations (what stands before the underscore of their names).
     """
 
     name: str
     configurations: list
     recipe: Recipe
     database: str | None = None
+    recipe_for: dict = field(default_factory=dict)
+
+    def recipe_of(self, name: str) -> Recipe:
+        """Recipe of a configuration."""
+        return recipe_of(self.recipe, self.recipe_for, name)
+
+
+def recipe_of(recipe: Recipe, recipe_for: dict, name: str) -> Recipe:
+    """Recipe of a configuration: `recipe` with the settings of its kind."""
+    settings = recipe_for.get(name.split("_")[0])
+    return Recipe.from_dict({**recipe.to_dict(), **settings}) if settings else recipe
 
 
 def load_campaign(path, limit: int | None = None, only=None) -> CampaignConfig:
@@ -76,6 +89,11 @@ def _read(raw, path, limit, only):
     if "recipe" not in raw:
         raise ValueError("recipe: missing")
     recipe = Recipe.from_dict(raw["recipe"])
+    recipe_for = raw.get("recipe_for") or {}
+    if not isinstance(recipe_for, dict) or not all(isinstance(v, dict) for v in recipe_for.values()):
+        raise ValueError("recipe_for: expected settings by kind, e.g. {ml: {bands: {C: 8}}}")
+    for kind, settings in recipe_for.items():
+        Recipe.from_dict({**raw["recipe"], **settings}, f"recipe_for.{kind}")
     only = only if only is not None else raw.get("only")
     if only is not None and not (isinstance(only, (list, tuple)) and only and all(isinstance(n, str) for n in only)):
         raise ValueError(f"only: {only!r} is not a list of names")
@@ -94,7 +112,10 @@ def _read(raw, path, limit, only):
         if missing:
             raise ValueError(f"only: no configuration {missing[0]!r} among {len(by_name)}")
         configurations = [by_name[name] for name in only]
-    return CampaignConfig(str(raw.get("name", path.stem)), configurations[:limit], recipe, database)
+    unknown = sorted(set(recipe_for) - {a.info["config_id"].split("_")[0] for a in configurations}) if only is None and limit is None else []
+    if unknown:
+        raise ValueError(f"recipe_for.{unknown[0]}: no configuration is of this kind")
+    return CampaignConfig(str(raw.get("name", path.stem)), configurations[:limit], recipe, database, recipe_for)
 
 
 def read_structures(path) -> list[Atoms]:

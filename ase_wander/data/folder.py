@@ -3,6 +3,7 @@
     campaign.json             name, recipe, planned configurations with their hashes
     results/<id>.npz          labels, see `labels.Labels`
     hamiltonians/<id>.npz     Wannier Hamiltonians
+    bands/<id>.png            DFT against interpolated bands
     structures.extxyz         energies, forces, stress; with hamiltonians/ the format of reference data
     ase.db                    the same as ASE database
     failed/<id>.json, .txt    reason and traceback
@@ -23,6 +24,9 @@ from ase import Atoms
 from .recipe import Recipe
 
 PLAN = "campaign.json"
+
+#: Subfolders that a worker writes into.
+KINDS = ("results", "hamiltonians", "bands", "failed", "logs")
 
 #: States of a configuration.
 DONE, LABELLED, FAILED, RUNNING, STALE, LEFT = "done", "labelled", "failed", "running", "stale", "left"
@@ -56,7 +60,7 @@ class CampaignFolder:
         """Make the subfolders; ValueError when the path is a file."""
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path}: is a file, not a folder")
-        for kind in ("results", "hamiltonians", "failed", "logs", "locks"):
+        for kind in (*KINDS, "locks"):
             (self.path / kind).mkdir(parents=True, exist_ok=True)
 
     # ------------------------------------------------------------------ plan
@@ -155,7 +159,7 @@ def read_header(path) -> dict | None:
     except Exception:  # a damaged archive fails in many ways
         return None
     atoms.info.update(text["atoms"])
-    return {"hash": text["labels"].get("hash"), "seconds": seconds, "atoms": atoms}
+    return {"hash": text["labels"].get("labels_hash"), "seconds": seconds, "atoms": atoms}
 
 
 def stored_hash(path) -> str | None:

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
-from .folder import CampaignFolder
+from .folder import KINDS, CampaignFolder
 from .worker import decode_task, encode_task, record_failure
 
 #: Program that runs one task, read from its standard input.
@@ -112,7 +112,7 @@ def run_remote(task: str, command=WORKER) -> tuple[bool, dict]:
         folder = CampaignFolder(path)
         folder.create()
         done = run_task(encode_task(path, atoms, recipe), _remote, command)
-        files = [f for kind in ("results", "hamiltonians", "failed", "logs") for f in (folder.path / kind).iterdir()]
+        files = [f for kind in KINDS for f in (folder.path / kind).iterdir()]
         return done, {str(f.relative_to(path)): f.read_bytes() for f in files}
 
 

@@ -51,7 +51,7 @@ def run(folder: CampaignFolder, atoms, recipe: Recipe) -> bool:
         if labels is None:
             labels = compute(atoms, recipe, log=folder.file("logs", name, ".txt"))
             labels.atoms.info.update(atoms.info)
-            labels.info.update(hash=labels_hash(atoms, recipe), host=socket.gethostname(), recipe=recipe.to_dict())
+            labels.info.update(labels_hash=labels_hash(atoms, recipe), host=socket.gethostname(), recipe=recipe.to_dict())
             labels.save(folder.result(name))
         write_hamiltonian(folder, labels, recipe)
     except Exception as error:
@@ -74,13 +74,23 @@ def existing_labels(folder: CampaignFolder, atoms, recipe: Recipe) -> Labels | N
 
 
 def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) -> None:
-    """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for."""
+    """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for; DFT and interpolated bands in `bands/<id>.png`.
+
+    Raises
+    ------
+    BandError
+        When the bands miss the DFT eigenvalues by more than the recipe allows; nothing but the figure is written then.
+    """
+    from .bands_check import require_bands  # with matplotlib: only where a figure is drawn
+
     name = labels.atoms.info["config_id"]
     arrays = labels.hamiltonian_file(recipe)
+    figure = folder.file("bands", name, ".png")
+    check = require_bands(labels, recipe, arrays, figure, title=name)
     path = folder.hamiltonian(name)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     with open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays, hash=np.asarray(hamiltonian_hash(labels.atoms, recipe)))
+        np.savez_compressed(file, **arrays, band_error=np.asarray(check.rms), hash=np.asarray(hamiltonian_hash(labels.atoms, recipe)))
     os.replace(temporary, path)
 
 

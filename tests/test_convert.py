@@ -1,0 +1,125 @@
+"""Reference data as folder and as ASE database: round trips lose nothing."""
+
+import shutil
+
+import ase.io
+import numpy as np
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from ase_wander.cli import main as cli
+from ase_wander.data.convert import convert, read_entries
+from ase_wander.data.dataset import dataset_hash, load_dataset
+from ase_wander.data.plan import read_plan
+from ase_wander.data.sampling import sample
+from ase_wander.data.store import connect, write_row
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five configurations with random labels; four have a Hamiltonian of on-site blocks."""
+    rng = np.random.default_rng(0)
+    plan = read_plan({"material": "graphene", "kinds": [{"prefix": "p1", "count": 4, "gap": [3.2, 3.6], "sigma": [0.05]}, {"prefix": "ml", "count": 1, "monolayer": True}]})
+    path = tmp_path / "data"
+    (path / "hamiltonians").mkdir(parents=True)
+    frames = sample(plan)
+    for atoms in frames:
+        n, name = len(atoms), atoms.info["config_id"]
+        energy, stress = rng.normal(), rng.normal(size=6)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, free_energy=energy, forces=rng.normal(size=(n, 3)), stress=stress)
+        atoms.arrays["d3_forces"] = rng.normal(size=(n, 3))
+        atoms.info.update(vacuum_top=rng.normal(), vacuum_bottom=rng.normal(), d3_stress=rng.normal(size=6))
+        if name != "ml_0000":
+            np.savez(path / "hamiltonians" / f"{name}.npz", numbers=atoms.numbers, positions=atoms.positions, pair_i=np.arange(n), pair_j=np.arange(n),
+                     pair_shift=np.zeros((n, 3), int), block=rng.normal(size=n), block_ptr=np.arange(n + 1))
+    ase.io.write(path / "structures.extxyz", frames)
+    return path
+
+
+def same(one, two):
+    """Two folders hold the same to the last digit: structures, all labels, info, Hamiltonians."""
+    assert dataset_hash(load_dataset(one)) == dataset_hash(load_dataset(two))
+    for a, b in zip(ase.io.iread(one / "structures.extxyz"), ase.io.iread(two / "structures.extxyz")):
+        assert a.calc.results.keys() == b.calc.results.keys() and a.arrays.keys() == b.arrays.keys() and a.info.keys() == b.info.keys()
+        for x, y in ((a.calc.results, b.calc.results), (a.arrays, b.arrays), (a.info, b.info)):
+            assert all(np.array_equal(x[k], y[k]) for k in x)
+    files = [sorted(f.name for f in (x / "hamiltonians").iterdir()) for x in (one, two)]
+    assert files[0] == files[1] and all((one / "hamiltonians" / f).read_bytes() == (two / "hamiltonians" / f).read_bytes() for f in files[0])
+
+
+def test_round_trip_through_a_database(folder, tmp_path):
+    assert convert(folder, tmp_path / "data.db") == 5
+    assert convert(tmp_path / "data.db", tmp_path / "back") == 5
+    same(folder, tmp_path / "back")
+    rows = list(connect(tmp_path / "data.db").select("gap>3.4,kind=p1"))
+    assert rows and all(row.gap > 3.4 and row.fmax > 0 for row in rows)
+
+
+def test_round_trip_of_the_reference_data(shared_data, tmp_path):
+    """The first frames of the real data, with what other programs wrote into them."""
+    source = shared_data / "data" / "mos2-bilayer"
+    some = tmp_path / "some"
+    (some / "hamiltonians").mkdir(parents=True)
+    frames = ase.io.read(source / "structures.extxyz", ":4")
+    ase.io.write(some / "structures.extxyz", frames)
+    for atoms in frames:
+        shutil.copy(source / "hamiltonians" / f"{atoms.info['config_id']}.npz", some / "hamiltonians")
+    convert(some, tmp_path / "data.db")
+    convert(tmp_path / "data.db", tmp_path / "back")
+    same(some, tmp_path / "back")
+
+
+def test_rows_of_the_same_name_are_replaced(folder, tmp_path):
+    convert(folder, tmp_path / "data.db")
+    convert(folder, tmp_path / "data.db")
+    database = connect(tmp_path / "data.db")
+    assert database.count() == 5
+    atoms = next(iter(read_entries(folder)))[0]
+    write_row(database, atoms, hash="new")
+    atoms.calc.results["energy"] = 7.0
+    write_row(database, atoms, hash="new")  # the hash is there: nothing to do
+    name = atoms.info["config_id"]
+    assert database.count() == 5 and database.get(config_id=name).energy != 7.0
+
+
+def test_hamiltonians_beside_a_database_are_found(folder, tmp_path):
+    """A campaign's database keeps no Hamiltonians: they lie beside it."""
+    database = connect(folder / "ase.db")
+    for atoms, _ in list(read_entries(folder)):
+        write_row(database, atoms)
+    convert(folder / "ase.db", tmp_path / "back")
+    same(folder, tmp_path / "back")
+
+
+def test_a_foreign_database_becomes_a_data_set(tmp_path):
+    """Rows that this program did not write keep their key-value pairs and get a name."""
+    from ase.build import graphene
+    atoms = graphene(vacuum=6)
+    atoms.pbc = (True, True, False)
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.zeros((2, 3)))
+    connect(tmp_path / "x.db").write(atoms, origin="elsewhere")
+    convert(tmp_path / "x.db", tmp_path / "out")
+    (c,) = load_dataset(tmp_path / "out")
+    assert c.name == "row_0001" and c.info["origin"] == "elsewhere" and c.label("energy") == -1.0 and c.hamiltonian is None
+
+
+@pytest.mark.parametrize("source, target, message", [
+    ("none.db", "x", "none.db: no such file"), ("none", "x.db", "none"), ("data", "data", "holds reference data already"),
+    ("data", "x.extxyz", "a target is a folder or an ASE database"), ("data", "postgresql://me:pw@127.0.0.1:1/x", "postgresql://me@127")])
+def test_refusals_are_one_line(folder, tmp_path, capsys, monkeypatch, source, target, message):
+    monkeypatch.chdir(tmp_path)
+    assert cli(["data", "convert", source, target]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and "pw@" not in error
+
+
+def test_damaged_hamiltonian_is_named(folder, tmp_path):
+    (folder / "hamiltonians" / "p1_0001.npz").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="p1_0001.npz: not a readable Hamiltonian file"):
+        convert(folder, tmp_path / "x.db")
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_command_line(folder, tmp_path, capsys):
+    assert cli(["data", "convert", str(folder), str(tmp_path / "x.db")]) == 0
+    assert "5 configurations" in capsys.readouterr().out
