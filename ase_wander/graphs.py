@@ -41,4 +41,5 @@ def build_graph(atoms: Atoms, layers: np.ndarray, species, cutoff: float, tail_c
     padded = pad_neighbours(len(atoms), t(near.i), t(near.j), t(near.vector), across)
     return Graph(t(species_index(atoms, species)), torch.zeros(len(atoms), dtype=torch.long), 1, *padded,
                  t(far.i), t(far.j), t(far.vector), normal=local_normals(*padded[1:], t(plane_normal(atoms))),
-                 position=t(standing_positions(atoms).copy()), cell=t(atoms.cell.array.copy()).unsqueeze(0))
+                 position=t(standing_positions(atoms).copy()), cell=t(atoms.cell.array.copy()).unsqueeze(0),
+                 layer=t(np.array(layers, np.int64)))

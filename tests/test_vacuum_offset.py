@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 
 from ase_wander import WannierHamiltonian
 from ase_wander.data.dataset import load_dataset, split
 from ase_wander.electronic.vacuum_offset import VacuumOffset, layer_levels, layer_ratios, layer_strains, shift_layers
+from ase_wander.model import WanderModel
 
 #: Area (Å^2) of MoS2 at the lattice constant of the model.
 AREA = np.sqrt(3) / 2 * 3.154 ** 2
@@ -116,3 +118,26 @@ def test_reference_data_without_their_vacuum_level(shared_data):
     assert offset.rms < 0.6 * known[2].std()
     strain, ratio, level = observed(held_out)
     assert np.sqrt(((offset(strain, ratio) - level) ** 2).mean()) < 0.025 < level.std()
+
+
+@pytest.mark.parametrize("neutral", ["layer", "cell"])
+def test_layers_far_apart_do_not_charge_each_other(neutral):
+    """Two monolayers of unequal strain, 30 Å apart: with neutral layers the levels are those of each alone; charges that are
+    neutral in the cell only make a capacitor of them."""
+    torch.manual_seed(0)
+    model = WanderModel({"species": ["C"], "shells": {"C": [1]}, "electrons": {"C": 2}, "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
+                         "heads": {"n_channels": 2, "n_scalars": 4, "hidden": 8, "n_gated": 2, "cutoff": 6.0, "taper": 5.0, "neutral": neutral}}).double()
+    with torch.no_grad():
+        model.heads.charge.weight.copy_(torch.ones_like(model.heads.charge.weight))
+    cell = [[10.2, 0, 0], [0, 2.1, 0], [0, 0, 60]]
+    lower, upper = (Atoms(f"C{n}", np.outer(np.arange(n) / n, cell[0]) + [0, 0, z], cell=cell, pbc=(True, True, False))
+                    for n, z in ((4, 10.0), (6, 40.0)))
+
+    def levels(atoms, layers):
+        h = WannierHamiltonian.from_blocks(atoms, model.shells, *model.hamiltonian(atoms, layers))
+        return h.eigenvalues([[0, 0, 0]])[0]
+
+    together = levels(lower + upper, np.repeat([0, 1], [4, 6]))
+    alone = np.sort(np.concatenate([levels(a, np.zeros(len(a), int)) for a in (lower, upper)]))
+    difference = np.abs(together - alone).max()
+    assert difference < 1e-9 if neutral == "layer" else difference > 1e-3

@@ -120,6 +120,21 @@ def half_reciprocal_lattice(cell, g_max: float):
     return index[keep], length[keep]
 
 
+def neutralised(charges, graph, within="cell") -> torch.Tensor:
+    """Charges (n,) less their mean over every configuration or, with `within` "layer", over every layer of it.
+
+    Neutral layers stay neutral however far apart they are; charges of the whole cell alone may move from one layer to another, where
+    layers that differ then make a capacitor of any thickness.
+    """
+    group = graph.config
+    if within == "layer":
+        group = group * (int(graph.layer.max()) + 1) + graph.layer
+    n_groups = int(group.max()) + 1
+    total = torch.zeros(n_groups, dtype=charges.dtype, device=charges.device).index_add(0, group, charges)
+    count = torch.bincount(group, minlength=n_groups).clamp(min=1)
+    return charges - (total / count)[group]
+
+
 #: Slabs of up to so many atoms are summed pair by pair, larger ones through `SlabPotential`.
 DIRECT = 64
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .electrostatics import slab_energies
+from .electrostatics import neutralised, slab_energies
 from .environment import ChannelProduct, Density, Geometry, SpeciesLinear, SpeciesMLP
 from .graph import Graph
 from .radial import dispersion_basis, zbl_energy
@@ -45,10 +45,11 @@ class ForceField(nn.Module):
     cutoff, tail_cutoff : float, Å, of the densities and of the dispersion tail.
     n_radial, n_channels, l_max, n_raer, hidden : sizes.
     smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic energy out.
+    neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
 
     def __init__(self, atomic_numbers, cutoff=6.0, tail_cutoff=10.0, n_radial=8, n_channels=16, l_max=4,
-                 n_raer=32, hidden=64, smearing=0.0):
+                 n_raer=32, hidden=64, smearing=0.0, neutral="cell"):
         super().__init__()
         n_species = len(atomic_numbers)
         self.noise = 0.0  # of the invariants while training; see training.loop
@@ -69,7 +70,7 @@ class ForceField(nn.Module):
         self.linear = nn.Parameter(torch.zeros(n_species, n_invariants))
         self.register_buffer("reference_energy", torch.zeros(n_species))
         self.register_buffer("energy_scale", torch.ones(()))
-        self.smearing = smearing
+        self.smearing, self.neutral = smearing, neutral
         self.charge = SpeciesLinear(n_species, n_raer, 1) if smearing else None
         self.ion = nn.Parameter(0.3 * torch.randn(n_species)) if smearing else None
         self.dispersion = nn.Parameter(torch.full((n_species, n_species, 2, 2), 0.01))
@@ -102,10 +103,9 @@ class ForceField(nn.Module):
         return energy + self.repulsion(graph, environment.geometry.r) + self.tail(graph) + self.coulomb(graph, environment.raer), environment
 
     def charges(self, graph, raer):
-        """Effective charges (n,) in e, neutral in every configuration."""
+        """Effective charges (n,) in e, neutral in every configuration or layer."""
         raw = self.ion[graph.species] + 0.1 * self.charge(raer, graph.species).squeeze(-1)
-        total = torch.zeros(graph.n_configs, dtype=raw.dtype, device=raw.device).index_add(0, graph.config, raw)
-        return raw - (total / torch.bincount(graph.config, minlength=graph.n_configs))[graph.config]
+        return neutralised(raw, graph, self.neutral)
 
     def coulomb(self, graph, raer):
         """Electrostatic energy of the effective charges, (n,) eV: what reaches beyond every cutoff."""

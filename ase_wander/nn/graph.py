@@ -28,6 +28,7 @@ class Graph:
     pair_across : int (p,)
     normal : float (n, 3), unit normal of the layer at every atom, see `nn.incomplete`.
     position : float (n, 3), Å, of one slab with the vacuum outside; cell : float (c, 3, 3), Å.
+    layer : int (n,), layer of every atom within its configuration.
     """
 
     species: torch.Tensor
@@ -47,6 +48,7 @@ class Graph:
     normal: torch.Tensor | None = None
     position: torch.Tensor | None = None
     cell: torch.Tensor | None = None
+    layer: torch.Tensor | None = None
 
     def __len__(self):
         return len(self.species)
@@ -106,7 +108,7 @@ def collate(graphs: list[Graph]) -> Graph:
     for name in ("tail_i", "tail_j", "pair_i", "pair_j"):
         if getattr(graphs[0], name) is not None:
             out[name] = torch.cat([getattr(g, name) + o for g, o in zip(graphs, offsets)])
-    for name in ("tail_vector", "pair_vector", "pair_across", "normal", "position", "cell"):
+    for name in ("tail_vector", "pair_vector", "pair_across", "normal", "position", "cell", "layer"):
         if getattr(graphs[0], name) is not None:
             out[name] = torch.cat([getattr(g, name) for g in graphs])
     return Graph(**out)

@@ -7,6 +7,7 @@ from torch import nn
 
 from .alignment import BondFrames
 from .dressing import Dressing
+from .electrostatics import neutralised
 from .environment import SpeciesLinear
 from .forcefield import Environment
 from .graph import Graph
@@ -18,7 +19,7 @@ from .two_center import AxialHopping, ConstantOnsite, Undressed
 #: What a head may look at besides the distance. Hoppings: equivariant tensors and scalars of both atoms; their RAERs; the raw
 #: invariants of their environments; nothing. On-site blocks: tensors and scalars; nothing.
 INPUTS = {"onsite_input": ("tensors", "constant"), "intra_input": ("tensors", "raer", "environment", "distance"),
-          "inter_input": ("tensors", "raer", "environment", "distance")}
+          "inter_input": ("tensors", "raer", "environment", "distance"), "neutral": ("cell", "layer")}
 
 
 class HamiltonianHeads(nn.Module):
@@ -30,11 +31,12 @@ class HamiltonianHeads(nn.Module):
     cutoff, taper : Å; hopping elements go smoothly to zero between taper and cutoff.
     smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic part out.
     onsite_input, intra_input, inter_input : see INPUTS.
+    neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
 
     def __init__(self, shells, n_radial, n_raer, cutoff=12.8, taper=12.0, l_max=4, n_channels=16, n_scalars=32,
                  hidden=96, n_gated=24, smearing=2.0,
-                 onsite_input="tensors", intra_input="tensors", inter_input="tensors"):
+                 onsite_input="tensors", intra_input="tensors", inter_input="tensors", neutral="cell"):
         super().__init__()
         self.axial = [isinstance(shell, str) for shell in shells]
         self.shells = shells = [angular_momentum(shell) for shell in shells]
@@ -49,7 +51,7 @@ class HamiltonianHeads(nn.Module):
         self.bare = not smearing and list(self.inputs.values()) == ["constant", "distance", "distance"]
         self.dressing = Undressed(l_max) if self.bare else Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
         self.n_scalars = n_scalars
-        self.smearing = smearing
+        self.smearing, self.neutral = smearing, neutral
         self.charge = SpeciesLinear(n_species, n_scalars, 1) if smearing else None
         if smearing:
             nn.init.zeros_(self.charge.weight)
@@ -90,11 +92,9 @@ class HamiltonianHeads(nn.Module):
         return parts.get(self.inputs[kind], scalars[:, :0])
 
     def charges(self, graph, scalars):
-        """Effective charges (n,) in e that move the potential of the slab, neutral in every configuration."""
+        """Effective charges (n,) in e that move the potential of the slab, neutral in every configuration or layer."""
         raw = 0.1 * self.charge(scalars[:, :self.n_scalars], graph.species).squeeze(-1)
-        total = torch.zeros(graph.n_configs, dtype=raw.dtype, device=raw.device).index_add(0, graph.config, raw)
-        count = torch.bincount(graph.config, minlength=graph.n_configs).to(raw)
-        return raw - (total / count)[graph.config]
+        return neutralised(raw, graph, self.neutral)
 
     def onsite_blocks(self, graph, tensors, scalars, potential=None):
         """Per species (atom indices, blocks (n_z, d, d)), d the number of orbitals.
