@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 #: How long a process waits for the others: the first one validates meanwhile, or prepares its samples on a slower machine.
-PATIENCE = timedelta(hours=6)
+PATIENCE = timedelta(hours=2)
 
 #: Seconds that processes without an error message wait for the one that has it.
 LINGER = 5.0
@@ -39,7 +39,13 @@ def processes():
     if dist.is_initialized() or "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", 1)) < 2:
         yield
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    store, number, count = next(dist.rendezvous("env://", timeout=PATIENCE))
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(count):
+        # torchrun keeps its store when it starts processes anew: without a name of their own they could find the addresses
+        # of the dead. Several machines do not count their restarts alike.
+        store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", store=store, rank=number,
+                            world_size=count, timeout=PATIENCE)
     try:
         yield
     finally:

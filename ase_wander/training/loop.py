@@ -117,7 +117,7 @@ class Best:
         """Compare with a validation; ValueError when it has no error of that name."""
         if monitor not in validation:
             raise ValueError(f"monitor: the validation reports no {monitor!r}; known: {', '.join(sorted(validation)) or 'nothing'}")
-        error = validation[monitor] * (-1 if monitor.lower().endswith("r2") else 1)
+        error = float(validation[monitor]) * (-1 if monitor.lower().endswith("r2") else 1)
         if error < self.error:
             self.error, self.step, self.waited = error, step, 0
             self.weights = {k: v.detach().clone() for k, v in average.state_dict().items()}
@@ -207,7 +207,7 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
         step += 1
         _follow(average, module, min(settings.average, (1 + step) / (10 + step)))
         for key, value in {"count": 1, "loss": loss, **terms}.items():
-            running[key] = running.get(key, 0.0) + value
+            running[key] = running.get(key, 0.0) + float(value)
         seconds += time.monotonic() - start
         if report and first:
             report({"stage": stage, "step": step})
