@@ -15,18 +15,37 @@ from ase_wander.electronic import win
 from ase_wander.electronic.textfile import NumberedLines
 
 
-def write_win(path, bands, settings):
-    """.win: cell, atoms and projections as `electronic.win` writes them, keywords, k-points."""
-    structure = SimpleNamespace(atoms=bands.atoms, orbitals=bands.orbitals, n_orbitals=len(bands.orbitals))
-    pieces = list(win.write_text(structure))
-    pieces.append(f"\nnum_bands = {bands.eigenvalues.shape[1]}\n")
+def write_win(path, atoms, orbitals, mp_grid, kpts, n_bands, settings, axes=None, zona=None):
+    """.win: cell, atoms and projections as `electronic.win` writes them, keywords, k-points.
+
+    Parameters
+    ----------
+    axes : list of (3,) or None, optional
+        Own z axis of every projection.
+    zona : list of float, optional
+        Inverse decay length of every projection's radial part, 1/bohr (for codes that project on it).
+    """
+    pieces = list(win.write_text(SimpleNamespace(atoms=atoms, orbitals=orbitals, n_orbitals=len(orbitals))))
+    first = len(pieces) - 1 - len(orbitals)  # the last piece ends the block
+    for n in range(len(orbitals)):
+        extra = "" if axes is None or axes[n] is None else ":z={:.10f},{:.10f},{:.10f}:x={:.10f},{:.10f},{:.10f}".format(*axes[n], *_perpendicular(axes[n]))
+        extra += "" if zona is None else f":zona={zona[n]:.6f}"
+        pieces[first + n] = pieces[first + n].rstrip("\n") + extra + "\n"
+    pieces.append(f"\nnum_bands = {n_bands}\n")
     for key, value in settings.items():
         if value is not None:
             pieces.append(f"{key} = {_fortran(value)}\n")
-    pieces.append("mp_grid = {} {} {}\n\nbegin kpoints\n".format(*bands.mp_grid))
-    pieces += [f"{a:18.14f}{b:18.14f}{c:18.14f}\n" for a, b, c in bands.kpts]
+    pieces.append("mp_grid = {} {} {}\n\nbegin kpoints\n".format(*mp_grid))
+    pieces += [f"{a:18.14f}{b:18.14f}{c:18.14f}\n" for a, b, c in kpts]
     pieces.append("end kpoints\n")
     Path(path).write_text("".join(pieces))
+
+
+def _perpendicular(z):
+    """A unit vector perpendicular to z."""
+    z = np.asarray(z, float)
+    x = np.cross(z, np.eye(3)[np.abs(z).argmin()])
+    return x / np.linalg.norm(x)
 
 
 def _fortran(value):
@@ -107,6 +126,18 @@ def read_amn(path):
     out[k, m, n] = table[:, 3] + 1j * table[:, 4]
     if np.isnan(out).any():
         raise ValueError(f"{path}: elements are missing")
+    return out
+
+
+def read_mmn(path):
+    """{(k, k2, g): M (n_bands, n_bands)} of an .mmn, k-points counted from 0; ValueError naming the line."""
+    lines, out = NumberedLines(path), {}
+    lines.next("header")
+    n_bands, n_k, n_neighbours = lines.integers(3, "number of bands, k-points and neighbours")
+    for _ in range(n_k * n_neighbours):
+        k, k2, *g = lines.integers(5, "k-point, neighbour and three shifts")
+        table, _ = lines.table(n_bands * n_bands, 2, "real and imaginary part")
+        out[k - 1, k2 - 1, tuple(g)] = (table[:, 0] + 1j * table[:, 1]).reshape(n_bands, n_bands).T
     return out
 
 

@@ -190,7 +190,7 @@ def wannierise(bands, overlaps, folder, *, seed="wannier", n_electrons=None, **s
     find_program()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_win(folder / f"{seed}.win", bands, settings)
+    files.write_win(folder / f"{seed}.win", bands.atoms, bands.orbitals, bands.mp_grid, bands.kpts, bands.eigenvalues.shape[1], settings)
     run(folder, seed, "-pp")
     neighbours = files.read_neighbours(folder / f"{seed}.nnkp")
     files.write_eig(folder / f"{seed}.eig", bands.eigenvalues)
