@@ -27,7 +27,7 @@ from .radial import smooth_cutoff
 ARRAYS = ("mean", "whiten", "blunt", "limit", "nearest", "forces", "energy", "hamiltonian")
 
 #: Room (relative) that the range of nearest distances leaves before an atom counts as outside of it.
-MARGIN = 0.01
+MARGIN = 0.03
 
 
 class Trust:

@@ -1,0 +1,263 @@
+"""Uncertainty: the limit of a linear layer, calibration, extensivity, symmetry, domain, files, the calculator."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import covalent_radii
+
+from ase_wander import DomainWarning, WanderCalculator, load_model
+from ase_wander.data.dataset import Configuration, load_dataset, split
+from ase_wander.model import TRUST
+from ase_wander.moire import twisted_bilayer
+from ase_wander.nn.trust import features
+from ase_wander.structure import find_layers
+from ase_wander.training.trust import area_under_curve, calibrate, cross_validated, fit_trust, observe, predicted, scores
+from tests.helpers import displaced, random_orthogonal
+from tests.test_training import DATA
+
+
+@pytest.fixture(scope="module")
+def configurations():
+    return load_dataset(DATA)
+
+
+@pytest.fixture(scope="module")
+def model(configurations):
+    """The shipped weights with an uncertainty fitted to the few configurations that come with the tests."""
+    model = load_model("mos2-bilayer")
+    fit_trust(model, configurations, 0.15)
+    return model
+
+
+@pytest.fixture
+def atoms(configurations):
+    return configurations[3].atoms.copy()
+
+
+def uncertainty(model, atoms):
+    """Of one structure, without the warning, which only `calculate` gives."""
+    return WanderCalculator(model).get_uncertainty(atoms)
+
+
+# ---------------------------------------------------------------- statistics
+def test_distance_is_the_variance_of_a_linear_layer(model, configurations):
+    """D^2 = N phi (Phi^T Phi)^-1 phi, phi = (1, x): what a least-squares fit to the training atoms does not know, per unit of noise,
+    in the directions that they span."""
+    training = [c for c in configurations if c.name not in ("ml_0001", "p1_0040")]
+    found = [model.environment(c.atoms, c.layers) for c in training]
+    species, x = np.concatenate([g.species for g, _ in found]), np.concatenate([features(e) for _, e in found])
+    for z in (0, 1):
+        phi = np.column_stack([np.ones((species == z).sum()), x[species == z]])
+        own = (x[species == z] - model.trust.mean[z]) @ model.trust.whiten[z]
+        values = np.linalg.eigvalsh(np.cov(x[species == z].T, bias=True))
+        spanned = values > 1e-5 * values[-1]  # eigenvalues below the floor are lifted to it
+        leverage = np.einsum("nf,fg,ng->n", phi, np.linalg.pinv(phi.T @ phi, rcond=1e-12, hermitian=True), phi)
+        assert np.allclose(1 + (own[:, spanned] ** 2).sum(1), len(phi) * leverage, rtol=1e-3)
+
+
+def test_calibration_finds_size_and_power():
+    rng = np.random.default_rng(0)
+    distance, species = rng.uniform(2, 60, 6000), rng.integers(0, 2, 6000)
+    sigma = np.array([0.002, 0.005])[species] * distance ** 1.3
+    square = (sigma[:, None] * rng.normal(size=(6000, 3))) ** 2
+    found = calibrate(distance, square.mean(1), species, 3)
+    assert np.allclose(found[[0, 1, 3]], [np.log(0.002), np.log(0.005), 1.3], atol=0.05)
+    assert found[2] == pytest.approx(found[:2].mean(), abs=0.1)  # a species that was not seen
+
+
+def test_scores_of_errors_that_are_as_predicted():
+    rng = np.random.default_rng(1)
+    sigma = [10 ** rng.uniform(-3, -1, 50) for _ in range(20)]
+    rows = [{"forces": s[:, None] * rng.normal(size=(50, 3)), "energy": 0.0} for s in sigma]
+    found = scores(rows, {"forces": sigma, "hamiltonian": [], "energy": []})["forces"]
+    assert found["within_1"] == pytest.approx(0.683, abs=0.03) and found["within_2"] == pytest.approx(0.954, abs=0.02)
+    assert found["auc"] > 0.95 and found["rank"] > 0.9
+    assert area_under_curve(np.array([1.0, 2, 3, 3]), np.array([False, True, False, True])) == pytest.approx(2.5 / 4)
+    assert area_under_curve(np.ones(4), np.zeros(4, bool)) is None
+
+
+def test_each_configuration_is_judged_by_the_others(model, configurations):
+    rows = [observe(model, c) for c in configurations]
+    inside, outside = predicted(rows, model.trust.arrays()), cross_validated(rows, 2)
+    assert [len(s) for s in outside["forces"]] == [len(c.atoms) for c in configurations] and len(outside["energy"]) == 4
+    rows[0]["forces"] = 100 * rows[0]["forces"]  # its own errors say nothing of its deviations
+    again = cross_validated(rows, 2)
+    assert np.allclose(again["forces"][0], outside["forces"][0]) and not np.allclose(again["forces"][1], outside["forces"][1])
+    assert not np.allclose(inside["forces"][0], outside["forces"][0], rtol=1e-6)
+
+
+# ---------------------------------------------------------------- physics
+def test_deviations_are_those_of_the_repeated_cell(model, atoms):
+    """Copies err alike: the energy's deviation is extensive, those of atoms stay."""
+    one, four = uncertainty(model, atoms), uncertainty(model, atoms.repeat((2, 2, 1)))
+    assert four["energy"] == pytest.approx(4 * one["energy"], rel=1e-8)
+    for name in ("energies", "forces", "hamiltonian", "distance"):
+        assert np.allclose(four[name], np.tile(one[name], 4), rtol=1e-8)
+
+
+def test_deviations_turn_and_permute_with_the_atoms(model, atoms):
+    atoms = displaced(atoms, 0.02)
+    before, order, q = uncertainty(model, atoms), np.random.default_rng(0).permutation(len(atoms)), random_orthogonal(2, -1).numpy()
+    turned = atoms[order]
+    turned.set_cell(atoms.cell.array @ q.T)
+    turned.positions = atoms.positions[order] @ q.T
+    after = uncertainty(model, turned)
+    assert after["energy"] == pytest.approx(before["energy"], rel=1e-9)
+    for name in ("energies", "forces", "hamiltonian", "distance"):
+        assert np.allclose(after[name], before[name][order], rtol=1e-9)
+
+
+def test_deviations_grow_away_from_the_data_without_a_jump(model, atoms):
+    direction = np.random.default_rng(3).normal(size=(len(atoms), 3))
+    at = lambda step: uncertainty(model, _moved(atoms, step * direction))["forces"]
+    grown = [np.median(at(step)) for step in (0.0, 0.05, 0.1, 0.2)]
+    assert all(b > a for a, b in zip(grown, grown[1:]))
+    assert np.abs(at(0.05 + 1e-5) / at(0.05) - 1).max() < 1e-2
+
+
+def _moved(atoms, step):
+    atoms = atoms.copy()
+    atoms.positions += step
+    return atoms
+
+
+# ---------------------------------------------------------------- the domain
+def stretched(atoms, factor):
+    atoms = atoms.copy()
+    atoms.set_cell(atoms.cell.array * [[factor], [factor], [1]], scale_atoms=True)
+    return atoms
+
+
+def with_gap(atoms, gap):
+    atoms, upper = atoms.copy(), atoms.positions[:, 2] > atoms.positions[:, 2].mean()
+    metal = atoms.numbers == 42
+    z = atoms.positions[:, 2]
+    atoms.positions[upper, 2] += gap - (z[metal & upper].mean() - z[metal & ~upper].mean())
+    return atoms
+
+
+@pytest.fixture(scope="module")
+def explorer(model):
+    """The same weights with the domain of displaced, strained and shifted cells, labelled by the model with a made-up error."""
+    rng, made, model = np.random.default_rng(5), [], load_model("mos2-bilayer")
+    for number in range(20):
+        atoms = twisted_bilayer("MoS2", angle=0.0, lattice_constant=rng.uniform(3.08, 3.24), gap=rng.uniform(6.0, 7.0), shift=rng.random(2)).repeat((2, 2, 1))
+        atoms = displaced(atoms, rng.uniform(0, 0.06), number)
+        layers = find_layers(atoms)
+        out = model.compute(atoms, layers)
+        atoms.calc = SinglePointCalculator(atoms, energy=out["energy"] + rng.normal(scale=0.01), forces=out["forces"] + rng.normal(scale=0.01, size=(24, 3)))
+        made.append(Configuration(f"made_{number:04d}", "made", atoms, layers, info={"sigma": 0.03}))
+    fit_trust(model, made, 0.15)
+    return model
+
+
+def test_known_structures_lie_inside_and_strange_ones_outside(explorer):
+    cell = twisted_bilayer("MoS2", angle=0.0, shift=(0.3, 0.1)).repeat((2, 2, 1))
+    known = uncertainty(explorer, displaced(cell, 0.02))
+    assert not known["outside"].any() and not known["reasons"] and known["distance"].max() < 1
+    twisted = uncertainty(explorer, twisted_bilayer("MoS2", 2, 1))
+    assert not twisted["outside"].any()
+    for strange in (stretched(cell, 1.1), with_gap(cell, 4.9), with_gap(cell, 8.0), displaced(cell, 0.15)):
+        found = uncertainty(explorer, strange)
+        assert found["outside"].any() and found["reasons"].keys() == set(np.flatnonzero(found["outside"]))
+    assert uncertainty(explorer, stretched(cell, 1.1))["outside"].all()
+
+
+def test_one_long_bond_is_named(explorer):
+    atoms = twisted_bilayer("MoS2", angle=0.0).repeat((3, 3, 1))
+    index = int(np.argmax(atoms.positions[:, 2] * (atoms.numbers == 16)))
+    before = uncertainty(explorer, atoms)["distance"][index]
+    bond = 1.15 * (covalent_radii[42] + covalent_radii[16])
+    atoms.positions[index, 2] += 0.3  # its three bonds grow, it stays bonded
+    assert atoms.get_distances(index, np.flatnonzero(atoms.numbers == 42), mic=True).min() < bond
+    after = uncertainty(explorer, atoms)
+    assert after["outside"][index] and after["distance"][index] > before and index in after["reasons"]
+
+
+def test_reasons_name_the_distance(model, atoms):
+    reasons = uncertainty(model, stretched(atoms, 1.1))["reasons"]
+    assert set(reasons) == set(range(len(atoms)))
+    assert any("nearest Mo of the same layer at" in reason and "in the training data" in reason for reason in reasons.values())
+
+
+# ---------------------------------------------------------------- calculator and files
+def test_a_warning_names_the_atoms_once_per_structure(model, atoms):
+    strange = stretched(atoms, 1.1)
+    strange.calc = WanderCalculator(model)
+    with pytest.warns(DomainWarning, match=r"6 of 6 atoms lie outside the training data of model 'mos2-bilayer': atom \d+ \((Mo|S)\): nearest"):
+        strange.get_potential_energy()
+    strange.positions[0, 0] += 0.01
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DomainWarning)
+        strange.get_forces()
+        assert "uncertainty" not in strange.calc.results
+    strange.positions[0, 0] += 5.0  # another structure
+    strange.wrap()
+    with pytest.warns(DomainWarning):
+        strange.get_potential_energy()
+
+
+def test_uncertainty_of_the_last_pass_and_of_its_own(model, atoms):
+    calculator = WanderCalculator(model)
+    atoms.calc = calculator
+    with pytest.warns(DomainWarning):
+        atoms.get_forces()
+    of_pass, own = calculator.get_uncertainty(), uncertainty(model, atoms)
+    assert np.allclose(of_pass["forces"], own["forces"]) and of_pass["energy"] == pytest.approx(own["energy"])
+    moved = displaced(atoms, 0.05)
+    assert not np.allclose(calculator.get_uncertainty(moved)["forces"], own["forces"])
+    assert set(own) == {"energy", "energies", "forces", "hamiltonian", "outside", "distance", "reasons"}
+
+
+def test_it_travels_with_the_model(model, atoms, tmp_path):
+    loaded = load_model(model.save(tmp_path / "model"))
+    assert uncertainty(loaded, atoms)["energy"] == pytest.approx(uncertainty(model, atoms)["energy"], rel=1e-4)
+    again = pickle.loads(pickle.dumps(WanderCalculator(loaded)))
+    assert np.allclose(again.get_uncertainty(atoms)["forces"], uncertainty(loaded, atoms)["forces"])
+    single = load_model(tmp_path / "model", dtype="float32")
+    assert np.allclose(uncertainty(single, atoms)["forces"], uncertainty(loaded, atoms)["forces"], rtol=0.02)
+    loaded.trust = None
+    loaded.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").trust is None and not (tmp_path / "model" / TRUST).exists()
+
+
+def test_damaged_and_foreign_files_are_named(model, tmp_path):
+    folder = model.save(tmp_path / "model")
+    whole = (folder / TRUST).read_bytes()
+    (folder / TRUST).write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match=f"{TRUST}: not a fitted uncertainty"):
+        load_model(folder)
+    other = load_model("mos2-bilayer")
+    other.force_field.ion = None
+    other.force_field.linear.data += 1.0
+    other.save(folder)
+    (folder / TRUST).write_bytes(whole)
+    with pytest.raises(ValueError, match="was fitted to other weights"):
+        load_model(folder)
+
+
+def test_a_model_without_refuses(atoms, configurations):
+    bare = load_model("mos2-bilayer")
+    bare.trust = None
+    with pytest.raises(PropertyNotImplementedError, match="mos2-bilayer.*has no uncertainty"):
+        WanderCalculator(bare).get_uncertainty(atoms)
+    with pytest.raises(ValueError, match="0 held-out ones"):
+        fit_trust(bare, [c for c in configurations if c.name == "p1_8003"], 0.15)
+
+
+# ---------------------------------------------------------------- the reference data
+def test_it_ranks_the_errors_of_held_out_data(shared_data):
+    """An error of a force above three times the median has the larger deviation with a probability of 0.9 or more, with every
+    configuration judged by a calibration on the others; and the deviations have the size of the errors."""
+    model, data = load_model("mos2-bilayer"), load_dataset(shared_data / "data" / "mos2-bilayer")
+    training, held_out = split(data, model.config["validation_fraction"])
+    for c in data:
+        c.hamiltonian = None
+    fit_trust(model, data)
+    rows = [observe(model, c) for c in held_out]
+    found = scores(rows, cross_validated(rows, 2))["forces"]
+    assert found["auc"] > 0.9 and 0.6 < found["within_1"] < 0.9 and found["within_2"] > 0.9
