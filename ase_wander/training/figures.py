@@ -15,7 +15,7 @@ from ..plotting import ACCENT, CONDUCTION, STYLE, VALENCE, save_figure
 from .progress import ERRORS
 
 #: Curves of one panel, in the colours of Okabe and Ito.
-COLOURS = (VALENCE, CONDUCTION, ACCENT, "#CC79A7", "#E69F00")
+COLOURS = (VALENCE, CONDUCTION, ACCENT, "#CC79A7", "#E69F00", "#56B4E9")
 LINES = {"validation": dict(lw=1.6), "train": dict(lw=1.0, ls=(0, (3, 1.5)), alpha=0.8)}
 PANELS = {"meV/Å": "force (meV/Å)", "meV/atom": "energy (meV/atom)", "meV": "Hamiltonian (meV)"}
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 ERRORS = {"force": ("forces", "meV/Å", "force_meV"), "layer_force": ("net force on a layer", "meV/Å", None),
           "energy": ("energy", "meV/atom", "energy_meV"), "virial": ("virial", "meV/atom", None),
           "elements": ("elements of H", "meV", "H_meV"), "onsite": ("on-site elements", "meV", "onsite_meV"),
-          "eigenvalues": ("eigenvalues near the gap", "meV", "eig_meV"), "projections": ("band projections", "meV", "proj_meV"), "vacuum_step": ("vacuum step", "meV", "step_meV")}
+          "eigenvalues": ("eigenvalues near the gap", "meV", "eig_meV"), "projections": ("band projections", "meV", "proj_meV"), "projections": ("band projections", "meV", "proj_meV"), "vacuum_step": ("vacuum step", "meV", "step_meV")}
 
 
 def progress_line(row: dict, steps: int) -> str:
