@@ -6,11 +6,15 @@ import math
 import pytest
 import torch
 
+from ase_wander.data.dataset import load_dataset
 from ase_wander.training.config import load_config
+from ase_wander.training.device import moved
 from ase_wander.training.figures import plot_learning_curves
-from ase_wander.training.loop import Best, LoopSettings, fit
+from ase_wander.training.loop import Best, LoopSettings, batches, fit
 from ase_wander.training.progress import progress_line
-from tests.test_training_input import STAGES, write_config
+from ase_wander.training.train import new_model, samples_of
+from tests.test_training import CONFIG, DATA, STAGES
+from tests.test_training_input import write_config
 
 #: What the validations of a run report, one after the other.
 ERRORS = [5.0, 3.0, 4.0, 2.0, math.nan, 2.5, 2.0, 1.0]
@@ -130,3 +134,30 @@ def test_learning_curves_have_units_and_follow_the_stages(tmp_path, monkeypatch)
     assert [[5.0, 2.0], [10.0, 1.0]] in lines[0] and [[14.0, 0.5], [18.0, 0.25]] in lines[2]
     assert [text.get_text() for ax in axes for text in ax.texts] == ["forcefield", "forcefield", "elements"]
     assert "training elements of H 0.25 meV; loss 1" in progress_line(rows["elements"][1], 8)
+
+
+# ---------------------------------------------------------------- devices
+def tensors(value):
+    """All tensors in nested containers and objects."""
+    if torch.is_tensor(value):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from tensors(part)
+    elif hasattr(value, "__dict__"):
+        yield from tensors(vars(value))
+
+
+@pytest.mark.parametrize("kind", ["forcefield", "joint"])
+def test_samples_move_as_a_whole(kind):
+    """Every tensor of the samples goes (torch's device without data stands for one); batches are the same on every device."""
+    torch.manual_seed(0)
+    model = new_model(CONFIG)
+    samples = samples_of(kind, load_dataset(DATA)[:2], model, STAGES[0]["weights"] | STAGES[1]["weights"])
+    before = [t.shape for t in tensors(samples.samples)]
+    there = moved(samples.samples, "meta")
+    assert {t.device.type for t in tensors(there)} == {"meta"} and [t.shape for t in tensors(there)] == before
+    assert {t.device.type for t in tensors(samples.samples)} == {"cpu"}
+    with torch.device("meta"):
+        order = batches(5, 2, 3, 1)
+    assert order == batches(5, 2, 3, 1)
