@@ -9,7 +9,8 @@ from .cli_common import console
 
 
 def add_parser(subparsers):
-    train = subparsers.add_parser("train", help="train a model")
+    train = subparsers.add_parser("train", help="train a model", epilog="Several processes: torchrun --standalone --nproc_per_node N "
+                                  "-m ase_wander.cli train CONFIG --out RUN")
     train.add_argument("config", help="YAML configuration, see models/mos2-bilayer/train.yaml, benchmarks/published.yaml")
     train.add_argument("--out", required=True, help="run directory: checkpoints, logs, run.json, learning.png")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -20,6 +21,8 @@ def add_parser(subparsers):
     evaluate.add_argument("data", nargs="+", help="folders in the format of the reference data, or extended XYZ files")
     evaluate.add_argument("--all", action="store_true", help="all configurations, not only the validation split")
     evaluate.add_argument("--out", help="folder for report.json and figures")
+    evaluate.add_argument("--fit-uncertainty", action="store_true",
+                          help="fit the uncertainty to DATA first (training split: domain, validation split: size) and keep it with the model")
     evaluate.add_argument("--run", help="run directory the model came from: its learning curve joins the report")
     evaluate.set_defaults(main=run_evaluate)
 
@@ -105,14 +108,24 @@ def network_progress(out):
 
 
 @contextmanager
-def evaluation_progress(out):
+def evaluation_progress(out, what="evaluate"):
     """A bar over configurations, for `evaluate(progress=)`."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    with Progress(TextColumn("configurations"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(),
+    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(),
                   console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task("evaluate", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def fit_uncertainty(model, name, configurations):
+    """Fit the uncertainty of a model and write it into its folder."""
+    from .model import model_folder
+    from .training.trust import fit_trust
+
+    with evaluation_progress(console(), "uncertainty") as progress:
+        fit_trust(model, configurations, progress=progress)
+    model.save_trust(model_folder(name))
 
 
 def run_evaluate(arguments):
@@ -124,6 +137,8 @@ def run_evaluate(arguments):
     model = load_model(arguments.model)
     learning = learning_curve(arguments.run) if arguments.run else shipped_learning_curve(arguments.model, model.digest)
     configurations = [c for path in arguments.data for c in load_dataset(path)]
+    if arguments.fit_uncertainty:
+        fit_uncertainty(model, arguments.model, configurations)
     samples, fraction = {}, None if arguments.all else model.config.get("validation_fraction", 0.15)
     with evaluation_progress(console()) as progress:
         report = evaluate(model, configurations, fraction, progress, samples, learning)
