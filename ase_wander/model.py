@@ -201,13 +201,20 @@ class WanderModel(nn.Module):
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
         data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
         _write(folder / WEIGHTS, data)
-        if self.trust is None:
-            (folder / TRUST).unlink(missing_ok=True)  # of other weights
-        else:
-            _write(folder / TRUST, _trust_bytes(self.trust, hashlib.sha256(data).hexdigest()))
+        self.save_trust(folder, hashlib.sha256(data).hexdigest())
         config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
         _write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
         return folder
+
+
+    def save_trust(self, folder, digest=None) -> None:
+        """Write `trust.safetensors` into `folder`, bound to its weights of hash `digest` (default: those loaded); without an
+        uncertainty, take away what may be there, which is of other weights."""
+        file = Path(folder) / TRUST
+        if self.trust is None:
+            file.unlink(missing_ok=True)
+        else:
+            _write(file, _trust_bytes(self.trust, digest or self.digest))
 
 
 def raveled(found):

@@ -1,0 +1,131 @@
+"""Which cheap measure ranks the errors of forces: a table of schemes, on held-out data and on structures of a kind unlike training.
+
+    python benchmarks/trust.py ../shared/data/mos2-bilayer --out RUN [--steps 1500] [--model mos2-bilayer]
+
+Three rows of tests: the model on its own validation split; a small force field trained here on 6-atom cells alone (p1), judged on the
+monolayers and larger cells; one trained on random displacements up to 0.03 Å, judged on larger ones. AUC: the probability that a
+force error above three times the median has the larger score than one below. The shares are those of the shipped scheme, calibrated on
+held-out data like the training data.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ase_wander import load_model
+from ase_wander.data.dataset import load_dataset, split
+from ase_wander.nn.trust import features
+from ase_wander.training.forcefield_stage import ForceFieldSamples
+from ase_wander.training.loop import LoopSettings, fit
+from ase_wander.training.trust import area_under_curve, cross_validated, fit_trust, observe, predicted, scores
+from ase_wander.training.train import new_model
+
+WEIGHTS = {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0}
+
+
+def small_force_field(config, configurations, folder, steps):
+    """A model whose force field alone is trained, in float64."""
+    torch.manual_seed(1)
+    model = new_model(config)
+    samples = ForceFieldSamples(configurations, model)
+    model.force_field.energy_scale.fill_(0.1)
+    samples.fit_reference(), samples.fit_contacts(), samples.fit_normalisation()
+    for name, p in model.named_parameters():
+        p.requires_grad_(name.startswith("force_field"))
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = LoopSettings(steps=steps, batch=8, lr=3e-3, clip=10.0, average=0.995, weight_decay=0.05, noise=0.02, validate_every=10 ** 6)
+    fit(model.force_field, len(samples), lambda chosen, batch=None: samples.loss(chosen, WEIGHTS, batch), settings, folder, "forcefield",
+        resume=(folder / "forcefield.pt").exists())
+    return model.double().eval()
+
+
+class Schemes:
+    """Scores by name of every atom of a structure, fitted to training configurations."""
+
+    def __init__(self, model, training, n_samples=16, ridge=1e-6):
+        self.model, self.n_samples = model, n_samples
+        found = [model.environment(c.atoms, c.layers) for c in training]
+        self.species = np.concatenate([g.species.numpy() for g, _ in found])
+        self.raer = np.concatenate([e.raer.numpy() for _, e in found])
+        self.whiten, self.factor, rng = {}, {}, np.random.default_rng(0)
+        for z in range(model.force_field.n_species):
+            for name, x in (("raer", self.raer), ("both", np.concatenate([np.hstack([e.raer.numpy(), features(e)]) for _, e in found]))):
+                own = x[self.species == z]
+                values, vectors = np.linalg.eigh(np.cov(own.T, bias=True))
+                self.whiten[name, z] = own.mean(0), vectors / np.sqrt(np.maximum(values, ridge * values[-1]))
+            whiten = self.whiten["both", z][1]
+            self.factor[z] = whiten @ rng.normal(size=(whiten.shape[1], n_samples))  # last layers drawn from the posterior
+
+    def __call__(self, c, observed):
+        graph, environment = self.model.environment(c.atoms, c.layers)
+        raer, species = environment.raer.numpy(), graph.species.numpy()
+        out = {"D of the atom": observed["own"], "D~, with its neighbours (shipped)": observed["around"]}
+        distance, nearest = np.zeros(len(raer)), np.zeros(len(raer))
+        for i, z in enumerate(species):
+            mean, whiten = self.whiten["raer", z]
+            distance[i] = np.linalg.norm((raer[i] - mean) @ whiten)
+            nearest[i] = np.linalg.norm((self.raer[self.species == z] - raer[i]) @ whiten, axis=1).min()
+        return out | {"Mahalanobis distance of the RAER": distance, "nearest training atom by RAER": nearest,
+                      f"forces of {self.n_samples} last layers of the posterior": self.last_layers(c)}
+
+    def last_layers(self, c):
+        """Spread of the forces of last layers drawn from the Laplace posterior (of the mean atomic energy), one backward pass each."""
+        graph, ff = self.model.graph(c.atoms, c.layers), self.model.force_field
+        graph.vector = graph.vector.detach().requires_grad_(True)
+        environment, _ = ff.environment(graph)
+        x = torch.cat([environment.raer, environment.invariants], 1)
+        weights = torch.stack([torch.from_numpy(self.factor[int(z)]) for z in graph.species])  # (n, f, k)
+        energies = torch.einsum("nf,nfk->k", x, weights)
+        n, k = graph.neighbour.shape
+        spread = np.zeros(n)
+        for e in energies:
+            g, = torch.autograd.grad(e, graph.vector, retain_graph=True)
+            g = g * graph.mask.unsqueeze(-1)
+            spread += g.sum(1).index_add(0, graph.neighbour.reshape(-1), -g.reshape(n * k, 3)).square().sum(1).numpy()
+        return np.sqrt(spread / len(energies))
+
+
+def judge(label, model, training, judged, like_training):
+    """Print a row for every scheme."""
+    schemes = Schemes(model, training)
+    rows = [observe(model, c) for c in judged]
+    error = np.concatenate([np.linalg.norm(r["forces"], axis=1) for r in rows])
+    large = error > 3 * np.median(error)
+    found = [schemes(c, r) for c, r in zip(judged, rows)]
+    for name in found[0]:
+        score = np.concatenate([f[name] for f in found])
+        print(f"| {label} | {name} | {area_under_curve(score, large):.3f} |")
+    deviations = predicted(rows, model.trust.arrays()) if not like_training else cross_validated(rows, model.force_field.n_species)
+    s = scores(rows, deviations)["forces"]
+    print(f"| {label} | *{len(error)} atoms, median error {1e3 * np.median(error):.1f} meV/Å, {100 * large.mean():.0f} % above 3 times; "
+          f"{100 * s['within_1']:.0f} % of components within 1, {100 * s['within_2']:.0f} % within 2 deviations* | |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="folder of the reference data")
+    parser.add_argument("--out", required=True, help="folder for checkpoints of the small force fields; a killed run goes on")
+    parser.add_argument("--model", default="mos2-bilayer")
+    parser.add_argument("--steps", type=int, default=1500)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    data, model = load_dataset(arguments.data), load_model(arguments.model)
+    for c in data:
+        c.hamiltonian = None  # forces only
+    print("| test | score | AUC |\n|---|---|---|")
+    training, held_out = split(data, model.config["validation_fraction"])
+    fit_trust(model, data)
+    judge("validation split", model, training, held_out, True)
+    for label, chosen in (("p1 -> other cells", lambda c: c.kind == "p1"), ("sigma <= 0.03 Å -> larger", lambda c: c.assumed_sigma <= 0.03)):
+        near = [c for c in data if chosen(c)]
+        training, _ = split(near)
+        config = {k: model.config[k] for k in ("species", "shells", "electrons", "force_field", "heads")}
+        small = small_force_field({**config, "name": label}, training, Path(arguments.out) / label.split()[0], arguments.steps)
+        fit_trust(small, near, 0.15)
+        judge(label, small, training, [c for c in data if not chosen(c)], False)
+
+
+if __name__ == "__main__":
+    main()
