@@ -58,7 +58,10 @@ def load_source(source) -> list:
     ValueError
         What `load_dataset` refuses; a path of another kind; patterns that no name matches.
     """
-    source = {"path": source} if not isinstance(source, dict) else source
+    def fail(key, what):
+        raise ValueError(f"data{key}: {what}")
+
+    source = check_source(str(source) if isinstance(source, Path) else source, fail)
     path = Path(source["path"])
     found = load_dataset(path, source.get("structure"))
     wannier90 = [c for c in found if c.hamiltonian is not None and c.hamiltonian.suffix == ".dat"]

@@ -149,7 +149,7 @@ class HamiltonianSamples:
             near, w = self.band_weights(s)
         if bands:
             d_eig = torch.linalg.eigh(h)[0] - s["eigenvalues"]
-            loss = loss + weights["eigenvalues"] * losses.eigenvalue_loss(d_eig, w)
+            loss = loss + losses.eigenvalue_loss(d_eig, w, weights["eigenvalues"])
             errors["eig_meV"] = 1e3 * d_eig.detach().abs()[near].mean().item()
         if projections:
             arguments = h, s["states"], s["eigenvalues"]

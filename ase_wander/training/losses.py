@@ -76,9 +76,9 @@ def band_importance(near):
     return 0.2 + 0.8 * near
 
 
-def eigenvalue_loss(error, weight):
-    """Weighted mean over eigenvalues, in meV; error (k, m) eV, weight (k, m)."""
-    return (weight * robust(error / MEV, BAND_SCALE)).sum() / weight.sum()
+def eigenvalue_loss(error, weight, factor=1.0):
+    """`factor` times the weighted mean over eigenvalues, in meV; error (k, m) eV, weight (k, m)."""
+    return factor * (weight * robust(error / MEV, BAND_SCALE)).sum() / weight.sum()
 
 
 def bloch_sum(real_space, cos, sin):
