@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from ..data.dataset import split
 from ..electronic.spinorbit import STRENGTHS
-from ..model import load_model
+from ..model import TRUST, load_model
 from ..paths import CONFIG
 from .evaluate import evaluate
 from .evaluation_figures import write_figures
@@ -60,6 +60,8 @@ def ship(model, config, run, folder, equilibrium) -> Path:
             plot_learning_curves(run, [s["name"] for s in config["stages"]], made)
         write_card(made, record, configurations, run)
         folder.mkdir(exist_ok=True)
+        if not (made / TRUST).exists():
+            (folder / TRUST).unlink(missing_ok=True)  # of the weights before
         for file in sorted(made.iterdir(), key=lambda file: (file.name == CONFIG, file.name)):  # config.json makes it a model
             os.replace(file, folder / file.name)
     return folder
