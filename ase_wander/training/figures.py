@@ -88,6 +88,6 @@ def _plain_decades(axis, low, high):
     plain = FuncFormatter(lambda value, _: f"{value:g}")
     axis.set_major_formatter(plain)
     axis.set_minor_formatter(NullFormatter())
-    if high < 30 * low:
+    if high < 100 * low:
         axis.set_minor_locator(LogLocator(subs=(2, 5)))
         axis.set_minor_formatter(plain)
