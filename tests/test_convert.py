@@ -1,5 +1,6 @@
 """Reference data as folder and as ASE database: round trips lose nothing."""
 
+import os
 import shutil
 
 import ase.io
@@ -89,6 +90,27 @@ def test_hamiltonians_beside_a_database_are_found(folder, tmp_path):
         write_row(database, atoms)
     convert(folder / "ase.db", tmp_path / "back")
     same(folder, tmp_path / "back")
+
+
+def test_round_trip_through_a_server(folder, tmp_path):
+    """A real PostgreSQL server, named by POSTGRESQL_URL; rows of other names are left alone."""
+    url = os.environ.get("POSTGRESQL_URL")
+    if not url:
+        pytest.skip("NEEDS A SERVER: POSTGRESQL_URL=postgresql://user:password@host/database, and pip install ase-db-backends")
+    database = connect(url)
+    before = database.count()
+    convert(folder, url)
+    convert(folder, url)
+    assert database.count() in (before, before + 5)
+    convert(url, tmp_path / "back")
+    ours, back = load_dataset(folder), {c.name: c for c in load_dataset(tmp_path / "back")}
+    for c in ours:
+        other = back[c.name]
+        assert np.array_equal(c.atoms.positions, other.atoms.positions) and c.results.keys() == other.results.keys()
+        assert np.array_equal(c.label("forces"), other.label("forces")) and c.label("free_energy") == other.label("free_energy")
+        assert (c.hamiltonian is None) == (other.hamiltonian is None)
+        if c.hamiltonian:
+            assert c.hamiltonian.read_bytes() == other.hamiltonian.read_bytes()
 
 
 def test_a_foreign_database_becomes_a_data_set(tmp_path):

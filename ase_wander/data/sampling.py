@@ -78,11 +78,11 @@ def draw(kind: Kind, seed: int, index: int) -> Draw:
     shear = kind.shear * (2 * np.array([x["uniaxial"], x["shear"]]) - 1)
     thickness = kind.thickness * (2 * np.array([x["thickness_lower"], x["thickness_upper"]]) - 1)
     sigma = kind.sigma[int(x["sigma"] * len(kind.sigma))]
-    return Draw(stacking, shift, float(gap), np.array([strain, *shear]), thickness, float(sigma))
+    return Draw(stacking, shift, float(gap), np.array([strain, *shear]) + 0.0, thickness, float(sigma))  # no -0.0
 
 
-def configuration(plan: Plan, kind: Kind, index: int) -> Atoms:
-    """Configuration `index` (counted from 0) of a kind.
+def configuration(plan: Plan, kind: Kind, index: int, layer: Monolayer | None = None) -> Atoms:
+    """Configuration `index` (counted from 0) of a kind; `layer` is `resolve(plan)`, where it is known.
 
     Returns
     -------
@@ -100,11 +100,12 @@ def configuration(plan: Plan, kind: Kind, index: int) -> Atoms:
     drawn = draw(kind, plan.seed, index)
     rng = np.random.default_rng([plan.seed, crc32(kind.prefix.encode()), kind.first + index, 1])
     try:
-        atoms, matrix = build(plan.material, kind, drawn, plan.lattice_constant, plan.vacuum)
+        layer = resolve(plan) if layer is None else layer
+        atoms, matrix = build(plan, kind, drawn, layer)
         layers = atoms.arrays.pop("layer")
         displacement = random_displacements(len(atoms), drawn.sigma, rng)
         if kind.waves:
-            sublattices = np.arange(len(atoms)) % (len(resolve(plan)[0]))
+            sublattices = np.arange(len(atoms)) % len(layer)
             displacement += waves(atoms, layers, sublattices, matrix, kind.waves, rng)
         atoms.positions += displacement
         check_atoms(atoms)
@@ -117,17 +118,16 @@ def configuration(plan: Plan, kind: Kind, index: int) -> Atoms:
     return atoms
 
 
-def resolve(plan: Plan) -> tuple[Monolayer, float]:
-    """The plan's monolayer and a gap (the kinds have their own)."""
-    return resolve_material(plan.material, plan.lattice_constant, 1.0)
+def resolve(plan: Plan) -> Monolayer:
+    """The plan's monolayer."""
+    return resolve_material(plan.material, plan.lattice_constant, gap=1.0)[0]  # the kinds have gaps of their own
 
 
-def build(material, kind: Kind, drawn: Draw, lattice_constant=None, vacuum: float = 12.0) -> tuple[Atoms, np.ndarray]:
+def build(plan: Plan, kind: Kind, drawn: Draw, layer: Monolayer) -> tuple[Atoms, np.ndarray]:
     """The undisplaced cell of a draw, with `arrays["layer"]` and `info["a"]`, and its supercell matrix (lower layer)."""
-    layer = resolve_material(material, lattice_constant, 1.0)[0]
     if kind.twist:
-        atoms = twisted_bilayer(material, *kind.twist, stacking=drawn.stacking, gap=drawn.gap, vacuum=vacuum,
-                                lattice_constant=lattice_constant, shift=tuple(drawn.shift))
+        atoms = twisted_bilayer(plan.material, *kind.twist, stacking=drawn.stacking, gap=drawn.gap, vacuum=plan.vacuum,
+                                lattice_constant=plan.lattice_constant, shift=tuple(drawn.shift))
         matrix = np.array(atoms.info["supercells"][0])
     else:
         matrix = kind.matrix(layer.kind)
@@ -138,7 +138,7 @@ def build(material, kind: Kind, drawn: Draw, lattice_constant=None, vacuum: floa
             unit = replace(layer, heights=layer.heights * (1 + drawn.thickness[k]))
             own = -matrix if k and drawn.stacking == "H" else matrix  # H: turned by 180 degrees
             placed.append(PlacedLayer(unit, own, origin, k * drawn.gap, k * drawn.shift @ np.linalg.inv(matrix)))
-        atoms = assemble(placed, plane, vacuum)
+        atoms = assemble(placed, plane, plan.vacuum)
     biaxial, uniaxial, shear = drawn.strain
     # r -> (1 + eps_biaxial) (1 + eps) r, eps symmetric and traceless
     strain = (1 + biaxial) * np.array([[1 + uniaxial, shear], [shear, 1 - uniaxial]])
@@ -165,4 +165,5 @@ def sample(plan: Plan, limit: int | None = None) -> list[Atoms]:
     limit : int, optional
         Only the first so many.
     """
-    return [configuration(plan, plan.kinds[k], i) for k, i in order(plan.kinds)[:limit]]
+    layer = resolve(plan)
+    return [configuration(plan, plan.kinds[k], i, layer) for k, i in order(plan.kinds)[:limit]]
