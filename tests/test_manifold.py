@@ -112,6 +112,15 @@ def test_refusal_names_the_number_and_the_place(tmp_path):
     assert list(tmp_path.iterdir()) == [figure]
 
 
+def test_refusal_says_where_bands_are_missing():
+    """A k-point whose upper p_z band was not among those computed."""
+    labels = Toy(third=7.0).labels()
+    amplitudes = labels.amplitudes.copy()
+    amplitudes[4, 1:] = 1e-3 * amplitudes[4, :1]
+    with pytest.raises(BandError, match=r"the bands at k = \[.*\] do not reach all orbitals: compute more bands"):
+        require_bands(replace(labels, amplitudes=amplitudes), replace(ENTANGLED, extent=3.0))
+
+
 def test_grid_points_on_the_path():
     """6 x 6: four points on Γ-M, K, three on K-Γ; those at -k, and in other zones, are found too."""
     toy = Toy(n=6)

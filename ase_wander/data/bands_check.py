@@ -19,6 +19,10 @@ from ..electronic.paths import resolve_path
 OWN = 0.3
 
 
+#: Smallest amplitude of an orbital at a k-point, relative to that at most k-points, below which bands are missing there.
+MISSED = 0.3
+
+
 class BandError(ValueError):
     """Interpolated bands miss the DFT eigenvalues by more than the recipe allows."""
 
@@ -127,8 +131,18 @@ def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandC
     if not check.rms <= recipe.max_band_error:
         worst = int(np.abs(check.error).argmax())
         raise BandError(f"{check}; max_band_error is {1e3 * recipe.max_band_error:g} meV; worst at k = {np.round(check.kpts[worst], 4).tolist()}, "
-                        f"{check.dft[worst] - check.efermi:+.2f} eV")
+                        f"{check.dft[worst] - check.efermi:+.2f} eV{_hint(labels, recipe)}")
     return check
+
+
+def _hint(labels, recipe):
+    """What may be wrong: an orbital that the bands computed do not reach at some k, as pi* at Γ above nearly free electrons."""
+    bands, _ = labels.manifold(recipe)
+    reach = np.linalg.svd(labels.amplitudes[:, bands], compute_uv=False)[:, -1]
+    k = int(reach.argmin())
+    if reach[k] > MISSED * np.median(reach):
+        return ""
+    return f"; the bands at k = {np.round(labels.kpts[k], 4).tolist()} do not reach all orbitals: compute more bands"
 
 
 def path_eigenvalues(calculator, atoms, n_bands, path=None, npoints=30):
