@@ -57,6 +57,7 @@ def stage_progress(config, folder, out):
 
     from .training.figures import plot_learning_curves
     from .training.progress import progress_line
+    from .training.terms import labels_line
 
     drawn, names = time.monotonic(), [s["name"] for s in config["stages"]]
     with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
@@ -70,6 +71,8 @@ def stage_progress(config, folder, out):
             if not bar.tasks[task].started:
                 bar.start_task(task)
             bar.update(task, completed=row["step"])
+            if "labels" in row:
+                bar.console.print(labels_line(row["stage"], row["labels"], row["n_configurations"]))
             if "train" in row:
                 bar.console.print(progress_line(row, steps[row["stage"]]))
                 if time.monotonic() - drawn > 60:

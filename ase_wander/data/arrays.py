@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,13 +13,20 @@ BLOCK_ARRAYS = ("pair_i", "pair_j", "pair_shift", "pair_distance", "block", "blo
 BAND_ARRAYS = ("kpts", "kweights", "eigenvalues")
 
 
-def contents(file) -> set:
+def contents(file) -> frozenset:
     """Names of the arrays in an `.npz`; none of one that cannot be read, which is refused when it is loaded."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            return {name.removesuffix(".npy") for name in archive.namelist()}
+        state = os.stat(file)
+        return _contents(os.fspath(file), state.st_mtime_ns, state.st_size)
     except (OSError, zipfile.BadZipFile):
-        return set()
+        return frozenset()
+
+
+@lru_cache(maxsize=10_000)
+def _contents(file, mtime_ns, size):
+    """`contents` of a file as it was at that time: every term of every stage asks."""
+    with zipfile.ZipFile(file) as archive:
+        return frozenset(name.removesuffix(".npy") for name in archive.namelist())
 
 
 def shifted(data, vacuum_level):

@@ -72,7 +72,7 @@ def check_shippable(config, folder, configurations=None) -> None:
     if Path(folder).exists() and not Path(folder).is_dir():
         raise ValueError(f"{folder}: is not a folder")
     if config.get("kind") != "published":
-        missing = [kind for kind in ("forcefield", "hamiltonian") if kind not in [s["kind"] for s in config["stages"]]]
+        missing = [kind for kind in ("forcefield", "hamiltonian") if {kind, "joint"}.isdisjoint(s["kind"] for s in config["stages"])]
         if missing:
             raise ValueError(f"stages: none of kind {missing[0]}; a model is shipped with both parts trained, force field and heads")
     fraction = config["validation_fraction"]

@@ -23,7 +23,7 @@ from .hamiltonian_stage import HamiltonianSamples
 from .joint_stage import JointSamples
 from .loop import LoopSettings, fit, load_checkpoint, save_atomically
 from .published_trainer import bilayers, check_bilayers, train_published
-from .terms import count_labels, select, why_none
+from .terms import count_labels, select, why_none, with_defaults
 
 
 def load_configurations(config):
@@ -274,5 +274,6 @@ def _compared(config) -> dict:
     config = {k: v for k, v in config.items() if k not in ("material", "licence", "notes", "device")}
     config.setdefault("dtype", "float32")
     if "stages" in config:  # a record of an earlier version lacks the settings that came later
-        config["stages"] = [{**stage, "loop": asdict(LoopSettings()) | stage["loop"]} for stage in config["stages"]]
+        config["stages"] = [{**stage, "loop": asdict(LoopSettings()) | stage["loop"],
+                             "weights": with_defaults(stage["kind"], stage["weights"])} for stage in config["stages"]]
     return config
