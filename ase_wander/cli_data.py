@@ -137,7 +137,7 @@ def _terminated_as_interrupted():
 
 
 def run_status(arguments):
-    from .data.campaign import read_status
+    from .data.campaign_status import read_status
 
     print_status(read_status(arguments.folder), console(stderr=False))
 
@@ -178,6 +178,8 @@ def _caption(status):
     left, running = status.count("left", "labelled", "stale"), status.count("running")
     if not left and not running:
         return f"{status.count('done')} of {len(status.entries)} configurations done"
+    if not status.n_workers:
+        return "waiting for a machine of the cluster"
     time = status.time_left()
     processes = f"{status.n_workers} process{'es' if status.n_workers > 1 else ''} at a time"
     return f"time left with {processes}: {duration(time)}" if time else "time left: known after the first configuration"

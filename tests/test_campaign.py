@@ -16,9 +16,10 @@ import yaml
 
 from ase_wander.cli import main as cli
 from ase_wander.data import bands_check, campaign, engines, processes, worker
-from ase_wander.data.campaign import read_status, run_campaign
+from ase_wander.data.campaign import run_campaign
 from ase_wander.data.campaign_config import load_campaign
 from ase_wander.data.dataset import load_dataset
+from ase_wander.data.campaign_status import Entry, Status, read_status
 from ase_wander.data.folder import CampaignFolder
 from ase_wander.data.labels import Labels
 from ase_wander.data.recipe import Recipe
@@ -58,7 +59,8 @@ def inline(monkeypatch):
         def receive(self, folder, future):
             return future
 
-    monkeypatch.setattr(campaign, "make_pool", lambda *args: nullcontext(Inline()))
+    pool = Inline()
+    monkeypatch.setattr(campaign, "make_pool", lambda *args: nullcontext(pool))
 
 
 def write_config(folder, options=None, **change):
@@ -248,6 +250,17 @@ def test_dask_cluster_computes_the_same(tmp_path):
     assert (tmp_path / "b" / "logs" / "p1_0000.txt").read_text() == "toy engine on p1_0000\n" and len(load_dataset(tmp_path / "b")) == 1
 
 
+def test_a_cluster_without_machines_is_waited_for(tmp_path, inline, monkeypatch):
+    """The first machine joins late: until then nothing runs and nothing spins."""
+    sizes = iter([0, 0, 1, 1, 1])
+    pool = campaign.make_pool().enter_result
+    type(pool).n_workers = property(lambda self: next(sizes, 1))
+    naps = []
+    monkeypatch.setattr(campaign.time, "sleep", naps.append)
+    assert run_campaign(load_campaign(write_config(tmp_path)), tmp_path / "out").count("done") == 4
+    assert [t for t in naps if t] == [campaign.PATIENCE] * 2
+
+
 def test_no_scheduler_is_one_line(monkeypatch):
     monkeypatch.setattr(processes, "TIMEOUT", 1)
     pytest.importorskip("dask.distributed", reason="NEEDS dask[distributed]: pip install dask[distributed]")
@@ -257,8 +270,8 @@ def test_no_scheduler_is_one_line(monkeypatch):
 
 
 def test_time_left_goes_with_the_cost():
-    status = campaign.Status("x", [campaign.Entry("p1_0", 4, 100.0, (), "done", 10.0), campaign.Entry("p1_1", 4, 100.0, (), "left"),
-                                   campaign.Entry("p2_0", 16, 1600.0, (), "left")], n_workers=2)
+    status = Status("x", [Entry("p1_0", 4, 100.0, (), "done", 10.0), Entry("p1_1", 4, 100.0, (), "left"),
+                                   Entry("p2_0", 16, 1600.0, (), "left")], n_workers=2)
     assert status.time_left() == pytest.approx((10 + 160) / 2)
 
 

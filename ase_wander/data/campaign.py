@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections import Counter, deque
-from dataclasses import dataclass, field
-from pathlib import Path
+import time
+from collections import deque
 
 from .campaign_config import CampaignConfig, recipe_of
+from .campaign_status import Entry, Status, read_status, refresh
 from .engines import AFTERWARDS, hamiltonian_hash, labels_hash
 from .folder import DONE, FAILED, LABELLED, LEFT, RUNNING, STALE, CampaignFolder, read_header
 from .labels import Labels
@@ -20,94 +20,6 @@ from .worker import encode_task, record_failure, write_hamiltonian
 
 #: Seconds between two reports of progress while nothing ends.
 PATIENCE = 1.0
-
-
-@dataclass
-class Entry:
-    """State of one configuration.
-
-    Attributes
-    ----------
-    name, kind : str
-    n_atoms : int
-    cost : float
-        Atoms squared times k-points: what the time of a plane-wave calculation of one cutoff goes with, roughly.
-    hashes : tuple of str
-        Of the labels and of the Hamiltonian.
-    state : str
-        See `folder`.
-    seconds : float or None
-    reason : str
-        Of a failure.
-    """
-
-    name: str
-    n_atoms: int
-    cost: float
-    hashes: tuple
-    state: str = LEFT
-    seconds: float | None = None
-    reason: str = ""
-
-    @property
-    def kind(self):
-        return self.name.split("_")[0]
-
-
-@dataclass
-class Status:
-    """State of all configurations of a campaign."""
-
-    name: str
-    entries: list = field(default_factory=list)
-    n_workers: int = 1
-
-    def count(self, *states) -> int:
-        return sum(e.state in states for e in self.entries)
-
-    def by_kind(self) -> dict:
-        """Counter of the states of every kind."""
-        out = {}
-        for e in self.entries:
-            out.setdefault(e.kind, Counter())[e.state] += 1
-        return out
-
-    def seconds(self, kind: str | None = None) -> float | None:
-        """Mean wall time of the finished configurations (of a kind), None without any."""
-        times = [e.seconds for e in self.entries if e.seconds and kind in (None, e.kind)]
-        return sum(times) / len(times) if times else None
-
-    def time_left(self) -> float | None:
-        """Seconds until all is done at the present number of processes, None while nothing is known."""
-        timed = [e for e in self.entries if e.seconds]
-        if not timed:
-            return None
-        rate = sum(e.seconds for e in timed) / sum(e.cost for e in timed)
-        open_entries = [e for e in self.entries if e.state in (LEFT, RUNNING)]
-        return sum(self.seconds(e.kind) or rate * e.cost for e in open_entries) / max(self.n_workers, 1)
-
-
-def read_status(path) -> Status:
-    """Status of a campaign's folder; ValueError when it is none."""
-    folder = CampaignFolder(path)
-    plan = folder.read_plan() if folder.path.is_dir() else None
-    if plan is None:
-        raise ValueError(f"{path}: no campaign has been started there")
-    status = Status(plan["name"])
-    for name, c in plan["configurations"].items():
-        status.entries.append(_refresh(folder, Entry(name, c["n_atoms"], c["cost"], (c["labels"], c["hamiltonian"]))))
-    return status
-
-
-def _refresh(folder, entry):
-    """Read state, wall time and reason of failure anew."""
-    entry.state = folder.state(entry.name, *entry.hashes)
-    entry.seconds, entry.reason = None, ""
-    if entry.state in (DONE, LABELLED, FAILED) and folder.result(entry.name).is_file():
-        entry.seconds = (read_header(folder.result(entry.name)) or {}).get("seconds")
-    if entry.state == FAILED:
-        entry.reason = folder.read_failure(entry.name)["reason"]
-    return entry
 
 
 def run_campaign(config: CampaignConfig, out, *, n_workers: int = 1, dask: str | None = None, retry: bool = False, recompute: bool = False,
@@ -152,7 +64,7 @@ def run_campaign(config: CampaignConfig, out, *, n_workers: int = 1, dask: str |
             progress(status)
 
     for entry in entries:
-        _refresh(folder, entry)
+        refresh(folder, entry)
         if entry.state == LABELLED or (retry and entry.state == FAILED and folder.result(entry.name).is_file()):
             report()
             _hamiltonian(folder, entry, config.recipe_of(entry.name))
@@ -160,8 +72,7 @@ def run_campaign(config: CampaignConfig, out, *, n_workers: int = 1, dask: str |
     try:
         if pending:
             with make_pool(n_workers, dask, command) as pool:
-                status.n_workers = pool.n_workers
-                _work(folder, pool, pending, atoms, config.recipe_of, report)
+                _work(folder, pool, pending, atoms, config.recipe_of, status, report)
     finally:
         with folder.exclusive():
             collect(folder, database)
@@ -169,12 +80,13 @@ def run_campaign(config: CampaignConfig, out, *, n_workers: int = 1, dask: str |
     return status
 
 
-def _work(folder, pool, pending, atoms, recipe_of, report):
+def _work(folder, pool, pending, atoms, recipe_of, status, report):
     """Keep every process of the pool busy until nothing is pending."""
     running = {}
     try:
         while pending or running:
-            while pending and len(running) < pool.n_workers:
+            status.n_workers = pool.n_workers  # machines come and go
+            while pending and len(running) < status.n_workers:
                 entry = pending.popleft()
                 lock = folder.lock(entry.name)
                 if lock is None:
@@ -183,11 +95,13 @@ def _work(folder, pool, pending, atoms, recipe_of, report):
                 state = folder.stored_state(entry.name, *entry.hashes)
                 if state not in (LEFT, FAILED):  # another campaign was faster
                     os.close(lock)
-                    _refresh(folder, entry)
+                    refresh(folder, entry)
                     continue
                 entry.state = RUNNING
                 running[pool.submit(encode_task(folder.path, atoms[entry.name], recipe_of(entry.name)), lock)] = entry, lock
             report()
+            if pending and not running and not status.n_workers:
+                time.sleep(PATIENCE)  # for a first machine
             for future in pool.wait(list(running), PATIENCE) if running else ():
                 entry, lock = running.pop(future)
                 try:
@@ -195,7 +109,7 @@ def _work(folder, pool, pending, atoms, recipe_of, report):
                 except Exception as error:  # dask gives up on a task whose machines die
                     record_failure(folder, atoms[entry.name], recipe_of(entry.name), f"{type(error).__name__}: {' '.join(str(error).split())}", "", 0.0)
                 os.close(lock)
-                _refresh(folder, entry)
+                refresh(folder, entry)
     finally:
         for entry, lock in running.values():
             os.close(lock)
@@ -212,7 +126,7 @@ def _hamiltonian(folder, entry, recipe):
         import traceback
 
         record_failure(folder, labels.atoms, recipe, " ".join(str(error).split()) or type(error).__name__, traceback.format_exc(), 0.0)
-    _refresh(folder, entry)
+    refresh(folder, entry)
 
 
 def _database(config, folder):
