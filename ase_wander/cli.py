@@ -20,6 +20,7 @@ COMMANDS = {
     "models": ("ase_wander.cli_models", "list the trained models, or export the published one"),
     "train": ("ase_wander.cli_train", "train a model"),
     "evaluate": ("ase_wander.cli_train", "errors of a model on reference data"),
+    "ablation": ("ase_wander.cli_ablation", "train and judge the rows of an ablation table"),
     "data": ("ase_wander.cli_data", "make reference data, look at them, convert them"),
 }
 

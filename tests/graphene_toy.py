@@ -55,8 +55,8 @@ def labels(atoms, layers):
     return 0.5 * energy.sum() - 9.0 * len(atoms), forces, stress
 
 
-def write_dataset(folder, n_configurations, seed=0, cells=(1, 1, 1), sigma=0.03, mesh=(6, 6, 1)):
-    """Write `structures.extxyz` and `hamiltonians/` of random shifts, gaps, strains and displacements."""
+def write_dataset(folder, n_configurations, seed=0, cells=(1, 1, 1), sigma=0.03, mesh=(6, 6, 1), prefix="g1"):
+    """Add configurations of random shifts, gaps, strains and displacements to `structures.extxyz` and `hamiltonians/`."""
     generator = np.random.default_rng(seed)
     (folder / "hamiltonians").mkdir(parents=True, exist_ok=True)
     frames = []
@@ -64,7 +64,7 @@ def write_dataset(folder, n_configurations, seed=0, cells=(1, 1, 1), sigma=0.03,
         gap, a = generator.uniform(3.1, 3.8), 2.46 * generator.uniform(0.98, 1.02)
         atoms = twisted_bilayer("graphene", angle=0.0, shift=generator.random(2), gap=gap, lattice_constant=a, vacuum=12.0) * cells
         atoms.positions += generator.normal(scale=sigma, size=atoms.positions.shape)
-        layers, name = atoms.arrays["layer"], f"g1_{number:04d}"
+        layers, name = atoms.arrays["layer"], f"{prefix}_{number:04d}"
         found = blocks(atoms, layers)
         h = WannierHamiltonian.from_blocks(atoms, {"C": ("pz",)}, *(v for k, v in found.items() if k != "pair_distance"), len(atoms))
         kpts, weights = monkhorst_pack(mesh)
@@ -72,6 +72,6 @@ def write_dataset(folder, n_configurations, seed=0, cells=(1, 1, 1), sigma=0.03,
                  kpts=kpts, kweights=weights, eigenvalues=h.eigenvalues(kpts), **found)
         energy, forces, stress = labels(atoms, layers)
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces, stress=stress)
-        atoms.info |= {"config_id": name, "sigma": sigma}
+        atoms.info |= {"config_id": name, "sigma": sigma, "gap": gap, "a": a}
         frames.append(atoms)
-    write(folder / "structures.extxyz", frames)
+    write(folder / "structures.extxyz", frames, append=True)

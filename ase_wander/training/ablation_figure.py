@@ -1,0 +1,113 @@
+"""The figure of an ablation: inputs, errors of H against errors of bands, cutoffs, sizes of the RAER."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from ..plotting import ACCENT, CONDUCTION, STYLE, VALENCE
+from .ablation import SPLITS
+from .ablation_noise import DISTURBANCES
+from .ablation_tables import progress_line, statistics
+
+COLOURS = {"held-out": VALENCE, "range": CONDUCTION, "kind": ACCENT}
+MARKERS = {"held-out": "o", "range": "s", "kind": "D"}
+LINES = {"even": ("-", "#000000"), "proportional": ("--", "#666666"), "common": (":", "#444444"), "cut": ("-.", "#CC79A7")}
+
+
+def plot_ablation(table, results, noise):
+    """Figure with one panel for each of the groups `inputs`, `cutoff`, `raer` of the table that has results, and one for H against bands."""
+    panels = [(draw, rows) for draw, name in ((_inputs, "inputs"), (_cutoffs, "cutoff"), (_sizes, "raer"))
+              for rows in [[row for row in table.rows if name in row.groups and any((row.name, s) in results for s in table.seeds)]] if rows]
+    panels.append((_bands, table.rows))
+    with rc_context(STYLE):
+        n = len(panels)
+        figure = Figure(figsize=(5.2 * min(n, 2), 3.9 * -(-n // 2)), layout="constrained")
+        axes = figure.subplots(-(-n // 2), min(n, 2), squeeze=False).ravel()
+        for ax in axes[n:]:
+            ax.axis("off")
+        for ax, (draw, rows) in zip(axes, panels):
+            draw(ax, table, results, rows, noise)
+        partial = progress_line(table, results)
+        if partial:
+            figure.suptitle(partial, fontsize="medium")
+    return figure
+
+
+def _points(ax, x, values, split, **style):
+    """Mean and, where there are several seeds, their range."""
+    middle = np.array([v.mean() for v in values])
+    spread = np.array([[v.mean() - v.min(), v.max() - v.mean()] for v in values]).T
+    return ax.errorbar(x, middle, yerr=spread, color=COLOURS[split], marker=MARKERS[split], ms=4.5, capsize=2, label=SPLITS[split], **style)
+
+
+def _known(table, results, rows, column):
+    pairs = [(row, statistics(table, results, row, column)) for row in rows]
+    return [(row, v) for row, v in pairs if len(v)]
+
+
+def _inputs(ax, table, results, rows, noise):
+    for number, split in enumerate(SPLITS):
+        known = _known(table, results, rows, f"{split}.elements")
+        if known:
+            place = np.array([rows.index(row) for row, _ in known]) + 0.18 * (number - 1)
+            middle = [v.mean() for _, v in known]
+            spread = np.array([[v.mean() - v.min(), v.max() - v.mean()] for _, v in known]).T
+            ax.errorbar(middle, place, xerr=spread, ls="", color=COLOURS[split], marker=MARKERS[split], ms=4.5, capsize=2, label=SPLITS[split])
+    ax.set_yticks(range(len(rows)), [row.groups["inputs"] for row in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xscale("log")
+    ax.set_xlabel("elements of H, MAE (meV)")
+    ax.grid(axis="x", alpha=0.3)
+    ax.legend(frameon=False, fontsize="small", loc="best")
+
+
+def _cutoffs(ax, table, results, rows, noise):
+    for bands, style in ((True, dict(ls="-")), (False, dict(ls="--", mfc="white"))):
+        for split in ("held-out", "kind"):
+            known = sorted(((statistics(table, results, row, "cutoff").mean(), v) for row, v in
+                            _known(table, results, [r for r in rows if (r.weights.get("eigenvalues", 1) != 0) == bands], f"{split}.eigenvalues")),
+                           key=lambda pair: pair[0])
+            if known:
+                line = _points(ax, [x for x, _ in known], [v for _, v in known], split, **style)
+                line.set_label(f"{SPLITS[split]}, {'with' if bands else 'without'} eigenvalues in the loss")
+    ax.set_xlabel("cutoff of H (Å)")
+    ax.set_ylabel("eigenvalues within 1 eV of the gap, MAE (meV)")
+    ax.set_ylim(0)
+    ax.legend(frameon=False, fontsize="small")
+
+
+def _sizes(ax, table, results, rows, noise):
+    for split in SPLITS:
+        for column, style in (("intra", dict(ls="-")), ("force", dict(ls=":", mfc="white"))):
+            known = sorted(((statistics(table, results, row, "n_raer").mean(), v) for row, v in _known(table, results, rows, f"{split}.{column}")),
+                           key=lambda pair: pair[0])
+            if known:
+                line = _points(ax, [x for x, _ in known], [v for _, v in known], split, **style)
+                line.set_label(f"{SPLITS[split]}: {'intra-layer H (meV)' if column == 'intra' else 'force (meV/Å)'}")
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    ax.set_xlabel("numbers in the RAER")
+    ax.set_ylabel("MAE")
+    ax.legend(frameon=False, fontsize="small", ncols=2)
+
+
+def _bands(ax, table, results, rows, noise):
+    for kind, words in DISTURBANCES.items():
+        found = [v for k, v in noise.items() if k.rsplit(" ", 1)[0] == kind]
+        if found:
+            found = sorted(found, key=lambda v: v["elements"])
+            style, colour = LINES[kind]
+            ax.plot([v["elements"] for v in found], [v["eigenvalues"] for v in found], ls=style, color=colour, lw=1.2, label=words)
+    for split in SPLITS:
+        x, y = (np.concatenate([statistics(table, results, row, f"{split}.{q}") for row in rows] or [np.zeros(0)]) for q in ("elements", "eigenvalues"))
+        if len(x) == len(y) and len(x):
+            ax.plot(x, y, ls="", marker=MARKERS[split], color=COLOURS[split], ms=3.5, alpha=0.7, mew=0, label=f"models, {SPLITS[split]}")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("elements of H, MAE (meV)")
+    ax.set_ylabel("eigenvalues within 1 eV of the gap, MAE (meV)")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize="x-small")
