@@ -66,9 +66,9 @@ def vacuum_step_loss(error):
 
 
 def band_window(eigenvalues, n_occupied, window=1.0):
-    """Which eigenvalues (k, m), eV, lie within `window` of the gap's edges, the highest occupied and the lowest empty one."""
+    """Which eigenvalues (k, m), eV, lie within `window` of the gap, or of the overlap of both bands where there is none."""
     top, bottom = eigenvalues[:, n_occupied - 1].max(), eigenvalues[:, n_occupied].min()
-    return (eigenvalues > top - window) & (eigenvalues < bottom + window)
+    return (eigenvalues > torch.minimum(top, bottom) - window) & (eigenvalues < torch.maximum(top, bottom) + window)
 
 
 def band_importance(near):
