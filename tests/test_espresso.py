@@ -16,6 +16,8 @@ from ase_wander.data.espresso_files import check_end, pw_input, read_scf, read_v
 from ase_wander.data.labels import Labels
 from ase_wander.data.manifold import find_manifold
 from ase_wander.data.recipe import Recipe
+from ase_wander.data.wannier90_files import write_win
+from ase_wander.electronic.orbitals import orbital_table
 
 PSEUDO = Path("/usr/share/espresso/pseudo")
 NEEDED = ("pw.x", "pp.x", "pw2wannier90.x", "wannier90.x")
@@ -67,6 +69,13 @@ def test_projection_in_memory_is_that_of_wannier90(labels):
     found = find_manifold(labels.eigenvalues, labels.amplitudes, labels.efermi)
     assert not found.is_isolated and found.window[0] < -1.5 and found.window[1] > 2.5 and found.share > 0.8
     assert labels.projectability()[0, :2] == pytest.approx([0, 1], abs=0.05)  # at Γ: sigma, then pi
+
+
+@needs_programs
+def test_unconverged_run_is_refused():
+    recipe = replace(RECIPE, length=2.0, options=RECIPE.options | {"input": {"electrons": {"electron_maxstep": 1}}})
+    with pytest.raises(ValueError, match=r"pw.x \(scf\): the self-consistent cycle did not converge"):
+        engines.compute(graphene(), recipe)
 
 
 @pytest.mark.slow
@@ -159,6 +168,16 @@ def test_vacuum_levels_and_their_refusal(tmp_path, slope, step):
             read_vacuum_levels(tmp_path / "v.cube", atoms)
     else:
         assert read_vacuum_levels(tmp_path / "v.cube", atoms) == pytest.approx((-1.0, -0.6), abs=1e-4)
+
+
+def test_trial_orbitals_stand_on_the_layer(tmp_path):
+    """p along the local normal: its own z axis, with x perpendicular to it."""
+    atoms, normal = graphene(), np.array([0.6, 0.0, 0.8])
+    write_win(tmp_path / "x.win", atoms, orbital_table(atoms.symbols, {"C": ("pz",)}), (1, 1, 1), np.zeros((1, 3)), 4, {"num_iter": 0}, [normal, None], [1.0, 1.6])
+    first, second = [line for line in (tmp_path / "x.win").read_text().splitlines() if line.startswith("c=")]
+    z, x = (np.array([float(v) for v in first.split(f":{name}=")[1].split(":")[0].split(",")]) for name in "zx")
+    assert z == pytest.approx(normal) and x @ z == pytest.approx(0, abs=1e-9) and np.linalg.norm(x) == pytest.approx(1)
+    assert first.endswith(":zona=1.000000") and ":z=" not in second and second.endswith("l=1,mr=1:zona=1.600000")
 
 
 def test_input_of_pw():

@@ -14,9 +14,8 @@ from scipy.optimize import linear_sum_assignment
 
 from ..electronic.hamiltonian import WannierHamiltonian
 from ..electronic.paths import resolve_path
-
-#: Least share of the orbitals in a DFT state that an entangled manifold must repeat.
-OWN = 0.3
+from .manifold import OWN
+from .projection import projectability
 
 
 #: Smallest amplitude of an orbital at a k-point, relative to that at most k-points, below which bands are missing there.
@@ -85,7 +84,7 @@ def check_bands(labels, recipe, arrays=None, kpts=None, eigenvalues=None, shares
         `labels.hamiltonian_file(recipe)`, where it is there already.
     kpts, eigenvalues, shares : optional
         Other k-points than the grid's (n_k, 3) with DFT energies (n_k, n_bands) on the labels' zero, and the shares of the
-        orbitals in them (default 1), e.g. from `path_eigenvalues`.
+        orbitals in them (default 1), e.g. from `path_states`.
 
     Returns
     -------
@@ -145,14 +144,18 @@ def _hint(labels, recipe):
     return f"; the bands at k = {np.round(labels.kpts[k], 4).tolist()} do not reach all orbitals: compute more bands"
 
 
-def path_eigenvalues(calculator, atoms, n_bands, path=None, npoints=30):
-    """DFT energies along a path at fixed density, from a finished GPAW calculation.
+def path_states(calculator, atoms, recipe, path=None, npoints=30):
+    """DFT along a path at fixed density, from a finished GPAW calculation.
 
     Returns
     -------
-    (BandPath, ndarray (n_k, n_bands)) eV on GPAW's zero: take the mean vacuum level off to compare with labels.
+    (BandPath, energies (n_k, n_bands), shares (n_k, n_bands))
+        eV on GPAW's zero (take the mean vacuum level off to compare with labels); the orbitals' share in every state.
     """
+    from .gpaw_dft import bloch_states
+
     bandpath = resolve_path(atoms, path, npoints)
-    done = calculator.fixed_density(kpts=bandpath.kpts, symmetry="off", txt=None, nbands=n_bands + 4,
-                                    convergence={"bands": n_bands, "eigenstates": 1e-6})
-    return bandpath, np.array([done.get_eigenvalues(kpt=k)[:n_bands] for k in range(len(bandpath.kpts))])
+    done = calculator.fixed_density(kpts=bandpath.kpts, symmetry="off", txt=None, nbands=recipe.count("bands", atoms),
+                                    convergence={"bands": recipe.count("converged_bands", atoms), "eigenstates": 0.1 * recipe.eigenstates})
+    _, _, energies, amplitudes = bloch_states(done, atoms, recipe)
+    return bandpath, energies, projectability(amplitudes)

@@ -24,7 +24,7 @@ def plot_check(h, check, labels, recipe, *, title=None, npoints=200, path=None, 
     check : BandCheck
     labels : Labels, of the same structure; its k-points on the path are drawn.
     recipe : Recipe
-    dft : (BandPath, energies (n_k, n_bands)), optional
+    dft : (BandPath, energies (n_k, n_bands), shares (n_k, n_bands)), optional
         DFT along the path, drawn instead of the grid's points.
 
     Returns
@@ -43,7 +43,7 @@ def plot_check(h, check, labels, recipe, *, title=None, npoints=200, path=None, 
         left.plot(x, energies, color=NEUTRAL, lw=1.0, solid_capstyle="round", zorder=2)
         left.plot([], [], color=NEUTRAL, lw=1.0, label="Wannier Hamiltonian")
         if dft is not None:
-            at, values, share = dft[0].get_linear_kpoint_axis()[0], dft[1] - check.efermi, np.ones_like(dft[1])
+            at, values, share = dft[0].get_linear_kpoint_axis()[0], dft[1] - check.efermi, dft[2]
         else:
             at, index = points_on_path(bandpath, labels.kpts)
             values, share = labels.eigenvalues[index] - check.efermi, labels.projectability()[index]
