@@ -70,19 +70,25 @@ def unequal_strain(model, n=16, distance=30.0):
     stack = Atoms(numbers=[*lower.numbers, *upper.numbers], positions=np.vstack([lower.positions, upper.positions]) + [0, 0, 20],
                   cell=cell, pbc=(True, True, False))
     layers = np.repeat([0, 1], [len(lower), len(upper)])
-    together, _ = levels(model, stack, layers)
-    alone, edges = [], []
-    for k in (0, 1):
-        single = stack[layers == k]
-        values, n_occupied = levels(model, single, np.zeros(len(single), int))
-        alone.append(values)
-        edges.append(values[n_occupied - 1:n_occupied + 1])
     strains = [length / (m * a) - 1 for m in (n, n + 1)]
     print(f"\nstrain along x {100 * strains[0]:+.2f} % and {100 * strains[1]:+.2f} %, {distance:g} Å apart, {len(stack)} atoms, levels at Gamma")
-    print(f"edges of the lower layer alone {edges[0][0]:.4f} {edges[0][1]:.4f} eV, of the upper one {edges[1][0]:.4f} {edges[1][1]:.4f} eV; "
-          f"offset of the valence edges {1e3 * (edges[0][0] - edges[1][0]):.1f} meV")
-    difference = together - np.sort(np.concatenate(alone))
-    print(f"together against alone, all levels: largest difference {1e3 * np.abs(difference).max():.4f} meV, mean {1e3 * difference.mean():+.4f} meV")
+    print("| effective charges | valence edge of the lower layer alone eV | of the upper one | offset meV | together against alone, all levels: "
+          "largest difference meV |\n|---|---|---|---|---|")
+    smearing, neutral = model.heads.smearing, model.heads.neutral
+    for label, width in ((f"neutral by {neutral}", smearing), ("none", 0)):
+        if label != "none" and not smearing:
+            continue
+        model.heads.smearing = width
+        together, _ = levels(model, stack, layers)
+        alone, edges = [], []
+        for k in (0, 1):
+            single = stack[layers == k]
+            values, n_occupied = levels(model, single, np.zeros(len(single), int))
+            alone.append(values)
+            edges.append(values[n_occupied - 1])
+        difference = together - np.sort(np.concatenate(alone))
+        print(f"| {label} | {edges[0]:.4f} | {edges[1]:.4f} | {1e3 * (edges[0] - edges[1]):.1f} | {1e3 * np.abs(difference).max():.4f} |")
+    model.heads.smearing = smearing
 
 
 def main():
