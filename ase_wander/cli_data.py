@@ -9,7 +9,7 @@ from .cli_common import CommandError, console, positive_int
 from .cli_converge import add_converge
 
 #: Actions; `ase-wander data PATH` is short for `ase-wander data show PATH`.
-ACTIONS = ("show", "make", "status", "converge", "convert", "propose")
+ACTIONS = ("show", "make", "status", "compare", "converge", "convert", "propose")
 
 
 def with_action(argv: list[str]) -> list[str]:
@@ -41,6 +41,10 @@ def add_parser(subparsers):
     status.add_argument("folder")
     status.set_defaults(main=run_status)
     add_converge(actions)
+    compare = actions.add_parser("compare", help="how far the labels of two data sets differ where they share configurations")
+    compare.add_argument("one", help="folder, extended XYZ file or Wannier90 output")
+    compare.add_argument("two")
+    compare.set_defaults(main=run_compare)
     convert = actions.add_parser("convert", help="folder of reference data to ASE database or back")
     convert.add_argument("source", help="folder, extended XYZ file, Wannier90 output, or ASE database (*.db, postgresql://...)")
     convert.add_argument("target", help="new folder, or ASE database")
@@ -197,13 +201,27 @@ def duration(seconds) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-# ---------------------------------------------------------------- conversion and proposals
+# ---------------------------------------------------------------- comparison, conversion, proposals
+def run_compare(arguments):
+    from rich.table import Table
+
+    from .data.compare import compare
+
+    table = Table("configuration", "atoms", title="largest differences", title_style="bold")
+    for heading in ("energy (meV)", "forces (meV/Å)", "stress (meV/Å³)", "eigenvalues (meV)", "H (meV)"):
+        table.add_column(heading, justify="right")
+    for d in compare(arguments.one, arguments.two):
+        values = (d.energy, d.forces, d.stress, d.eigenvalues, d.elements)
+        table.add_row(d.name, str(d.n_atoms), *("-" if x != x else f"{1e3 * x:.3g}" for x in values))
+    console(stderr=False).print(table)
+
+
 def run_convert(arguments):
     from .data.convert import convert
     from .data.store import redacted
 
     number = convert(arguments.source, arguments.target)
-    console(stderr=False).print(f"{number} configurations written to {redacted(arguments.target)}", markup=False)
+    console(stderr=False).print(f"{number} configuration{'s' if number > 1 else ''} written to {redacted(arguments.target)}", markup=False)
 
 
 def run_propose(arguments):

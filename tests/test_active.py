@@ -103,6 +103,7 @@ def test_the_choice_is_uncertain_and_diverse():
     greedy, spread = distance(propose(candidates(), 4, pool=1)), distance(propose(candidates(), 4, pool=5))
     assert sorted(greedy) == pytest.approx(np.linspace(1, 2, 40)[-4:]) and spread[0] == 2.0
     assert min(spread) == pytest.approx(np.linspace(1, 2, 40)[-20]) and len(set(spread)) == 4
+    assert min(distance(propose(candidates(), 10, pool=9))) > 1.5  # never of the better known half
     gaps = np.diff(sorted(spread))
     assert gaps.min() > 0.1
     frames = named(propose(candidates(), 2), "new", 5)

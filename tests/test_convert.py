@@ -9,6 +9,7 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_wander.cli import main as cli
+from ase_wander.data.compare import compare
 from ase_wander.data.convert import convert, read_entries
 from ase_wander.data.dataset import dataset_hash, load_dataset
 from ase_wander.data.plan import read_plan
@@ -111,6 +112,49 @@ def test_round_trip_through_a_server(folder, tmp_path):
         assert (c.hamiltonian is None) == (other.hamiltonian is None)
         if c.hamiltonian:
             assert c.hamiltonian.read_bytes() == other.hamiltonian.read_bytes()
+
+
+def test_comparison_finds_what_was_changed(folder, tmp_path, capsys):
+    """Energies, forces and elements moved by known amounts; labels that one set lacks are no difference; other structures are refused."""
+    other = shutil.copytree(folder, tmp_path / "other")
+    frames = ase.io.read(other / "structures.extxyz", ":")
+    for atoms in frames:
+        atoms.calc.results["energy"] += 0.002
+        atoms.calc.results["forces"][1, 2] -= 0.03
+        file = other / "hamiltonians" / f"{atoms.info['config_id']}.npz"
+        if file.exists():
+            with np.load(file) as archive:
+                arrays = dict(archive)
+            arrays["block"][2] += 0.004
+            np.savez(file, **arrays)
+    ase.io.write(other / "structures.extxyz", frames[1:])
+    found = compare(folder, other)
+    assert [d.name for d in found] == [a.info["config_id"] for a in frames[1:]]
+    for d in found:
+        assert (d.energy, d.forces, d.stress) == pytest.approx((0.002, 0.03, 0.0), abs=1e-7) and np.isnan(d.eigenvalues)
+        assert np.isnan(d.elements) if d.name == "ml_0000" else d.elements == pytest.approx(0.004)
+    assert cli(["data", "compare", str(folder), str(other)]) == 0 and "30" in capsys.readouterr().out
+    frames[1].positions[0, 0] += 0.1
+    ase.io.write(other / "structures.extxyz", frames[1:])
+    shutil.rmtree(other / "hamiltonians")
+    with pytest.raises(ValueError, match="the structures differ"):
+        compare(folder, other)
+
+
+def test_wannier90_output_becomes_a_data_set(tmp_path):
+    """Elements of `seed_hr.dat` arrive in the blocks: H(k) of the data set is that of the model."""
+    from ase_wander.electronic.hamiltonian import WannierHamiltonian
+    from tests.electronic_helpers import graphene_model
+    h = graphene_model()
+    (tmp_path / "w").mkdir()
+    h.write_wannier90(tmp_path / "w" / "g")
+    convert(tmp_path / "w", tmp_path / "set")
+    (c,) = load_dataset(tmp_path / "set")
+    data = c.load_blocks()
+    assert c.name == "g" and len(c.atoms) == len(h.atoms)
+    ours = WannierHamiltonian.from_blocks(c.atoms, {"C": ["pz"]}, *(data[n] for n in ("pair_i", "pair_j", "pair_shift", "block", "block_ptr")), n_electrons=None)
+    k = [[0.1, 0.23, 0], [1 / 3, 1 / 3, 0]]
+    assert ours.eigenvalues(k) == pytest.approx(h.eigenvalues(k), abs=1e-5)
 
 
 def test_a_foreign_database_becomes_a_data_set(tmp_path):

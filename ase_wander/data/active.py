@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-#: The choice is made among this many times as many of the most uncertain candidates as are wanted.
+#: The choice is made among this many times as many of the most uncertain candidates as are wanted, of the more uncertain half.
 POOL = 4
 
 
@@ -85,7 +85,7 @@ def farthest_points(points, n: int, first: int = 0) -> list[int]:
 def propose(candidates, n: int, pool: int = POOL) -> list[Candidate]:
     """The most uncertain candidate, then those farthest from what is chosen, among the `pool` times `n` most uncertain.
 
-    Fingerprints are divided by their spread over all candidates first.  Candidates of other species than the most
+    A candidate less uncertain than half of them is taken only when there are too few others.  Fingerprints are divided by their spread over all candidates first.  Candidates of other species than the most
     uncertain one are compared by theirs alone when their fingerprints are as long.
 
     Raises
@@ -97,7 +97,8 @@ def propose(candidates, n: int, pool: int = POOL) -> list[Candidate]:
         raise ValueError("there are no candidates")
     if len({len(c.fingerprint) for c in candidates}) > 1:
         raise ValueError("the candidates have different numbers of species: propose from one material at a time")
-    ranked = sorted(candidates, key=lambda c: -c.uncertainty)[:max(pool, 1) * n]
+    size = min(max(pool, 1) * n, max(n, len(candidates) // 2))
+    ranked = sorted(candidates, key=lambda c: -c.uncertainty)[:size]
     x = np.array([c.fingerprint for c in candidates])
     scale = x.std(axis=0)
     keep = scale > 1e-12 * max(np.abs(x).max(), 1e-300)
@@ -133,5 +134,6 @@ def as_slab(atoms: Atoms, vacuum: float) -> Atoms:
     positions = atoms.positions.copy()
     positions[:, 2] = z - z.min() + vacuum / 2
     out = Atoms(atoms.numbers, positions=positions, cell=cell, pbc=(True, True, False))
-    out.info = {k: v for k, v in atoms.info.items() if isinstance(v, (str, int, float, bool, np.ndarray))}
+    if atoms.info.get("stacking") in ("R", "H"):  # gap, shift and the like are those of the first frame
+        out.info["stacking"] = atoms.info["stacking"]
     return out

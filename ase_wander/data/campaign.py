@@ -186,6 +186,7 @@ def _adopt(folder, name, atoms, recipe, expected):
         labels.info["labels_hash"] = expected
         labels.atoms.info = {**atoms.info, **labels.atoms.info}
         labels.save(folder.result(name))
+        folder.failure(name).unlink(missing_ok=True)
 
 
 def _put_aside(folder, name):

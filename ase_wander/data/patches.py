@@ -73,6 +73,8 @@ def local_patches(atoms: Atoms, lower: int = 0, layers=None, vacuum: float = VAC
         patch.wrap()
         patch.info = {"site": int(sites[i]), "shift": registry[i], "gap": float(gap[i]), "sigma": 0.0,
                       "a": float(np.sqrt(np.linalg.det(cell[:2, :2]) / np.sqrt(0.75)))}
+        if atoms.info.get("stacking") in ("R", "H"):
+            patch.info["stacking"] = atoms.info["stacking"]
         out.append(patch)
     return out
 
@@ -86,7 +88,9 @@ def symmetric_part(m: np.ndarray) -> np.ndarray:
 def turned_to_x(vectors: np.ndarray) -> np.ndarray:
     """The same two vectors (rows), turned so that the first lies along x."""
     c, s = vectors[0] / np.linalg.norm(vectors[0])
-    return vectors @ np.array([[c, -s], [s, c]])
+    out = vectors @ np.array([[c, -s], [s, c]])
+    out[0, 1] = 0.0  # rounding
+    return out
 
 
 class LayerCells:

@@ -1,0 +1,99 @@
+"""Two data sets that hold the same configurations: how far their labels differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .dataset import load_dataset
+
+#: Positions and cells that differ by more (Å) belong to other configurations.
+SAME_STRUCTURE = 1e-4
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Largest differences of the labels of one configuration; nan where one of the two has none.
+
+    Attributes
+    ----------
+    name : str
+    n_atoms : int
+    energy : float, eV
+    forces : float, eV/Å, of a component
+    stress : float, eV/Å^3, of a component
+    eigenvalues : float, eV, on the k-points of both
+    elements : float, eV, of the Hamiltonian between pairs that both have
+    """
+
+    name: str
+    n_atoms: int
+    energy: float
+    forces: float
+    stress: float
+    eigenvalues: float
+    elements: float
+
+
+def compare(one, two) -> list[Difference]:
+    """Differences of every configuration that two data sets share.
+
+    Parameters
+    ----------
+    one, two : paths, see `load_dataset`.
+
+    Raises
+    ------
+    ValueError
+        When they share none, and for configurations of one name and different structures.
+    """
+    first, second = ({c.name: c for c in load_dataset(path)} for path in (one, two))
+    shared = [name for name in first if name in second]
+    if not shared:
+        raise ValueError(f"{one} and {two} share no configuration")
+    return [_difference(first[name], second[name]) for name in shared]
+
+
+def _difference(a, b) -> Difference:
+    if not np.array_equal(a.atoms.numbers, b.atoms.numbers) or \
+            max(abs(a.atoms.positions - b.atoms.positions).max(), abs(a.atoms.cell.array - b.atoms.cell.array).max()) > SAME_STRUCTURE:
+        raise ValueError(f"{a.source} and {b.source}: the structures differ")
+    labels = [_largest(a.results.get(name), b.results.get(name)) for name in ("energy", "forces", "stress")]
+    bands = elements = np.nan
+    if (a.hamiltonian or a.bands) and (b.hamiltonian or b.bands):
+        x, y = a.load_reference(), b.load_reference()
+        if "eigenvalues" in x and "eigenvalues" in y:
+            bands = _bands(x, y)
+        if "block" in x and "block" in y:
+            elements = _elements(x, y)
+    return Difference(a.name, len(a.atoms), *labels, bands, elements)
+
+
+def _largest(a, b):
+    return np.nan if a is None or b is None else float(np.abs(np.subtract(a, b)).max())
+
+
+def _bands(x, y):
+    """Largest difference on k-points that agree up to a reciprocal lattice vector and time reversal."""
+    worst = np.nan
+    if x["eigenvalues"].shape[1] != y["eigenvalues"].shape[1]:
+        return worst
+    for k, energies in zip(x["kpts"], x["eigenvalues"]):
+        delta = np.stack([y["kpts"] - k, y["kpts"] + k])
+        same = np.flatnonzero((abs(delta - np.round(delta)).max(axis=-1) < 1e-6).any(axis=0))
+        if len(same):
+            worst = np.fmax(worst, abs(energies - y["eigenvalues"][same[0]]).max())
+    return float(worst)
+
+
+def _elements(x, y):
+    """Largest difference of blocks between the same atoms."""
+    blocks = [{(int(i), int(j), *map(int, shift)): data["block"][data["block_ptr"][p]:data["block_ptr"][p + 1]]
+               for p, (i, j, shift) in enumerate(zip(data["pair_i"], data["pair_j"], data["pair_shift"]))} for data in (x, y)]
+    worst = np.nan
+    for key, block in blocks[0].items():
+        other = blocks[1].get(key)
+        if other is not None and len(other) == len(block):
+            worst = np.fmax(worst, abs(block - other).max())
+    return float(worst)
