@@ -136,7 +136,7 @@ def test_bands_near_the_gap_are_those_about_its_edges_or_about_an_overlap():
     insulator = torch.tensor([[-3.0, -0.5, 1.0, 1.9], [-2.0, 0.0, 1.5, 9.0]])
     assert losses.band_window(insulator, 2).tolist() == [[False, True, True, True], [False, True, True, False]]
     overlap = torch.tensor([[-4.0, 3.0], [0.0, 8.0], [-0.5, 0.0]])  # empty states reach down to 0, occupied ones up to 0
-    metal = torch.tensor([[-4.0, 0.5], [3.0, 8.0], [-0.5, 4.5]])    # and up to 3, beyond the lowest empty one at 0.5
+    metal = torch.tensor([[-4.0, 0.5], [3.0, 8.0], [-0.4, 4.5]])    # and up to 3, beyond the lowest empty one at 0.5
     assert losses.band_window(overlap, 1).tolist() == [[False, False], [True, False], [True, True]]
     assert losses.band_window(metal, 1).tolist() == [[False, True], [True, False], [True, False]]
 
