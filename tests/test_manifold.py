@@ -53,6 +53,9 @@ def test_entangled_window_ends_at_foreign_states():
     assert "entangled: frozen from" in str(found)
     recipe, again = recipe_with_manifold(Recipe.from_dict({"shells": SHELLS}), labels)
     assert recipe.window == pytest.approx((low, high), abs=0.01) and again == found
+    assert recipe.fade["centre"] == pytest.approx(high + 3, abs=0.01)
+    own = {"height": 30.0, "centre": 5.0, "width": 4.0, "gate": 0.1}
+    assert recipe_with_manifold(replace(recipe, window=None, fade=own), labels)[0].fade == own  # weights of the user stay
 
 
 def test_window_never_holds_more_states_than_orbitals():

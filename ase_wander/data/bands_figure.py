@@ -48,7 +48,8 @@ def plot_check(h, check, labels, recipe, *, title=None, npoints=200, path=None, 
             at, index = points_on_path(bandpath, labels.kpts)
             values, share = labels.eigenvalues[index] - check.efermi, labels.projectability()[index]
         dots = left.scatter(np.repeat(at, values.shape[1]), values.ravel(), c=share.ravel(), s=13, cmap="viridis", vmin=0, vmax=1,
-                            lw=0, zorder=3, label="DFT")
+                            lw=0, zorder=3)
+        left.scatter([], [], color="0.35", s=13, lw=0, label="DFT")
         for tick in ticks[1:-1]:
             left.axvline(tick, color="0.85", lw=0.8, zorder=0)
         left.axhline(0, color="0.6", lw=0.7, ls=":", zorder=0)

@@ -25,6 +25,12 @@ OWN = 0.5
 #: Half a window narrower than this (eV) freezes nothing worth it.
 NARROWEST = 0.3
 
+#: Weights of a window found (see `projection.fade_weights`): best of a scan over bilayer graphene, whose window ends at +3 eV.
+FADE = {"height": 100.0, "width": 5.0, "gate": 0.3}
+
+#: Their centre above the window's upper edge, eV.
+BEYOND = 3.0
+
 
 @dataclass(frozen=True)
 class Manifold:
@@ -150,13 +156,15 @@ def frozen_window(eigenvalues, amplitudes, efermi, own=OWN, margin=0.05) -> Mani
 
 
 def recipe_with_manifold(recipe, labels, separation=SEPARATION, own=OWN):
-    """The recipe with `semicore` or `window` as found in the labels of one representative structure.
+    """(recipe, Manifold): the recipe with `semicore`, or `window` and weights, as found in the labels of one structure.
 
-    Semicore bands are given per atom: of every species the same number, as only their sum counts.
+    Semicore bands are given per atom: of every species the same number, as only their sum counts. An entangled manifold gets
+    weights that fade where the recipe has none: a hard window gives an H that is right on the grid alone (docs/wannier.md).
     """
     found = find_manifold(labels.eigenvalues, labels.amplitudes, labels.efermi, separation, own)
     if found.is_isolated:
         species = sorted(set(labels.atoms.symbols))
         return replace(recipe, semicore={s: found.first / len(labels.atoms) for s in species}, window=None, fade=None), found
     low, high = found.window
-    return replace(recipe, semicore=None, window=(round(low, 2), round(high, 2))), found
+    fade = recipe.fade or {**FADE, "centre": round(high + BEYOND, 2)}
+    return replace(recipe, semicore=None, window=(round(low, 2), round(high, 2)), fade=fade), found
