@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
 
 import ase.io
@@ -278,7 +279,9 @@ def test_time_left_goes_with_the_cost():
 @pytest.mark.parametrize("change, message", [
     ({"recipe": None}, "recipe: missing"), ({"sampling": None}, "either sampling"), ({"structures": "x.extxyz"}, "either sampling"), ({"walers": 1}, "walers: unknown"),
     ({"only": ["p1_0099"]}, "only: no configuration 'p1_0099'"), ({"only": "p1_0000"}, "only: 'p1_0000' is not a list"), ({"database": 3}, "database"),
-    ({"sampling": None, "structures": "none.extxyz"}, "none.extxyz: no such file"), ({"recipe": {"shells": {"C": [0]}, "engine": "vasp"}}, "engine: 'vasp'")])
+    ({"sampling": None, "structures": "none.extxyz"}, "none.extxyz: no such file"), ({"recipe": {"shells": {"C": [0]}, "engine": "vasp"}}, "engine: 'vasp'"),
+    ({"recipe": {"shells": {"C": [0]}, "semicore": {"C": 0}, "bands": {"H": 2}}}, "recipe: bands: nothing for C"), ({"recipe": {"shells": {"H": [0]}, "semicore": {"H": 0}}}, "shells: nothing for C"),
+    ({"recipe": {**toy_engine.RECIPE, "options": {"when": date(2020, 1, 1)}}}, "recipe: not plain values"), ({"recipe_for": {"ml": {"cutof": 3}}}, "recipe_for.ml: cutof: unknown")])
 def test_config_names_the_wrong_key(tmp_path, change, message):
     with pytest.raises(ValueError, match=f"data.yaml: .*{message}"):
         load_campaign(write_config(tmp_path, **change))
@@ -335,6 +338,14 @@ def test_terminated_command_line_ends_its_workers(tmp_path):
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and "what was finished is kept" in error and "Traceback" not in error
     assert not any(folder.is_locked(name) for name in folder.names("locks", ".lock"))
+
+
+def test_a_missing_package_stops_before_the_first_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    config = load_campaign(write_config(tmp_path, recipe={"shells": {"C": ["pz"]}, "bands": {"C": 6}, "converged_bands": {"C": 5}, "window": [-1, 1]}))
+    with pytest.raises(ValueError, match=r"gpaw and dftd3 cannot be imported here: pip install ase-wander\[dft\]"):
+        run_campaign(config, tmp_path / "out")
+    assert read_status(tmp_path / "out").count("left") == 4
 
 
 def test_hash_ignores_what_comes_afterwards_and_new_settings():

@@ -10,7 +10,7 @@ from collections import deque
 
 from .campaign_config import CampaignConfig, recipe_of
 from .campaign_status import Entry, Status, read_status, refresh
-from .engines import AFTERWARDS, hamiltonian_hash, labels_hash
+from .engines import AFTERWARDS, check_installed, hamiltonian_hash, labels_hash
 from .folder import DONE, FAILED, LABELLED, LEFT, RUNNING, STALE, CampaignFolder, read_header
 from .labels import Labels
 from .processes import WORKER, make_pool
@@ -71,6 +71,8 @@ def run_campaign(config: CampaignConfig, out, *, n_workers: int = 1, dask: str |
     pending = deque(e for e in entries if e.state == LEFT or (retry and e.state == FAILED and not folder.result(e.name).is_file()))
     try:
         if pending:
+            if dask is None:
+                check_installed(config.recipe)
             with make_pool(n_workers, dask, command) as pool:
                 _work(folder, pool, pending, atoms, config.recipe_of, status, report)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from ase import Atoms
 from .plan import read_plan
 from .recipe import Recipe
 from .sampling import sample
+
+#: Numbers of bands that an engine asks for.
+COUNTED = {"gpaw": ("bands", "converged_bands"), "espresso": ("bands", "converged_bands")}
 
 TOP = ("name", "sampling", "structures", "only", "recipe", "recipe_for", "database", "notes")
 
@@ -115,7 +119,24 @@ def _read(raw, path, limit, only):
     unknown = sorted(set(recipe_for) - {a.info["config_id"].split("_")[0] for a in configurations}) if only is None and limit is None else []
     if unknown:
         raise ValueError(f"recipe_for.{unknown[0]}: no configuration is of this kind")
-    return CampaignConfig(str(raw.get("name", path.stem)), configurations[:limit], recipe, database, recipe_for)
+    config = CampaignConfig(str(raw.get("name", path.stem)), configurations[:limit], recipe, database, recipe_for)
+    check_recipes(config)
+    return config
+
+
+def check_recipes(config: CampaignConfig) -> None:
+    """ValueError for a recipe that lacks something of a species, before anything is computed, and for values that no file can keep."""
+    for atoms in {(a.symbols.get_chemical_formula(), a.info["config_id"].split("_")[0]): a for a in config.configurations}.values():
+        recipe = config.recipe_of(atoms.info["config_id"])
+        try:
+            json.dumps(recipe.to_dict())
+        except TypeError as error:
+            raise ValueError(f"recipe: not plain values ({error})") from None
+        recipe.orbitals(atoms)
+        for key in COUNTED.get(recipe.engine, ()):
+            recipe.count(key, atoms)
+        if recipe.semicore is not None:
+            recipe.count("semicore", atoms)
 
 
 def read_structures(path) -> list[Atoms]:

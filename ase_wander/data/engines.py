@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 from ase import Atoms
@@ -24,6 +25,14 @@ def compute(atoms: Atoms, recipe: Recipe, log=None) -> Labels:
     if recipe.engine not in ENGINES:
         raise ValueError(f"recipe: engine: {recipe.engine!r} is not known; known: {', '.join(ENGINES)}")
     return import_module(ENGINES[recipe.engine]).compute(atoms, recipe, log)
+
+
+def check_installed(recipe: Recipe) -> None:
+    """ValueError when a package that the recipe needs cannot be imported on this machine."""
+    needed = {"gpaw": ["gpaw"]}.get(recipe.engine, []) + (["dftd3"] if recipe.dispersion == "d3bj" and recipe.engine in ("gpaw", "espresso") else [])
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} cannot be imported here: pip install ase-wander[dft]")
 
 
 def labels_hash(atoms: Atoms, recipe: Recipe) -> str:
