@@ -16,10 +16,11 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
+from .backbones import make_force_field
 from .graphs import build_graph, half_list
 from .model_config import check_model_config
 from .nn.electrostatics import SlabPotential
-from .nn.forcefield import ForceField, energy_and_gradients
+from .nn.forcefield import energy_and_gradients
 from .nn.heads import HamiltonianHeads
 from .nn.trust import Trust
 from .paths import CONFIG, find_models
@@ -54,7 +55,7 @@ class WanderModel(nn.Module):
         self.shells = {s: tuple(l) for s, l in config["shells"].items()}
         self.electrons = config["electrons"]
         numbers = [atomic_numbers[s] for s in self.species]
-        self.force_field = ForceField(numbers, **config.get("force_field", {}))
+        self.force_field = make_force_field(numbers, config.get("force_field", {}))
         self.heads = HamiltonianHeads([self.shells[s][0] for s in self.species], self.force_field.n_radial,
                                       self.force_field.n_raer, **config.get("heads", {}))
         self.kind = "two-center" if self.heads.bare else "wander"

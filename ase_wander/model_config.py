@@ -7,13 +7,10 @@ import math
 
 from ase.data import atomic_numbers
 
-from .nn.forcefield import ForceField
+from .backbones import BACKBONES, force_field_options
 from .nn.heads import INPUTS, HamiltonianHeads
 from .nn.incomplete import AXIAL
 from .structure import NORMAL_REACH
-
-#: Groups of sizes and the network whose keyword arguments they are.
-GROUPS = {"force_field": ForceField, "heads": HamiltonianHeads}
 
 #: What makes a model of kind `two-center`: Slater-Koster functions of the distance, one on-site block per species.
 TWO_CENTER = {"onsite_input": "constant", "intra_input": "distance", "inter_input": "distance", "smearing": 0}
@@ -50,13 +47,14 @@ def check_model_config(config, fail) -> None:
             fail(f"electrons.{symbol}", f"{electrons!r} is not a number of electrons")
     if len(set(config["species"])) < len(config["species"]):
         fail("species", f"names repeat: {', '.join(config['species'])}")
-    for group, network in GROUPS.items():
+    for group in ("force_field", "heads"):
         options = config.get(group, {})
         if not isinstance(options, dict):
             fail(group, f"{options!r} is not a mapping of sizes")
-        # Those with a default may be chosen; its type says which numbers are meant.
-        known = {p.name: p.default for p in inspect.signature(network).parameters.values() if p.default is not p.empty}
+        known = _options(group, options, fail)
         for key, value in options.items():
+            if key == "backbone":
+                continue
             if key not in known:
                 fail(f"{group}.{key}", f"unknown; known: {', '.join(known)}")
             if key in INPUTS:
@@ -67,8 +65,17 @@ def check_model_config(config, fail) -> None:
                 fail(f"{group}.{key}", f"{value!r} is not a positive integer")
             if not is_number(value) or value < 0 or (value == 0 and key != "smearing"):
                 fail(f"{group}.{key}", f"{value!r} is not a positive number")
-    reach = config.get("force_field", {}).get("cutoff", inspect.signature(ForceField).parameters["cutoff"].default)
+    reach = (force_field_options(config.get("force_field", {})) | config.get("force_field", {})).get("cutoff", NORMAL_REACH)
     for symbol in config["species"]:
         if isinstance(config["shells"][symbol][0], str) and reach < NORMAL_REACH:
             fail("force_field.cutoff", f"{reach:g} Å; the local normals that {config['shells'][symbol][0]} of {symbol} "
                  f"needs take {NORMAL_REACH:g} Å")
+
+
+def _options(group, options, fail) -> dict:
+    """What may be chosen of a network, with defaults, whose type says which numbers are meant."""
+    if group == "heads":
+        return {p.name: p.default for p in inspect.signature(HamiltonianHeads).parameters.values() if p.default is not p.empty}
+    if options.get("backbone") not in (None, *BACKBONES):
+        fail("force_field.backbone", f"{options['backbone']!r} is not known; known: {', '.join(BACKBONES)}")
+    return force_field_options(options)
