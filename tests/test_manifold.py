@@ -115,6 +115,11 @@ def test_refusal_names_the_number_and_the_place(tmp_path):
     assert list(tmp_path.iterdir()) == [figure]
 
 
+def test_nothing_to_compare_is_no_agreement():
+    with pytest.raises(BandError, match="no state of the orbitals from 0.3 to 0.4 eV .* widen the window"):
+        require_bands(Toy(third=7.0).labels(), replace(ENTANGLED, window=(0.3, 0.4)))
+
+
 def test_refusal_says_where_bands_are_missing():
     """A k-point whose upper p_z band was not among those computed."""
     labels = Toy(third=7.0).labels()

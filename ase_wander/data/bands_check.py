@@ -53,11 +53,13 @@ class BandCheck:
 
     @property
     def rms(self):
-        return float(np.sqrt(np.mean(self.error ** 2))) if len(self.dft) else 0.0
+        """eV; nan where there was no state to compare."""
+        return float(np.sqrt(np.mean(self.error ** 2))) if len(self.dft) else np.nan
 
     @property
     def worst(self):
-        return float(np.abs(self.error).max()) if len(self.dft) else 0.0
+        """eV; nan where there was no state to compare."""
+        return float(np.abs(self.error).max()) if len(self.dft) else np.nan
 
     def __str__(self):
         low, high = (e - self.efermi for e in self.window)
@@ -113,7 +115,8 @@ def check_bands(labels, recipe, arrays=None, kpts=None, eigenvalues=None, shares
 
 
 def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandCheck:
-    """`check_bands` on the k-grid, a figure where asked for, and BandError when the error is above `recipe.max_band_error`.
+    """`check_bands` on the k-grid, a figure where asked for, and BandError when the error is above `recipe.max_band_error`
+    or there is no state to compare.
 
     Parameters
     ----------
@@ -123,6 +126,8 @@ def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandC
     recipe = labels.with_manifold(recipe)
     arrays = labels.hamiltonian_file(recipe) if arrays is None else arrays
     check = check_bands(labels, recipe, arrays)
+    if not len(check.dft):
+        raise BandError(f"no state of the orbitals from {recipe.window[0]:g} to {recipe.window[1]:g} eV about the Fermi level on the k-grid: widen the window")
     if figure is not None:
         from .bands_figure import plot_check, save
 
