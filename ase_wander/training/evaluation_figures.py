@@ -86,7 +86,7 @@ def plot_elements(columns):
 
 def _by_distance(columns, ax):
     """Mean size and mean error (meV) of intra- and inter-layer elements in bins of distance."""
-    edges = np.linspace(2, 12, 41)
+    edges = np.arange(np.floor(columns["distance"][columns["kind"] > 0].min(initial=2)), 12.01, 0.25)
     centres = 0.5 * (edges[1:] + edges[:-1])
     for number, kind, colour in ((1, "intra-layer", VALENCE), (2, "inter-layer", CONDUCTION)):
         m = columns["kind"] == number
