@@ -104,6 +104,8 @@ def _remarks(rows, atoms):
         if row.labels is None:
             yield f"{row.recipe.cutoff:g} eV, {'x'.join(map(str, row.grid(atoms)))}: {row.reason}"
     for name in dict.fromkeys(row.series for row in rows):
+        if sum(row.series == name and row.labels is not None for row in rows) < 2:
+            continue
         best = recommended(rows, name)
         limits = f"{1e3 * TOLERANCES['energy']:g} meV/atom, {1e3 * TOLERANCES['force']:g} meV/Å, {TOLERANCES['stress']:g} GPa, {1e3 * TOLERANCES['fermi']:g} meV"
         if best is None:
