@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from ..plotting import ACCENT, CONDUCTION, NEUTRAL, STYLE, VALENCE, plot_parity, save_figure
+from ..plotting import CONDUCTION, STYLE, VALENCE, plot_parity, save_figure
 from .evaluate import NEAR
 
 #: Panels of the elements: label, kind, distance range in Å.
