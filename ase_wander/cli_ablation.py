@@ -130,6 +130,18 @@ def _bar(table, left, what):
         yield step, advance
 
 
+def _blocks(table, name, header, rows):
+    """The table of a group in parts that fit a console: what does not depend on a split, then one part for each split."""
+    from .training.ablation_tables import QUANTITIES, SPLITS
+
+    columns, title = table.groups[name]["columns"], table.groups[name]["title"]
+    for split in ("", *SPLITS):
+        own = [k for k, column in enumerate(columns, 1) if column.rpartition(".")[0] == split]
+        if own:
+            names = [QUANTITIES[columns[k - 1].rpartition(".")[2]][0] if split else header[k] for k in own]
+            yield (f"{title} | {SPLITS[split]}" if split else title), [header[0], *names], [[row[0], *(row[k] for k in own)] for row in rows]
+
+
 def _write(table, results):
     """Print the tables that have results, and write document and figure where the table's file names them."""
     import json
@@ -143,7 +155,7 @@ def _write(table, results):
     noise = noise if noise.get("data") == table.data_hash[:16] else {}
     partial = progress_line(table, found)
     parts = {"splits": split_lines(table), "state": [f"*{partial}*"] if partial else []}
-    shown = [(group["title"], *cells(table, found, name)) for name, group in table.groups.items()]
+    shown = [part for name in table.groups for part in _blocks(table, name, *cells(table, found, name))]
     parts |= {name: group_lines(table, found, name) for name in table.groups}
     if noise:
         shown.append(("From errors of H to errors of bands", *noise_cells(noise)))

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from ..backbones import BACKBONES, force_field_options
 from ..data.dataset import dataset_hash, is_validation
 from ..data.sources import load_sources
 from .config import load_config
@@ -113,7 +114,7 @@ class Table:
             base = raw["base"]
             stages = [dict(stage, seed=seed, weights=dict(stage.get("weights", {})) | (row.weights if stage["kind"] != "forcefield" else {}))
                       for stage in raw["stages"]]
-            config |= base | {"kind": row.kind, "stages": stages, "force_field": base.get("force_field", {}) | row.force_field,
+            config |= base | {"kind": row.kind, "stages": stages, "force_field": _force_field(base.get("force_field", {}), row.force_field),
                               "heads": base.get("heads", {}) | row.heads}
         with TemporaryDirectory() as folder:
             file = Path(folder) / f"{self.path.name}, row {row.name}"
@@ -127,6 +128,12 @@ class Table:
         force_field = None if published else _hash(
             {k: decides[k] for k in ("species", "force_field", "seed", "validation_fraction")}, decides["stages"][0], self.data_hash)
         return Run(row, seed, config, _hash(decides, self.data_hash), force_field)
+
+
+def _force_field(base, own) -> dict:
+    """Options of a row's force field: those of the base, as far as a backbone from elsewhere knows them, and its own."""
+    known = force_field_options(own) if own.get("backbone") in BACKBONES else base
+    return {k: v for k, v in base.items() if k in known} | own
 
 
 def within(configuration, limits) -> bool:
