@@ -43,7 +43,7 @@ def step_relax(folder, options):
     """Build the cell, relax it, write rigid.extxyz and relaxed.extxyz."""
     from ase.io import write
     from ase.io.trajectory import Trajectory
-    from ase.optimize import FIRE
+    from ase.optimize import LBFGS
 
     from ase_wander import WanderCalculator
     from ase_wander.moire import interlayer_distance, monolayer, twisted_bilayer
@@ -57,13 +57,13 @@ def step_relax(folder, options):
     atoms.get_forces()
     first = time.perf_counter() - begin
     done = folder / "relaxing.traj"
-    if done.exists():
+    if done.exists():  # of a killed run: a damaged one is thrown away
         try:
             atoms.positions = Trajectory(str(done))[-1].positions
         except Exception:
             done.unlink()
-    with Trajectory(str(done), "w", atoms) as trajectory, FIRE(atoms, logfile=str(folder / "relax.log")) as optimizer:
-        optimizer.attach(trajectory.write, interval=10)
+    with Trajectory(str(done), "w", atoms) as trajectory, LBFGS(atoms, memory=30, alpha=40.0, logfile=str(folder / "relax.log")) as optimizer:
+        optimizer.attach(trajectory.write, interval=5)
         converged = optimizer.run(fmax=options.fmax, steps=options.steps)
     write(folder / "relaxed.extxyz", atoms)
     _, distance = interlayer_distance(atoms, layers=calculator.layers(atoms))
@@ -194,8 +194,8 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--model", default="graphene-bilayer")
     parser.add_argument("--m", type=int, nargs="*", default=list(CELLS))
-    parser.add_argument("--fmax", type=float, default=0.005, help="eV/Å")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--fmax", type=float, default=0.001, help="eV/Å")
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--points", type=int, default=31)
     parser.add_argument("--bands", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
