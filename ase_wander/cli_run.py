@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from . import cli_bands, cli_relax
-from .cli_common import (SUMMARY, ResultFolder, add_model_options, calculator_settings, console, make_calculator,
-                         print_table, version)
+from .cli_common import (SUMMARY, ResultFolder, add_model_options, calculator_settings, console, file_hash,
+                         make_calculator, print_table, version)
 
 OUTPUTS = tuple(dict.fromkeys([*cli_relax.OUTPUTS, *cli_bands.OUTPUTS]))
 
@@ -18,7 +19,7 @@ def add_parser(subparsers) -> None:
         description="Build an exact cell of a twisted bilayer at the model's own equilibrium lattice constant, relax it, "
                     "predict its Wannier Hamiltonian and bands, and draw the figures. A killed run goes on where it "
                     "stopped when the same command is given again.")
-    parser.add_argument("material", metavar="MATERIAL", help="name of the monolayer, as MoS2")
+    parser.add_argument("material", metavar="MATERIAL", help="name of the monolayer, as MoS2, or a file of one layer")
     group = parser.add_argument_group("cell")
     group.add_argument("--m", type=int, help="with --r: coprime pair of Lopes dos Santos et al., PRB 86, 155449")
     group.add_argument("--r", type=int)
@@ -34,17 +35,20 @@ def add_parser(subparsers) -> None:
 
 def main(arguments) -> int:
     """Run the command."""
-    from .moire import equilibrium, monolayer, twisted_bilayer
+    from .moire import equilibrium, twisted_bilayer
+    from .moire.layer_file import is_layer_file, layer_of
 
     seconds = {}
     begin = time.perf_counter()
     calculator = make_calculator(arguments)
     seconds["model"] = time.perf_counter() - begin
     lattice = getattr(calculator.model, "config", {}).get("equilibrium") or vars(equilibrium(arguments.material))
-    layer = monolayer(arguments.material, lattice["a"], lattice.get("thickness"))
+    layer = layer_of(arguments.material, lattice["a"], lattice.get("thickness"))
+    own = {"layer_sha256": file_hash(arguments.material)} if is_layer_file(arguments.material) else {}
+    material = Path(arguments.material).stem if own else arguments.material
     atoms = twisted_bilayer(layer, m=arguments.m, r=arguments.r, angle=arguments.angle, tolerance=arguments.tolerance,
                             stacking=arguments.stacking, gap=lattice["gap"])
-    cell = {"material": arguments.material, **{key: atoms.info[key] for key in ("m", "r", "twist_angle", "stacking")}}
+    cell = {"material": material, **own, **{key: atoms.info[key] for key in ("m", "r", "twist_angle", "stacking")}}
     folder = ResultFolder(arguments.out, {
         "command": "run", **cell, "equilibrium": lattice, "calculator": calculator_settings(calculator),
         **cli_relax.relaxation_settings(arguments), **cli_bands.band_settings(arguments)})
@@ -53,7 +57,7 @@ def main(arguments) -> int:
     atoms.calc = calculator
     atoms.get_forces()  # what the model cannot treat is refused here, before anything is written
     folder.claim(OUTPUTS)
-    name = f"{arguments.material}, {abs(cell['twist_angle']):.2f}°, {len(atoms)} atoms"
+    name = f"{material}, {abs(cell['twist_angle']):.2f}°, {len(atoms)} atoms"
     console().print(f"{name}: results in {folder.path}")
 
     report = {**cell, "n_atoms": len(atoms), "lattice_constant": lattice["a"], "cell_length": float(atoms.cell.lengths()[0]),

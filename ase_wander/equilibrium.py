@@ -32,7 +32,7 @@ def relaxed_stackings(model, material, stacking="R", fmax=1e-3):
     ValueError
         A relaxation that does not come below `fmax` (eV/Å) in MAX_STEPS steps.
     """
-    out = []
+    out, name = [], material if isinstance(material, str) else material.get_chemical_formula("metal")
     for shift in ((0, 0), (1 / 3, 2 / 3), (2 / 3, 1 / 3)):
         atoms = twisted_bilayer(material, angle=0.0, stacking=stacking, shift=shift)
         atoms.calc = WanderCalculator(model)
@@ -41,7 +41,7 @@ def relaxed_stackings(model, material, stacking="R", fmax=1e-3):
         atoms.set_constraint([FixCartesian(k, (True, True, False)) for k in middle])  # the registry stays
         cell = FrechetCellFilter(atoms, mask=[True, True, False, False, False, True])
         if not BFGS(cell, logfile=None).run(fmax, MAX_STEPS):
-            raise ValueError(f"the model {model.name} finds no equilibrium of {material}: stacking {stacking}, shift "
+            raise ValueError(f"the model {model.name} finds no equilibrium of {name}: stacking {stacking}, shift "
                              f"{tuple(round(x, 3) for x in shift)} is not below {fmax:g} eV/Å after {MAX_STEPS} steps")
         z = atoms.positions[:, 2]
         thickness = np.mean([np.ptp(z[layer == n]) for n in np.unique(layer)])

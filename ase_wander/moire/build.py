@@ -67,7 +67,7 @@ def twisted_bilayer(material, m: int | None = None, r: int | None = None, angle:
         another 180 degrees about the same axis; at 0 degrees the default centre puts metal over chalcogen (2H,
         also called AA'), the centre "atom" metal over metal (AB').
     gap : float, optional
-        Distance of the mid-planes (metal to metal), Å; for a known material its equilibrium one.
+        Distance of the mid-planes (metal to metal), Å; `material.info["gap"]`, or for a known material its equilibrium one, by default.
     vacuum : float
         Total empty height of the cell, Å.
     lattice_constant : float, optional
@@ -201,6 +201,8 @@ def resolve_material(material, lattice_constant=None, gap=None) -> tuple[Monolay
 
 
 def _known_gap(atoms):
+    if "gap" in atoms.info:
+        return atoms.info["gap"]
     formula = atoms.symbols.formula.reduce()[0].format("metal")
     try:
         return equilibrium(canonical_name(formula)).gap

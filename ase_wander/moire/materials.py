@@ -61,7 +61,7 @@ def canonical_name(name: str) -> str:
     by_case = {key.lower(): key for key in LITERATURE} | _ALIASES
     if str(name).lower() not in by_case:
         raise ValueError(f"unknown material {name!r}; known are {', '.join(known_materials())} "
-                         "(or give a monolayer as ase.Atoms)")
+                         "(or give a monolayer: a file of one layer, or ase.Atoms)")
     return by_case[str(name).lower()]
 
 

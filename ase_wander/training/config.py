@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from ..data.sources import check_source
+from ..moire.layer_file import is_layer_file
 from ..model_config import TWO_CENTER, check_model_config, is_integer, is_number
 from ..nn.heads import HamiltonianHeads
 from .device import check_device
@@ -29,7 +30,7 @@ def load_config(path) -> dict:
     Returns
     -------
     dict
-        `data` as absolute paths, or mappings with `path` and what to take of it (see `data.sources.check_source`); `notes` (optional) is text for the card: method and extent of the data; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
+        `material` a name, with `material_file` beside it where the layer is one of a file; `data` as absolute paths, or mappings with `path` and what to take of it (see `data.sources.check_source`); `notes` (optional) is text for the card: method and extent of the data; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
         Of kind `published`: `forces` and `hamiltonian` (SGDSettings) instead of stages.
     """
     path = Path(path)
@@ -62,6 +63,8 @@ def load_config(path) -> dict:
     raw.setdefault("device", "cpu")
     raw.setdefault("dtype", "float32")
     _check_common(raw, fail)
+    if not published and is_layer_file(raw["material"], path.parent):
+        raw |= {"material": Path(raw["material"]).stem, "material_file": str((path.parent / raw["material"]).resolve())}
     if published:
         for key, default in (("forces", SGDSettings()), ("hamiltonian", HAMILTONIAN_SETTINGS)):
             raw[key] = _sgd(raw.get(key) or {}, key, default, raw["seed"], fail)

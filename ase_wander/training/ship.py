@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from ..data.dataset import split
 from ..electronic.spinorbit import STRENGTHS
 from ..model import TRUST, load_model
+from ..moire.lattice import midplane
+from ..moire.layer_file import read_layer
 from ..paths import CONFIG
+from ..structure import plane_normal
 from .evaluate import evaluate
 from .evaluation_figures import write_figures
 from .figures import plot_learning_curves
@@ -51,7 +56,7 @@ def ship(model, config, run, folder, equilibrium) -> Path:
         model.save(made)
         if model.kind != "published":
             loaded = load_model(made)
-            model.config["equilibrium"] = equilibrium(loaded, config["material"])
+            model.config["equilibrium"] = equilibrium(loaded, layer_to_relax(config, configurations))
             try:
                 model.trust = fit_trust(loaded, configurations, config["validation_fraction"])
             except ValueError:  # no held-out configuration with energy and forces: the card shows no section on it
@@ -78,6 +83,23 @@ def check_shippable(config, folder, configurations=None) -> None:
     fraction = config["validation_fraction"]
     if not split(load_configurations(config) if configurations is None else configurations, fraction)[1]:
         raise ValueError(f"validation_fraction: {fraction} leaves no configuration to measure the errors of the card on")
+
+
+def layer_to_relax(config, configurations):
+    """The material's name, or the file's layer with `info["gap"]`, the median distance (Å) of mid-planes in the data."""
+    if not config.get("material_file"):
+        return config["material"]
+    atoms = read_layer(config["material_file"])
+    gaps = [layer_gap(c) for c in configurations if c.layers.max() == 1]
+    if gaps:
+        atoms.info["gap"] = float(np.median(gaps))
+    return atoms
+
+
+def layer_gap(configuration) -> float:
+    """Distance (Å) of the mid-planes of a bilayer."""
+    heights, numbers = configuration.atoms.positions @ plane_normal(configuration.atoms), configuration.atoms.numbers
+    return abs(float(np.subtract(*(midplane(heights[own], numbers[own]) for own in (configuration.layers == 0, configuration.layers == 1)))))
 
 
 def layer_counts(configurations) -> list[int]:

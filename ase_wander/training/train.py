@@ -15,6 +15,7 @@ from ..data.sources import load_sources
 from ..graphs import species_index
 from ..model import WanderModel
 from ..moire import twisted_bilayer
+from ..moire.layer_file import read_layer
 from ..published import PublishedModel
 from . import distributed
 from .device import computing_on
@@ -40,7 +41,10 @@ def new_model(config) -> WanderModel:
 def check_material(config) -> None:
     """ValueError unless the material can be built, of the species of the configuration: a finished model is relaxed as it."""
     try:
-        cell = twisted_bilayer(config["material"], angle=0.0)
+        if config.get("material_file"):
+            cell = twisted_bilayer(read_layer(config["material_file"]), angle=0.0, gap=20.0)  # its species count here, not its gap
+        else:
+            cell = twisted_bilayer(config["material"], angle=0.0)
     except ValueError as error:
         raise ValueError(f"material: {error}") from None
     foreign = sorted(set(cell.symbols) - set(config["species"]))
@@ -271,7 +275,7 @@ def read_record(file) -> dict:
 
 def _compared(config) -> dict:
     """What of a configuration decides the weights, up to rounding."""
-    config = {k: v for k, v in config.items() if k not in ("material", "licence", "notes", "device")}
+    config = {k: v for k, v in config.items() if k not in ("material", "material_file", "licence", "notes", "device")}
     config.setdefault("dtype", "float32")
     if "stages" in config:  # a record of an earlier version lacks the settings that came later
         config["stages"] = [{**stage, "loop": asdict(LoopSettings()) | stage["loop"],
