@@ -35,7 +35,7 @@ def kpath(cell, n):
     """k-points (n, 3) of Γ-M-K-Γ and their places along it, ends included."""
     from ase.dft.kpoints import BandPath
     path = BandPath(cell=cell, path="GMKG", special_points={k: np.array(v) for k, v in PATH.items()}).interpolate(npoints=n)
-    return path.kpts, path.get_linear_kpoint_axis()
+    return path.kpts, path.get_linear_kpoint_axis()[0]
 
 
 # ---------------------------------------------------------------------------------- steps, each in a process of its own
