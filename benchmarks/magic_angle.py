@@ -85,24 +85,46 @@ def step_hamiltonian(folder, options):
 
 
 def step_bands(folder, options):
-    """Bands of one structure near the Fermi level along Γ-M-K-Γ, one file for every k-point."""
+    """Bands of one structure near the Fermi level along Γ-M-K-Γ, one file for every k-point.
+
+    Bands are counted from below where H(k) is real (Γ, M); elsewhere they are the nearest to the flat bands at Γ, a
+    factorisation six times cheaper, and their indices follow from continuity along the path.
+    """
     from ase_wander import WannierHamiltonian
+    from ase_wander.electronic import pardiso
 
     h = WannierHamiltonian.load(folder / f"{options.structure}_h.npz")
     kpts, x = kpath(h.atoms.cell, options.points)
-    energies = []
+    method = "pardiso" if pardiso.available() else "auto"
+    energies, middle, n = [], options.bands // 2, options.bands
     for k in kpts:
+        counted = np.abs(2 * k - np.rint(2 * k)).max() < 1e-9 or h.n_orbitals < 2000
         file = folder / f"{options.structure}_{k[0]:.5f}_{k[1]:.5f}.json"
         if not file.exists():
-            values = h.eigenvalues([k], n_bands=options.bands, threads=options.threads)[0]
-            write_json(file, list(map(float, values)))
-        energies.append(json.loads(file.read_text()))
-    energies = np.array(energies)
-    # half filling: the flat bands are the four in the middle of the window (two valleys, two bands each; spin apart)
-    middle = options.bands // 2
-    flat = energies[:, middle - 2:middle + 2]
-    return {"x": x.tolist(), "energies": energies.tolist(), "points": len(kpts), "width": float(np.ptp(flat)),
-            "gap_above": float(energies[:, middle + 2].min() - flat.max()), "gap_below": float(flat.min() - energies[:, middle - 3].max())}
+            how = {} if counted else {"sigma": centre, "method": method}
+            write_json(file, list(map(float, h.eigenvalues([k], n_bands=n, threads=options.threads, **how)[0])))
+        found = np.array(json.loads(file.read_text()))
+        if not energies:
+            centre = found[n // 2 - 2:n // 2 + 2].mean()
+        if counted:
+            middle = n // 2
+        else:
+            middle += continuation(energies[-1], found)
+        energies.append(found)
+        flat_here = found[middle - 2:middle + 2]
+        centre_row = (flat_here, found[middle + 2], found[middle - 3])
+        rows = [centre_row] if len(energies) == 1 else rows + [centre_row]
+    # half filling: the flat bands are the four in the middle (two valleys, two bands each; spin apart)
+    flat = np.array([row[0] for row in rows])
+    return {"x": list(map(float, x)), "energies": np.array(energies).tolist(), "flat": flat.tolist(), "points": len(kpts), "width": float(np.ptp(flat)),
+            "gap_above": float(min(row[1] for row in rows) - flat.max()), "gap_below": float(flat.min() - max(row[2] for row in rows))}
+
+
+def continuation(before, after):
+    """By how many places the list `after` of nearest energies is shifted against `before`, so that bands stay continuous."""
+    n = len(before)
+    cost = {s: np.abs(after[max(s, 0):n + min(s, 0)] - before[max(-s, 0):n + min(-s, 0)]).mean() for s in range(-4, 5)}
+    return min(cost, key=cost.get)
 
 
 STEPS = {"relax": step_relax, "hamiltonian": step_hamiltonian, "bands": step_bands}
@@ -164,10 +186,9 @@ def draw(rows, out, span=0.15):
     fig, axes = plt.subplots(1, 3, figsize=(12, 4.2), width_ratios=[1, 1, 1.1], constrained_layout=True)
     for axis, name in zip(axes, ("rigid", "relaxed")):
         energies = np.array(last[name]["energies"])
-        x, middle = np.array(last[name]["x"]), energies.shape[1] // 2
-        centre = energies[:, middle - 2:middle + 2].mean()
-        for n in range(energies.shape[1]):
-            axis.plot(x, 1e3 * (energies[:, n] - centre), color="C3" if middle - 2 <= n < middle + 2 else "0.35", lw=1.1)
+        x, flat = np.array(last[name]["x"]), np.array(last[name]["flat"])
+        axis.plot(x, 1e3 * (energies - flat.mean()), ".", color="0.45", ms=3.5)
+        axis.plot(x, 1e3 * (flat - flat.mean()), color="C3", lw=1.3)
         axis.set(xlim=(x[0], x[-1]), ylim=(-1e3 * span, 1e3 * span), title=f"{name}, {last['relax']['angle']:.2f}°, {last['relax']['atoms']:,} atoms")
         ticks = [0, *_corners(x), x[-1]]
         axis.set_xticks(ticks, ["Γ", "M", "K", "Γ"])
