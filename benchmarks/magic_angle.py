@@ -220,7 +220,7 @@ def main():
     parser.add_argument("--points", type=int, default=31)
     parser.add_argument("--bands", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--table", help="markdown file whose part between the markers is replaced")
+    parser.add_argument("--table", help="markdown file whose part between the markers is replaced; the figure goes beside it")
     for hidden in ("--step", "--structure"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
     parser.add_argument("--step-m", type=int, help=argparse.SUPPRESS)
@@ -238,6 +238,7 @@ def main():
     draw(rows, Path(options.out) / "flat_bands.png")
     if options.table:
         path = Path(options.table)
+        draw(rows, path.with_name("graphene_flat_bands.png"))
         begin, end = "<!-- magic_angle -->", "<!-- /magic_angle -->"
         text = path.read_text()
         head, rest = text.split(begin, 1)
