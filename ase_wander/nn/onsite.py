@@ -30,7 +30,7 @@ class OnsiteHead(nn.Module):
         n, d = len(scalars), 2 * self.l + 1
         eye = torch.eye(d, dtype=scalars.dtype, device=scalars.device)
         block = (self.mean[0] + self.scale[0] * self.scalar(hidden)).unsqueeze(-1) * eye
-        gates = self.gates(hidden).reshape(n, len(self.degrees), -1)
+        gates = self.gates(hidden).reshape(n, len(self.degrees), tensors.shape[1])
         for k, L in enumerate(self.degrees):
             t = torch.einsum("nc,ncm->nm", gates[:, k], tensors[:, :, l_slice(L)]) * self.scale[k + 1]
             cg = clebsch_gordan(self.l, self.l, L).to(t)
