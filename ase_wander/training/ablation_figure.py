@@ -33,8 +33,11 @@ def plot_ablation(table, results, noise):
             ax.axis("off")
         for ax, (draw, rows) in zip(axes, panels):
             draw(ax, table, results, rows, noise)
-        figure.legend([Line2D([], [], color=COLOURS[s], marker=MARKERS[s], ls="", ms=5) for s in SPLITS], SPLITS.values(), ncols=3,
-                      loc="outside upper center", title=progress_line(table, results) or None)
+        if results:
+            figure.legend([Line2D([], [], color=COLOURS[s], marker=MARKERS[s], ls="", ms=5) for s in SPLITS], SPLITS.values(), ncols=3 if len(panels) > 1 else 1,
+                          loc="outside upper center", title=progress_line(table, results) or None)
+        else:
+            figure.suptitle(progress_line(table, results), fontsize="medium")
     return figure
 
 
