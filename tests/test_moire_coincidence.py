@@ -11,10 +11,11 @@ from ase_wander.moire.coincidence import as_monolayer, common_cell, stretch
 
 def test_graphene_on_boron_nitride():
     """56 x 56 on 55 x 55: 12,322 atoms at 0 degrees."""
-    cell = coincidence_cells("graphene", "hBN", 13000, (0, 0), 5e-4)[0]
+    layers = [monolayer("graphene", 2.46), monolayer("hBN", 2.504)]
+    cell = coincidence_cells(*layers, 13000, (0, 0), 5e-4)[0]
     assert (cell.n_atoms, cell.n_cells, cell.angle) == (12322, (56 ** 2, 55 ** 2), 0)
     assert cell.strain == pytest.approx(56 * 2.46 / (55 * 2.504) - 1, rel=1e-9)
-    assert len(heterobilayer("graphene", "hBN", cell)) == 12322
+    assert len(heterobilayer(*layers, cell, gap=3.4)) == 12322
 
 
 def test_mos2_on_mose2():

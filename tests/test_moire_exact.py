@@ -98,7 +98,7 @@ def test_origin_is_the_rotation_axis():
     atoms = twisted_bilayer("MoS2", 2, 1, centre="atom")
     at_origin = np.linalg.norm(atoms.positions[:, :2], axis=1) < 1e-9
     assert atoms.symbols[at_origin].get_chemical_formula() == "Mo2"
-    hollow = twisted_bilayer("graphene", 2, 1)
+    hollow = twisted_bilayer(monolayer("graphene", 2.46), 2, 1, gap=3.4)
     distance = np.sort(np.linalg.norm((hollow.get_scaled_positions()[:, :2] + 0.5) % 1 @ hollow.cell[:2, :2]
                                       - 0.5 * hollow.cell[:2, :2].sum(axis=0), axis=1))
     assert distance[:12] == pytest.approx(np.full(12, 2.46 / np.sqrt(3)), abs=1e-9)
@@ -224,7 +224,7 @@ def test_gamma_60_is_the_same_crystal():
 def test_monolayers_have_their_bond_lengths():
     mos2 = monolayer("mos2", 3.16, 3.13)
     assert mos2.get_all_distances(mic=True)[0, 1] == pytest.approx(np.hypot(3.16 / 3 ** 0.5, 3.13 / 2))
-    assert monolayer("graphene").get_all_distances(mic=True)[0, 1] == pytest.approx(2.46 / 3 ** 0.5)
+    assert monolayer("graphene", 2.46).get_all_distances(mic=True)[0, 1] == pytest.approx(2.46 / 3 ** 0.5)
 
 
 def test_supercells_of_the_layer_are_reduced():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_wander.moire import (displacements, domains, interlayer_distance, local_registry, moire_vectors, strain_field,
+from ase_wander.moire import (displacements, domains, equilibrium, interlayer_distance, local_registry, moire_vectors, strain_field,
                               twisted_bilayer)
 
 
@@ -100,7 +100,7 @@ def test_moire_period():
     for m, r, count in ((6, 1, 1), (7, 2, 4), (13, 3, 3), (31, 1, 1)):
         atoms = twisted_bilayer("graphene", m, r)
         vectors = moire_vectors(atoms)
-        length = 2.46 / (2 * np.sin(np.radians(atoms.info["twist_angle"]) / 2))
+        length = equilibrium("graphene").a / (2 * np.sin(np.radians(atoms.info["twist_angle"]) / 2))
         assert np.linalg.norm(vectors, axis=1) == pytest.approx([length] * 2)
         assert np.linalg.det(atoms.cell[:2, :2]) / np.linalg.det(vectors) == pytest.approx(count)
     with pytest.raises(ValueError, match="no moiré"):
