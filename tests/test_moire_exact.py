@@ -104,6 +104,15 @@ def test_origin_is_the_rotation_axis():
     assert distance[:12] == pytest.approx(np.full(12, 2.46 / np.sqrt(3)), abs=1e-9)
 
 
+def test_a_rounded_whole_turn_is_one():
+    """twist_angle(0, 1) is 60.00000000000001 degrees."""
+    for sign in (1, -1):
+        atoms = twisted_bilayer("MoS2", angle=sign * 60.00000000000001, tolerance=1e-7)
+        assert len(atoms) == 6 and abs(atoms.info["twist_angle"]) == pytest.approx(60)
+    with pytest.raises(ValueError, match="outside"):
+        twisted_bilayer("MoS2", angle=60.001)
+
+
 def test_input_cells_of_any_setting_give_the_same_bilayer():
     wanted = np.sort(twisted_bilayer(monolayer("MoS2", 3.16, 3.13), 1, 1).get_all_distances(mic=True).ravel())
     unit = mx2("MoS2", a=3.16, thickness=3.13, vacuum=8)

@@ -253,6 +253,8 @@ def _choose(layer, m, r, angle, tolerance, max_atoms) -> tuple[CommensurateCell,
         n = cells_per_layer(m, r, lattice)
         return CommensurateCell(m, r, twist_angle(m, r, lattice), n, 2 * n * len(layer), a * sqrt(n), lattice), False
     angle, period = float(angle), PERIOD[lattice]
+    if period < abs(angle) <= period + 1e-9:  # a listed angle of a whole turn, rounded up
+        angle = period if angle > 0 else -period
     if not abs(angle) <= period:
         raise ValueError(f"twist angle {angle:g} is outside -{period:g} to {period:g} degrees"
                          + (f": a turn of {angle:g} about a three-fold axis equals {(angle + 60) % 120 - 60:g} with the same "
