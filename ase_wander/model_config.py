@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 
 from ase.data import atomic_numbers
 
@@ -11,19 +10,10 @@ from .backbones import BACKBONES, force_field_options
 from .nn.heads import INPUTS, HamiltonianHeads
 from .nn.incomplete import AXIAL
 from .structure import NORMAL_REACH
+from .values import is_integer, is_number
 
 #: What makes a model of kind `two-center`: Slater-Koster functions of the distance, one on-site block per species.
 TWO_CENTER = {"onsite_input": "constant", "intra_input": "distance", "inter_input": "distance", "smearing": 0}
-
-
-def is_number(value) -> bool:
-    """A finite real number; True and False are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_integer(value, least=1) -> bool:
-    """An integer of at least `least`; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def check_model_config(config, fail) -> None:

@@ -60,7 +60,7 @@ def test_readme_has_the_two_commands():
 
 
 #: Floors of the house; a module imports from its own floor or from below. The command line stands on top.
-FLOORS = [("structure", "plotting", "paths"), ("electronic", "moire", "nn", "graphs"), ("model", "published", "derivatives", "backbones"),
+FLOORS = [("structure", "plotting", "paths", "values"), ("electronic", "moire", "nn", "graphs"), ("model", "published", "derivatives", "backbones"),
           ("training", "data"), ("calculator", "equilibrium")]
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import yaml
 from ase import Atoms
 
+from ..values import read_mapping
 from .plan import read_plan
 from .recipe import Recipe
 from .sampling import sample
@@ -70,12 +70,7 @@ def load_campaign(path, limit: int | None = None, only=None) -> CampaignConfig:
         Naming the file and the key that is wrong.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    raw = read_mapping(path, TOP)
     try:
         return _read(raw, path, limit, only)
     except ValueError as error:
@@ -83,8 +78,6 @@ def load_campaign(path, limit: int | None = None, only=None) -> CampaignConfig:
 
 
 def _read(raw, path, limit, only):
-    if not isinstance(raw, dict):
-        raise ValueError(f"expected keys {', '.join(TOP)}")
     for key in raw:
         if key not in TOP:
             raise ValueError(f"{key}: unknown; known: {', '.join(TOP)}")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from ..values import is_integer, is_list_of, is_number
 from .displacements import WAVES
-from .values import is_integer, is_list_of, is_number
 
 #: Named supercells of a hexagonal lattice with 120 degrees: supercell vectors in lattice vectors.
 NAMED_CELLS = {"1xsqrt3": [[1, 0], [1, 2]], "sqrt3xsqrt3": [[2, 1], [-1, 1]]}
@@ -156,7 +156,7 @@ def read_plan(raw, folder=".") -> Plan:
     if not raw.get("kinds") or not isinstance(raw["kinds"], list):
         raise ValueError("sampling.kinds: expected a list of kinds")
     seed = raw.get("seed", 1)
-    if not is_integer(seed):
+    if not is_integer(seed, 0):
         raise ValueError(f"sampling.seed: {seed!r} is not an integer from 0")
     for key in ("lattice_constant", "vacuum"):
         if key in raw and not (is_number(raw[key]) and raw[key] > 0):

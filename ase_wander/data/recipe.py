@@ -9,7 +9,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from ..electronic.orbitals import expand_shells
-from .values import is_number
+from ..values import is_number
 
 ENGINES = ("gpaw", "espresso")
 

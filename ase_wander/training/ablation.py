@@ -19,6 +19,7 @@ import yaml
 from ..backbones import BACKBONES, force_field_options
 from ..data.dataset import dataset_hash, is_validation
 from ..data.sources import load_sources
+from ..values import read_mapping
 from .config import load_config
 
 KEYS = ("name", "data", "range", "train", "judge", "validation_fraction", "seeds", "base", "stages", "published", "rows", "groups", "document", "figure")
@@ -175,14 +176,7 @@ def _hash(*parts) -> str:
 
 def _read(path):
     """The YAML file, its keys checked."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(raw, dict):
-        raise ValueError(f"{path}: expected keys {', '.join(KEYS)}")
+    raw = read_mapping(path, KEYS)
     for key in raw:
         if key not in KEYS:
             raise ValueError(f"{path}: {key}: unknown; known: {', '.join(KEYS)}")

@@ -6,12 +6,11 @@ from dataclasses import fields, replace
 from inspect import signature
 from pathlib import Path
 
-import yaml
-
 from ..data.sources import check_source
 from ..moire.layer_file import is_layer_file
-from ..model_config import TWO_CENTER, check_model_config, is_integer, is_number
+from ..model_config import TWO_CENTER, check_model_config
 from ..nn.heads import HamiltonianHeads
+from ..values import is_integer, is_number, read_mapping
 from .device import check_device
 from .loop import LoopSettings
 from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
@@ -34,14 +33,7 @@ def load_config(path) -> dict:
         Of kind `published`: `forces` and `hamiltonian` (SGDSettings) instead of stages.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(raw, dict):
-        raise ValueError(f"{path}: expected keys {', '.join(TOP)}")
+    raw = read_mapping(path, TOP)
 
     def fail(key, what):
         raise ValueError(f"{path}: {key}: {what}")
