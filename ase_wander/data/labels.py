@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field, fields
@@ -15,9 +14,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from .manifold import recipe_with_manifold
 from .projection import fade_weights, projectability, wannier_hamiltonian_at_k, wigner_seitz_blocks
 from .recipe import Recipe, orbitals_per_atom
-
-#: Arrays of Labels that are None where the engine has no dispersion or no vacuum level.
-OPTIONAL = ("d3_forces", "d3_stress")
 
 
 @dataclass
@@ -170,11 +166,3 @@ class Labels:
 
 def _plain(value):
     return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def calculation_hash(atoms: Atoms, recipe: Recipe) -> str:
-    """SHA-256 of a structure and a recipe: names what a result is valid for."""
-    digest = hashlib.sha256(json.dumps(recipe.to_dict(), sort_keys=True, default=_plain).encode())
-    for array in (atoms.numbers.astype(np.int64), np.round(atoms.positions, 8) + 0.0, np.round(atoms.cell.array, 8) + 0.0, atoms.pbc):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

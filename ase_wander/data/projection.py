@@ -131,7 +131,7 @@ def wigner_seitz_blocks(hk, kpts, kweights, grid, cell, positions, n_orbitals, e
     """
     grid = np.asarray(grid)
     start = np.concatenate([[0], np.cumsum(n_orbitals)])
-    n_atoms, n_cells = len(positions), int(np.prod(grid))
+    n_atoms = len(positions)
     index = np.stack(np.meshgrid(*(np.arange(n) for n in grid), indexing="ij"), -1).reshape(-1, 3)
     phase = np.exp(-2j * np.pi * kpts @ index.T) * np.asarray(kweights)[:, None]
     h = np.einsum("kR,kij->Rij", phase, hk, optimize=True).real                                   # (n_cells, m, m)
@@ -152,7 +152,6 @@ def wigner_seitz_blocks(hk, kpts, kweights, grid, cell, positions, n_orbitals, e
             rows.append((np.full(len(cells), i), np.full(len(cells), j), shifts[cells, images], d[cells, images], block.reshape(-1),
                          np.full(len(cells), n_orbitals[i] * n_orbitals[j])))
     i, j, shift, distance, block, size = (np.concatenate(part) for part in zip(*rows))
-    assert n_cells == len(index)
     return {"pair_i": i.astype(np.int32), "pair_j": j.astype(np.int32), "pair_shift": shift.astype(np.int16),
             "pair_distance": distance.astype(np.float32), "block": block.astype(np.float32),
             "block_ptr": np.concatenate([[0], np.cumsum(size)]).astype(np.int64)}
