@@ -45,10 +45,11 @@ def console(stderr=True):
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
-def add_model_options(parser) -> None:
-    """--model, --dtype, --device, --threads."""
+def add_model_options(parser, default="mos2-bilayer") -> None:
+    """--model, --dtype, --device, --threads; `default` None: the command chooses a model itself."""
     group = parser.add_argument_group("model")
-    group.add_argument("--model", default="mos2-bilayer", help="name (see `ase-wander models`) or folder of a model; default %(default)s")
+    group.add_argument("--model", default=default, help="name (see `ase-wander models`) or folder of a model; default "
+                       + (default or "the first model of the material"))
     group.add_argument("--dtype", default="float64", choices=["float64", "float32"], help="default %(default)s")
     group.add_argument("--device", default="cpu", help="torch device; default %(default)s")
     group.add_argument("--threads", type=positive_int, help="CPU threads; default: torch's choice")

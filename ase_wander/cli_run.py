@@ -29,7 +29,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     cli_relax.add_relaxation_options(parser)
     cli_bands.add_band_options(parser, path="GMKG")
-    add_model_options(parser)
+    add_model_options(parser, default=None)
     parser.set_defaults(main=main)
 
 
@@ -40,6 +40,8 @@ def main(arguments) -> int:
 
     seconds = {}
     begin = time.perf_counter()
+    if arguments.model is None:
+        arguments.model = model_of(arguments.material)
     calculator = make_calculator(arguments)
     seconds["model"] = time.perf_counter() - begin
     lattice = getattr(calculator.model, "config", {}).get("equilibrium") or vars(equilibrium(arguments.material))
@@ -76,6 +78,17 @@ def main(arguments) -> int:
                        ("time", ", ".join(f"{key} {value:.1f} s" for key, value in seconds.items())),
                        ("results in", str(folder.path))])
     return 0
+
+
+def model_of(material) -> str:
+    """Name of the first model of a known material; ValueError for one without, and for a file of a layer."""
+    from .moire.layer_file import is_layer_file
+    from .moire.materials import models_of
+
+    found = [] if is_layer_file(material) else list(models_of(material))
+    if not found:
+        raise ValueError(f"no model of {material} is installed: give --model NAME or FOLDER (`ase-wander models` lists what there is)")
+    return found[0]
 
 
 class _clock:

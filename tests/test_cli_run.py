@@ -207,3 +207,13 @@ def test_relaxation_with_forces_alone(tmp_path, capsys):
     relaxed = read(tmp_path / "out" / "structure.extxyz")
     assert relaxed.get_center_of_mass() == pytest.approx(atoms.get_center_of_mass(), abs=1e-6)
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["energy"] is None
+
+
+def test_run_takes_the_model_of_the_material():
+    from ase_wander.cli_run import model_of
+
+    assert model_of("graphene") == "graphene-bilayer" and model_of("mos2") == "mos2-bilayer"
+    with pytest.raises(ValueError, match="no model of hBN"):
+        model_of("hBN")
+    with pytest.raises(ValueError, match="unknown material"):
+        model_of("MoS2x")

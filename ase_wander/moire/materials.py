@@ -65,6 +65,20 @@ def canonical_name(name: str) -> str:
     return by_case[str(name).lower()]
 
 
+def models_of(name: str) -> dict:
+    """Configuration file of every model of a known material, by the model's name; ValueError naming one that is not readable."""
+    name, found = canonical_name(name), {}
+    for model, folder in find_models().items():
+        config = folder / CONFIG
+        try:
+            card = json.loads(config.read_text(encoding="utf-8"))
+            if card.get("material", model.split("-")[0]).lower() == name.lower():
+                found[model] = config
+        except (OSError, ValueError, AttributeError) as error:
+            raise ValueError(f"{config}: cannot be read as the configuration of a model: {error!r}") from error
+    return found
+
+
 def equilibrium(name: str) -> Equilibrium:
     """Lattice constant, gap and thickness of a known material.
 
@@ -72,11 +86,10 @@ def equilibrium(name: str) -> Equilibrium:
     cell starts at the minimum of the model that will relax it; the literature comes second.
     """
     name = canonical_name(name)
-    for model, folder in find_models().items():
-        config = folder / CONFIG
+    for model, config in models_of(name).items():
         try:
             card = json.loads(config.read_text(encoding="utf-8"))
-            if card.get("material", model.split("-")[0]).lower() != name.lower() or "equilibrium" not in card:
+            if "equilibrium" not in card:
                 continue
             values = card["equilibrium"]
             return Equilibrium(float(values["a"]), float(values["gap"]), float(values.get("thickness", LITERATURE[name].thickness)),
