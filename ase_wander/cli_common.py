@@ -45,7 +45,11 @@ def console(stderr=True):
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
-def add_model_options(parser, default="mos2-bilayer") -> None:
+#: Model of commands that are given no material by name.
+DEFAULT_MODEL = "mos2-bilayer"
+
+
+def add_model_options(parser, default=DEFAULT_MODEL) -> None:
     """--model, --dtype, --device, --threads; `default` None: the command chooses a model itself."""
     group = parser.add_argument_group("model")
     group.add_argument("--model", default=default, help="name (see `ase-wander models`) or folder of a model; default "

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from . import cli_bands, cli_relax
-from .cli_common import (SUMMARY, ResultFolder, add_model_options, calculator_settings, console, file_hash,
+from .cli_common import (DEFAULT_MODEL, SUMMARY, ResultFolder, add_model_options, calculator_settings, console, file_hash,
                          make_calculator, print_table, version)
 
 OUTPUTS = tuple(dict.fromkeys([*cli_relax.OUTPUTS, *cli_bands.OUTPUTS]))
@@ -81,11 +81,13 @@ def main(arguments) -> int:
 
 
 def model_of(material) -> str:
-    """Name of the first model of a known material; ValueError for one without, and for a file of a layer."""
+    """Name of the first model of a known material, DEFAULT_MODEL for a file of a layer; ValueError for a material without one."""
     from .moire.layer_file import is_layer_file
     from .moire.materials import models_of
 
-    found = [] if is_layer_file(material) else list(models_of(material))
+    if is_layer_file(material):
+        return DEFAULT_MODEL
+    found = list(models_of(material))
     if not found:
         raise ValueError(f"no model of {material} is installed: give --model NAME or FOLDER (`ase-wander models` lists what there is)")
     return found[0]
