@@ -78,7 +78,7 @@ def test_eigenvalues_do_not_know_the_signs_of_the_orbitals(model, configurations
     samples = HamiltonianSamples(configurations[:1], model.double(), torch.float64, {"projections": 1.0})
     s = samples.samples[0]
     turned = {name: -b if name.startswith("01") else b for name, b in s["targets"].items()}
-    h, other = samples.at_k(0, s["onsite"], s["targets"]), samples.at_k(0, s["onsite"], turned)
+    h, other = samples.at_k(s, s["onsite"], s["targets"]), samples.at_k(s, s["onsite"], turned)
     assert (torch.linalg.eigvalsh(h) - torch.linalg.eigvalsh(other)).abs().max() < 1e-10
     rest = s["eigenvalues"], torch.ones_like(s["eigenvalues"]), s["kweights"]
     # the reference cut at the model's range has a few meV left

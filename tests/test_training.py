@@ -14,8 +14,10 @@ from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.training.config import load_config
 from ase_wander.training.evaluate import eigenvalue_errors, evaluate, hamiltonian_errors, table_lines
 from ase_wander.training.forcefield_stage import ForceFieldSamples
+from ase_wander.training.hamiltonian_samples import thin
 from ase_wander.training.hamiltonian_stage import HamiltonianSamples
 from ase_wander.training.loop import LoopSettings, batches, fit
+from ase_wander.training.terms import with_defaults
 from ase_wander.training.train import new_model, train
 
 DATA = Path(__file__).parent / "data" / "mos2-small"
@@ -82,7 +84,7 @@ def test_reference_blocks_give_the_reference_eigenvalues(configurations, tiny):
     """The loss's own eigenvalues, from half of the pairs and the on-site blocks, are those of the whole Hamiltonian."""
     samples = HamiltonianSamples(configurations[2:3], tiny.double(), torch.float64)
     s = samples.samples[0]
-    own = samples.eigenvalues(0, s["onsite"], s["targets"])
+    own = samples.eigenvalues(s, s["onsite"], s["targets"])
     whole = WannierHamiltonian.from_dataset_file(configurations[2].hamiltonian, n_electrons=28, cutoff=tiny.heads.cutoff)
     kpts = configurations[2].load_blocks()["kpts"]
     assert np.abs(own.numpy() - whole.eigenvalues(kpts)).max() < 1e-5
@@ -118,6 +120,26 @@ def test_gradient_of_the_loss(configurations, stage):
 
 
 # ---------------------------------------------------------------- the loop
+def test_a_share_of_the_pairs_gives_the_loss_in_the_mean(configurations, tiny):
+    weights = {"onsite": 0.1, "spread": 0.25, "inter": 2.0}
+    samples = HamiltonianSamples(configurations[:2], tiny.double(), torch.float64, weights)
+    samples.fit_normalisation()
+    s, classes = samples.samples[0], lambda: tiny.heads.classes(samples.samples[0]["graph"])
+    part, whole = thin(s, classes(), 0.4), thin(s, classes(), 1.0)
+    for name, index in tiny.heads.classes(part["graph"]):
+        same = (part["r"][name][:, None] - s["r"][name]).abs() < 1e-12
+        assert len(index) == max(round(0.4 * len(s["r"][name])), 1)
+        assert torch.allclose(part["graph"].pair_vector[index].norm(dim=1), part["r"][name])
+        assert all((s["targets"][name][row] == block).flatten(1).all(1).any() for row, block in zip(same, part["targets"][name]))
+    reference, _ = samples.loss([0, 1], weights)
+    assert samples._terms(whole, *samples.predict([whole])[0], weights={**with_defaults("hamiltonian", weights)})[0].item() == pytest.approx(
+        samples._terms(s, *samples.predict([s])[0], weights={**with_defaults("hamiltonian", weights)})[0].item(), rel=1e-12)
+    torch.manual_seed(0)
+    samples.pairs = 0.4
+    drawn = torch.stack([samples.loss([0, 1], weights)[0].detach() for _ in range(60)])
+    assert drawn.std() > 0 and abs(drawn.mean() - reference) < 4 * drawn.std() / len(drawn) ** 0.5 + 1e-3 * reference
+
+
 def test_batches_cover_every_sample_once():
     found = batches(23, 5, epoch=3, seed=1)
     assert sorted(k for b in found for k in b) == list(range(23))
@@ -204,6 +226,8 @@ def test_evaluation_of_a_perfect_model_is_the_truncation_error(configurations):
     ({"species": ["Mo", "Xx"]}, "species: 'Xx' is no element"), ({"colour": 1}, "colour: unknown"),
     ({"stages": [{"kind": "magic"}]}, r"stages\[0\]: kind"), ({"data": None}, "data: missing"),
     ({"stages": [{"kind": "forcefield", "lr": "fast"}]}, r"stages\[0\].lr: 'fast' is not a number"),
+    ({"stages": [{"kind": "hamiltonian", "pairs": 0}]}, r"stages\[0\].pairs: 0 is not a share"),
+    ({"stages": [{"kind": "hamiltonian", "pairs": 0.5, "weights": {"eigenvalues": 1}}]}, "bands need all pairs"),
     ({"stages": [{"kind": "forcefield", "weights": {"eigenvalues": 1}}]}, "weights.eigenvalues: unknown")])
 def test_bad_configurations_are_named(tmp_path, change, message):
     file = tmp_path / "bad.yaml"

@@ -45,6 +45,12 @@ class BondFrames:
         out.d = [torch.cat(d) for d in zip(*(f.d for f in frames))]
         return out
 
+    def __getitem__(self, index):
+        """Frames of some of the bonds."""
+        out = object.__new__(type(self))
+        out.r, out.d = self.r[index], [d[index] for d in self.d]
+        return out
+
     def by_order(self, tensors: torch.Tensor, reversed_bond: bool = False) -> list[torch.Tensor]:
         """Node tensors (p, q, c) in the bond frame, sorted by |m|: m = 0 (p, L c), m > 0 (p, 2, (L + 1 - m) c).
 

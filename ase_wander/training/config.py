@@ -175,6 +175,10 @@ def _stage(stage, number, fail):
             fail(f"{key}.{option}", f"{value!r} is not an integer of 0 or more")
         if value < 0 or (option in ("lr", "clip") and value == 0) or (option == "average" and value >= 1):
             fail(f"{key}.{option}", f"{value!r} is out of range")
+    if not 0 < stage.get("pairs", 1) <= 1:
+        fail(f"{key}.pairs", f"{stage['pairs']!r} is not a share above 0, up to 1")
+    if stage.get("pairs", 1) < 1 and (kind != "hamiltonian" or weights.get("eigenvalues") or weights.get("projections")):
+        fail(f"{key}.pairs", "only for a stage of kind hamiltonian on elements alone: bands need all pairs")
     if not weighed_terms(kind, weights):
         fail(f"{key}.weights", f"nothing to train on; known: {', '.join(WEIGHTS[kind])}")
     return {"kind": kind, "name": name, "weights": with_defaults(kind, weights), "loop": LoopSettings(**stage, monitor=monitor)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -104,6 +106,33 @@ def make_sample(configuration, model, dtype=torch.float32, states=False) -> dict
                 kweights=t(np.asarray(data.get("kweights", np.zeros(0)))).to(dtype),
                 states=t(reference_states(data, dims)).to(dtype.to_complex()) if states else None,
                 n_occupied=n_occupied)
+
+
+def thin(sample, classes, share) -> dict:
+    """A sample with a random share of its pairs, at least one of every class; without places, so good for elements alone.
+
+    Parameters
+    ----------
+    classes : iterable of (name, pair indices), those of the sample's graph.
+    share : float, 0 to 1
+    """
+    graph, chosen = sample["graph"], []
+    frames, r, targets, known = {}, {}, {}, {}
+    for name, index in classes:
+        local = torch.sort(torch.randperm(len(index), device=index.device)[:max(round(share * len(index)), 1)])[0]
+        chosen.append(index[local])
+        frames[name], r[name] = sample["frames"][name][local], sample["r"][name][local]
+        if name in sample["targets"]:
+            if name in sample["known"]:
+                place = torch.full((len(index),), -1, device=index.device)
+                place[sample["known"][name]] = torch.arange(len(sample["targets"][name]), device=index.device)
+                known[name] = torch.nonzero(place[local] >= 0).squeeze(1)
+                targets[name] = sample["targets"][name][place[local][known[name]]]
+            else:
+                targets[name] = sample["targets"][name][local]
+    order = torch.sort(torch.cat(chosen))[0] if chosen else slice(0)
+    pairs = {key: getattr(graph, key)[order] for key in ("pair_i", "pair_j", "pair_vector", "pair_across")}
+    return sample | {"graph": replace(graph, **pairs), "frames": frames, "r": r, "targets": targets, "known": known, "places": None}
 
 
 def _all_pairs(data, atoms, cutoff):

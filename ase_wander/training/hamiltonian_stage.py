@@ -11,7 +11,7 @@ from ..nn.environment import Geometry
 from ..nn.forcefield import Environment
 from ..nn.graph import collate
 from . import losses
-from .hamiltonian_samples import fit_hopping_scale, fit_onsite_scale, make_sample
+from .hamiltonian_samples import fit_hopping_scale, fit_onsite_scale, make_sample, thin
 from .terms import with_defaults
 
 #: Errors that a step reports, and the label that each needs.
@@ -27,7 +27,14 @@ class HamiltonianSamples:
         Of the stage: with one on `projections` the reference states are computed.
     frozen : bool
         Whether the force field stays what it is, so that its descriptors are computed once.
+
+    Attributes
+    ----------
+    pairs : float
+        Share of the pairs whose hoppings `loss` looks at, see `loop.LoopSettings`.
     """
+
+    pairs = 1.0
 
     def __init__(self, configurations, model, dtype=torch.float32, weights=None, frozen=True):
         self.model, self.frozen, weights = model, frozen, weights or {}
@@ -59,10 +66,10 @@ class HamiltonianSamples:
         geometry = Geometry(graph, ff.cutoff, ff.n_radial, ff.l_max, ff.n_species)
         return Environment(geometry, torch.cat([s["raw"] for s in chosen]), torch.cat([s["raer"] for s in chosen]))
 
-    def predict(self, indices):
+    def predict(self, chosen):
         """Blocks of several samples in one pass: a list of (on-site blocks by species, dict of hopping blocks,
         vacuum step in eV)."""
-        heads, chosen = self.model.heads, [self.samples[k] for k in indices]
+        heads = self.model.heads
         graph = collate([s["graph"] for s in chosen])
         environment = self.environment(graph, chosen)
         frames = {}
@@ -85,9 +92,9 @@ class HamiltonianSamples:
         return [([o[k] for o in onsite], {name: b[k] for name, b in hopping.items() if len(b[k])},
                  steps[k] if steps else None) for k in range(len(chosen))]
 
-    def at_k(self, k, onsite, hopping):
-        """H(k) (n_k, n_orbitals, n_orbitals) in eV at the k-points of sample k: sum_R e^(2 pi i k.R) H(R)."""
-        s = self.samples[k]
+    @staticmethod
+    def at_k(s, onsite, hopping):
+        """H(k) (n_k, n_orbitals, n_orbitals) in eV at the k-points of a sample: sum_R e^(2 pi i k.R) H(R)."""
         n = s["n_orbitals"]
         flat = torch.zeros(s["n_shifts"] * n * n, dtype=s["cos"].dtype)
         for name, blocks in hopping.items():
@@ -97,9 +104,9 @@ class HamiltonianSamples:
             flat = flat.index_add(0, place.flatten(), blocks.flatten())
         return losses.bloch_sum(flat.reshape(s["n_shifts"], n, n), s["cos"], s["sin"])
 
-    def eigenvalues(self, k, onsite, hopping):
-        """Eigenvalues (n_k, n_orbitals) in eV at the k-points of sample k."""
-        return torch.linalg.eigh(self.at_k(k, onsite, hopping))[0]
+    def eigenvalues(self, s, onsite, hopping):
+        """Eigenvalues (n_k, n_orbitals) in eV at the k-points of a sample."""
+        return torch.linalg.eigh(self.at_k(s, onsite, hopping))[0]
 
     def loss(self, indices, weights, batch=None):
         """Weighted mean over configurations of the terms of `losses` that they have labels for.
@@ -110,20 +117,22 @@ class HamiltonianSamples:
         weights = with_defaults("hamiltonian", weights)
         n_batch = len(indices if batch is None else batch)
         total, terms = 0.0, dict.fromkeys(LABEL_OF, 0.0)
-        for k, (onsite, hopping, step) in zip(indices, self.predict(indices)):
-            s = self.samples[k]
+        chosen = [self.samples[k] for k in indices]
+        if self.pairs < 1:
+            chosen = [thin(s, self.model.heads.classes(s["graph"]), self.pairs) for s in chosen]
+        for s, (onsite, hopping, step) in zip(chosen, self.predict(chosen)):
             # a large cell holds more information, a strongly displaced one larger errors
             weight = s["weight"] * 2 * 0.03 / (0.03 + s["sigma"]) * len(s["graph"]) / self.mean_size / n_batch
-            loss, errors = self._terms(k, onsite, hopping, step, weights)
+            loss, errors = self._terms(s, onsite, hopping, step, weights)
             total = total + weight * loss
             for key, value in errors.items():
                 # divided by the share that has the label, so that the mean over an epoch is that over all labels
                 terms[key] += value / n_batch / self.shares[LABEL_OF[key]]
         return total, terms
 
-    def _terms(self, k, onsite, hopping, step, weights):
+    def _terms(self, s, onsite, hopping, step, weights):
         """Loss of one sample, and its errors in meV."""
-        s, errors = self.samples[k], {}
+        errors = {}
         loss = 0.0 * onsite[0].sum()
         if s["has"]["hamiltonian"]:
             sums, count, plain = 0.0, 0, 0.0
@@ -145,7 +154,7 @@ class HamiltonianSamples:
         bands = weights["eigenvalues"] and s["has"]["eigenvalues"]
         projections = weights["projections"] and s["states"] is not None
         if bands or projections:
-            h = self.at_k(k, onsite, hopping)
+            h = self.at_k(s, onsite, hopping)
             near, w = self.band_weights(s)
         if bands:
             d_eig = torch.linalg.eigh(h)[0] - s["eigenvalues"]
@@ -176,10 +185,10 @@ class HamiltonianSamples:
         What no configuration has is left out.
         """
         total, eig, by_class, inter, steps, projections = [0.0, 0], [0.0, 0.0], {}, [], [], []
-        for k, s in enumerate(self.samples):
+        for s in self.samples:
             if s["sigma"] > sigma_max + 1e-9:
                 continue
-            (onsite, hopping, step), = self.predict([k])
+            (onsite, hopping, step), = self.predict([s])
             if step is not None and np.isfinite(s["step"]):
                 steps.append(abs(step.item() - s["step"]))
             for name in [name for name in hopping if name in s["targets"]]:
@@ -200,7 +209,7 @@ class HamiltonianSamples:
                     pool[1] += t.numel()
             if len(s["eigenvalues"]):
                 near, _ = self.band_weights(s)
-                h = self.at_k(k, onsite, hopping)
+                h = self.at_k(s, onsite, hopping)
                 d = (torch.linalg.eigh(h)[0] - s["eigenvalues"]).abs()
                 w = near * s["kweights"][:, None]
                 eig[0] += (d * w).sum().item() / w.sum().item()

@@ -31,6 +31,8 @@ class LoopSettings:
     monitor : name of a validation error; the averaged weights with the lowest one (highest, for R2) are kept instead of the
         last ones.
     patience : stop after so many validations in a row without a better one; 0: never.
+    pairs : share of the pairs of every configuration, drawn anew at every step, whose hoppings a stage of the Hamiltonian without
+        bands looks at. There are hundreds per atom, most of them far and alike: the steps get cheaper and hardly worse.
     """
 
     steps: int = 5000
@@ -47,6 +49,7 @@ class LoopSettings:
     noise: float = 0.0
     monitor: str = ""
     patience: int = 0
+    pairs: float = 1.0
 
     def rate(self, step: int) -> float:
         """Learning rate at `step`: linear warm-up, then a half cosine from lr to lr_final."""
@@ -190,8 +193,9 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
         for group in optimiser.param_groups:
             group["lr"] = settings.rate(step)
         module.train()
-        if settings.noise:  # the random numbers of a step depend on its number (and the process) alone, as after a resume
-            torch.manual_seed(1_000_003 * settings.seed + step + (distributed.rank() << 40))
+        # the random numbers of a step depend on its number (and the process) alone, as after a resume
+        torch.manual_seed(1_000_003 * settings.seed + step + (distributed.rank() << 40))
+        if settings.noise:
             module.noise = settings.noise * settings.rate(step) / settings.lr
         batch = batches(n_samples, settings.batch, epoch, settings.seed)[position]
         optimiser.zero_grad()

@@ -190,6 +190,8 @@ def _train_stage(config, number, stage, model, training, validation, folder, res
         report({"stage": stage["name"], "step": 0, "labels": count_labels(training, kind, weights), "n_configurations": len(training)})
     before = [s["kind"] for s in config["stages"][:number]]
     samples = samples_of(kind, select(training, kind, weights), model, weights, _dtype(config))
+    if kind == "hamiltonian":
+        samples.pairs = stage["loop"].pairs
     held_out = samples_of(kind, validation, model, weights, _dtype(config)) if validation and distributed.rank() == 0 else None
     prepare(model, samples, *({part, "joint"}.isdisjoint(before) and kind in (part, "joint") for part in ("forcefield", "hamiltonian")))
     for p in module.parameters():
