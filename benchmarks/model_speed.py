@@ -1,7 +1,6 @@
 """Time of forces and of the Hamiltonian of a large twisted cell with a shipped model.
 
-    python benchmarks/model_speed.py [--m 9 --r 1] [--threads 2] [--peer]
-
+    python benchmarks/model_speed.py [--m 9 --r 1] [--threads 2]
 """
 
 import argparse
