@@ -11,7 +11,7 @@ import yaml
 from ase import Atoms
 from scipy.sparse import csr_matrix
 
-from ase_wander.data.dataset import load_dataset
+from ase_wander.data.dataset import load_dataset, split
 from ase_wander.data.sources import load_source, load_sources
 from ase_wander.data.wannier90 import read_arrays
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
@@ -46,6 +46,16 @@ def configurations():
 
 
 # ---------------------------------------------------------------- joint training
+def test_data_made_to_fill_a_gap_are_trained_on_whole():
+    names = lambda found: sorted(c.name for c in found)
+    training, held_out = split(load_sources([{"path": str(DATA), "hold_out": False}]))
+    assert not held_out and len(training) > len(split(load_sources([str(DATA)]))[0])
+    few = [{"path": str(DATA), "exclude": "ml_*"}, {"path": str(DATA), "include": "ml_*", "hold_out": False}]
+    everything = names(load_sources([str(DATA)]))
+    training, held_out = split(load_sources(few))
+    assert names(held_out) == ["p1_0040"] and names(training + held_out) == everything
+
+
 def test_joint_gradient_reaches_both_parts_and_is_that_of_the_loss(model, configurations):
     samples = JointSamples(configurations[:3], model, torch.float64, JOINT)
     prepare(model, samples, True, True)
@@ -177,7 +187,8 @@ def test_sources_take_and_withhold_parts_of_one_folder():
 @pytest.mark.parametrize("change, message", [
     ({"path": 3}, r"data\[0\]: .*is not a path"), ({"withhold": "secrets"}, r"data\[0\].withhold: 'secrets' is no label"),
     ({"weight": 0}, r"data\[0\].weight: 0 is not a positive number"), ({"colour": 1}, r"data\[0\].colour: unknown"),
-    ({"kind": "cube"}, r"data\[0\].kind: 'cube'"), ({"include": []}, r"data\[0\].include"), ({"vacuum_level": "high"}, "vacuum_level: 'high'")])
+    ({"kind": "cube"}, r"data\[0\].kind: 'cube'"), ({"include": []}, r"data\[0\].include"), ({"vacuum_level": "high"}, "vacuum_level: 'high'"),
+    ({"hold_out": "no"}, r"data\[0\].hold_out: 'no'")])
 def test_bad_sources_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         load_config(write_config(tmp_path, data=[{"path": str(DATA), **change}]))

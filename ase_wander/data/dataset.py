@@ -44,6 +44,8 @@ class Configuration:
         Labels to be withheld from training, see `withhold`.
     vacuum_level : float
         Energy (eV) that is taken off Hamiltonian and eigenvalues.
+    hold_out : bool
+        Whether the split may hold it out.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Configuration:
     withheld: tuple = ()
     to_withhold: tuple = ()
     vacuum_level: float = 0.0
+    hold_out: bool = True
 
     @property
     def results(self):
@@ -256,8 +259,8 @@ def is_validation(name: str, fraction: float = 0.15, salt: str = "wander-1") -> 
 
 def split(configurations, fraction: float = 0.15):
     """(training, validation) by configuration."""
-    train = [c for c in configurations if not is_validation(c.name, fraction)]
-    return train, [c for c in configurations if is_validation(c.name, fraction)]
+    held_out = [c.hold_out and is_validation(c.name, fraction) for c in configurations]
+    return ([c for c, out in zip(configurations, held_out) if not out], [c for c, out in zip(configurations, held_out) if out])
 
 
 def dataset_hash(configurations) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from .dataset import LABELS, load_dataset
 
 #: Keys of a source.
-KEYS = ("path", "kind", "weight", "withhold", "include", "exclude", "structure", "vacuum_level")
+KEYS = ("path", "kind", "weight", "withhold", "include", "exclude", "structure", "vacuum_level", "hold_out")
 
 #: Kinds of sources; found out from the path where not given.
 KINDS = ("folder", "extxyz", "wannier90")
@@ -21,7 +21,8 @@ def check_source(source, fail) -> dict:
     `path`: see `load_dataset`; `kind`: one of KINDS, what the path must be; `weight`: factor of its configurations in every
     loss; `withhold`: labels (of LABELS) that training must not see, validation keeps them; `include`, `exclude`: patterns
     of configuration names; `structure`: of Wannier90 output, see `load_dataset`; `vacuum_level`: eV, taken off its Hamiltonians
-    and eigenvalues.
+    and eigenvalues; `hold_out`: with false all of it is trained on, whatever the names say (data that were made to fill a gap, not
+    to judge).
     """
     if isinstance(source, str):
         return {"path": source}
@@ -45,6 +46,8 @@ def check_source(source, fail) -> dict:
         value = source.get(key, 1.0)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not least < value < float("inf"):
             fail(f".{key}", f"{value!r} is not a {'positive ' if key == 'weight' else ''}number")
+    if not isinstance(source.get("hold_out", True), bool):
+        fail(".hold_out", f"{source['hold_out']!r} is not true or false")
     if not isinstance(source.get("structure", ""), str):
         fail(".structure", f"{source['structure']!r} is not a path")
     return source
@@ -81,6 +84,7 @@ def load_source(source) -> list:
     for c in found:
         c.weight, c.to_withhold = float(source.get("weight", 1.0)), tuple(source.get("withhold", ()))
         c.vacuum_level = float(source.get("vacuum_level", c.vacuum_level))
+        c.hold_out = source.get("hold_out", True)
     return found
 
 

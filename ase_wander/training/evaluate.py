@@ -29,7 +29,7 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
     """
     samples = {} if samples is None else samples
     samples.update(forces=[], energies=[], elements=[], eigenvalues=[], gaps=[], trust=([], None))
-    chosen = [c for c in configurations if validation_fraction is None or is_validation(c.name, validation_fraction)]
+    chosen = [c for c in configurations if validation_fraction is None or c.hold_out and is_validation(c.name, validation_fraction)]
     if not chosen:
         raise ValueError("no configuration of the data belongs to the validation split; use all of them instead")
     left_out = refused(model, chosen)
