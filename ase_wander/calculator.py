@@ -8,10 +8,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import (BaseCalculator, Calculator, InputError, PropertyNotImplementedError,
                                         all_changes)
-from ase.geometry import find_mic
 
 from .model import load_model
-from .structure import check_atoms, find_layers, plane_normal, slab_cell
+from .structure import check_atoms, continues, empty_height, find_layers
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
 SAME_STRUCTURE = 1.0
@@ -88,7 +87,7 @@ class WanderCalculator(Calculator):
     # ------------------------------------------------------------------ ASE's side
     def layers(self, atoms: Atoms) -> np.ndarray:
         """Layer index of every atom (n,), 0 = lowest; InputError for what is no stack of layers."""
-        if self._layers is not None and self._continues(atoms):
+        if self._layers is not None and continues(self._layers[0], atoms, SAME_STRUCTURE):
             layers = self._layers[-1]
             self._layers = (atoms.copy(), layers)
             return layers
@@ -98,20 +97,6 @@ class WanderCalculator(Calculator):
             raise InputError(str(error)) from None
         self._layers, self._outside_named = (atoms.copy(), layers), False
         return layers
-
-    def _continues(self, atoms) -> bool:
-        """Whether `atoms` go on from the last structure: same numbers and pbc, a cell changed by less than a fifth, and, seen
-        from the cell, no atom moved by more than SAME_STRUCTURE."""
-        last, _ = self._layers
-        if not (np.array_equal(last.numbers, atoms.numbers) and np.array_equal(last.pbc, atoms.pbc)
-                and np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
-            return False
-        old, new = (slab_cell(a) for a in (last, atoms))
-        if np.linalg.matrix_rank(new, tol=1e-3) < 3 or np.abs(new - old).max() > 0.2 * np.linalg.norm(old, axis=1).max():
-            return False
-        moved = np.linalg.solve(new.T, atoms.positions.T).T - np.linalg.solve(old.T, last.positions.T).T
-        _, distance = find_mic(moved @ new, new, atoms.pbc)
-        return distance.max(initial=0.0) < SAME_STRUCTURE
 
     def check_species(self, atoms: Atoms) -> None:
         """InputError naming the first atom of a species that the model does not know."""
@@ -152,10 +137,7 @@ class WanderCalculator(Calculator):
         """A slab periodic in three directions must not feel its image."""
         if not atoms.pbc[2]:
             return
-        normal = plane_normal(atoms)
-        period = abs(atoms.cell[2] @ normal)
-        heights = np.sort((atoms.positions @ normal) % period)
-        vacuum = np.diff(np.append(heights, heights[0] + period)).max()
+        vacuum = empty_height(atoms)
         if vacuum < self.model.cutoff:
             raise InputError(f"pbc is true along the third lattice vector but the vacuum is only {vacuum:.2f} Å, less than "
                              f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)")

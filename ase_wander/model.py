@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +18,13 @@ from torch import nn
 from .backbones import make_force_field
 from .graphs import build_graph, half_list
 from .model_config import check_model_config
+from .model_files import (TRUST, WEIGHTS, list_models, load_trust, model_folder, read_config,  # noqa: F401 (names are offered here)
+                          read_weights, trust_bytes, write_bytes)
 from .nn.electrostatics import SlabPotential
 from .nn.forcefield import energy_and_gradients
 from .nn.heads import HamiltonianHeads
-from .nn.trust import Trust
-from .paths import CONFIG, find_models
+from .paths import CONFIG
 from .structure import neighbour_pairs, standing_positions
-
-WEIGHTS = "weights.safetensors"
-
-#: What `training.trust.fit_trust` found out about the weights: distances to the training data and their meaning.
-TRUST = "trust.safetensors"
 
 #: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
 PAIRS_PER_PASS = 1024
@@ -201,12 +196,11 @@ class WanderModel(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
         data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
-        _write(folder / WEIGHTS, data)
+        write_bytes(folder / WEIGHTS, data)
         self.save_trust(folder, hashlib.sha256(data).hexdigest())
         config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
-        _write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+        write_bytes(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
         return folder
-
 
     def save_trust(self, folder, digest=None) -> None:
         """Write `trust.safetensors` into `folder`, bound to its weights of hash `digest` (default: those loaded); without an
@@ -215,7 +209,7 @@ class WanderModel(nn.Module):
         if self.trust is None:
             file.unlink(missing_ok=True)
         else:
-            _write(file, _trust_bytes(self.trust, digest or self.digest))
+            write_bytes(file, trust_bytes(self.trust, digest or self.digest))
 
 
 def raveled(found):
@@ -234,50 +228,6 @@ def _species_ordered(pairs, species):
                        pairs.vector * sign, pairs.distance)
 
 
-def _trust_bytes(trust: Trust, digest: str) -> bytes:
-    """A fitted Trust in float32, bound to the weights of hash `digest` by an array of its bytes."""
-    arrays = {k: torch.tensor(v, dtype=torch.float32).contiguous() for k, v in trust.arrays().items()}
-    return save_safetensors({**arrays, "weights_sha256": torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8)})
-
-
-def _load_trust(file: Path, digest: str) -> Trust | None:
-    """What `_trust_bytes` wrote, None where there is none; ValueError naming the file when it is damaged or of other weights."""
-    if not file.is_file():
-        return None
-    try:
-        arrays = load_safetensors(file.read_bytes())
-        of = bytes(arrays.pop("weights_sha256").tolist()).hex()
-        trust = Trust(**{k: v.numpy() for k, v in arrays.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: not a fitted uncertainty ({' '.join(str(error).split())})") from None
-    if of != digest:
-        raise ValueError(f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew (training.trust.fit_trust)")
-    return trust
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
-def list_models() -> list[str]:
-    """Names of the models that `load_model` finds."""
-    return list(find_models())
-
-
-def model_folder(model) -> Path:
-    """Folder of a model given by name or path; ValueError that lists the known names."""
-    known = find_models()
-    if str(model) in known:
-        return known[str(model)]
-    folder = Path(model)
-    if (folder / CONFIG).is_file():
-        return folder
-    names = ", ".join(known) or "none installed"
-    raise ValueError(f"no model named {str(model)!r} and no folder with a {CONFIG} at that path; known models: {names}")
-
-
 def load_model(model, device="cpu", dtype="float64"):
     """A trained model by name (see `list_models`) or folder.
 
@@ -292,11 +242,8 @@ def load_model(model, device="cpu", dtype="float64"):
     if str(dtype).replace("torch.", "") not in dtypes:
         raise ValueError(f"dtype is {dtype!r}; known: float32, float64")
     folder = model_folder(model)
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{folder / CONFIG}: not readable as JSON ({error})") from None
-    kind = config.get("kind") if isinstance(config, dict) else None
+    config = read_config(folder)
+    kind = config.get("kind")
     if kind == "published":
         from .published import PublishedModel
         return PublishedModel.load(folder)
@@ -307,16 +254,7 @@ def load_model(model, device="cpu", dtype="float64"):
         raise ValueError(f"{folder / CONFIG}: {key}: {what}")
 
     check_model_config(config, fail)
-    if not isinstance(config.get("sha256"), (str, type(None))):
-        fail("sha256", f"{config['sha256']!r} is not text")
-    file = folder / WEIGHTS
-    if not file.is_file():
-        raise ValueError(f"{file}: no such file")
-    data = file.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if config.get("sha256") not in (None, digest):
-        raise ValueError(f"{file}: damaged or foreign, its SHA-256 {digest[:12]}... is not that of {CONFIG} "
-                         f"({config['sha256'][:12]}...)")
+    data, digest = read_weights(folder, config)
     try:
         loaded = WanderModel({k: v for k, v in config.items() if k not in ("kind", "sha256")})
     except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -325,8 +263,8 @@ def load_model(model, device="cpu", dtype="float64"):
         loaded.load_state_dict(load_safetensors(data))
     except (SafetensorError, RuntimeError) as error:  # torch's first line names the class, the second the array
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise ValueError(f"{file}: not weights of this model ({reason})") from None
-    loaded.digest, loaded.trust = digest, _load_trust(folder / TRUST, digest)
+        raise ValueError(f"{folder / WEIGHTS}: not weights of this model ({reason})") from None
+    loaded.digest, loaded.trust = digest, load_trust(folder / TRUST, digest)
     try:
         return loaded.to(device=torch.device(device), dtype=dtypes[str(dtype).replace("torch.", "")]).eval()
     except (RuntimeError, AssertionError) as error:

@@ -7,8 +7,9 @@ import inspect
 from ase.data import atomic_numbers
 
 from .backbones import BACKBONES, force_field_options
+from .nn.angular import L_MAX
 from .nn.heads import INPUTS, HamiltonianHeads
-from .nn.incomplete import AXIAL
+from .nn.incomplete import AXIAL, angular_momentum
 from .structure import NORMAL_REACH
 from .values import is_integer, is_number
 
@@ -55,11 +56,33 @@ def check_model_config(config, fail) -> None:
                 fail(f"{group}.{key}", f"{value!r} is not a positive integer")
             if not is_number(value) or value < 0 or (value == 0 and key != "smearing"):
                 fail(f"{group}.{key}", f"{value!r} is not a positive number")
+            if key == "l_max" and value > L_MAX:
+                fail(f"{group}.{key}", f"{value}; spherical harmonics are written out up to l = {L_MAX}")
+    _check_degree(config, fail)
     reach = (force_field_options(config.get("force_field", {})) | config.get("force_field", {})).get("cutoff", NORMAL_REACH)
     for symbol in config["species"]:
         if isinstance(config["shells"][symbol][0], str) and reach < NORMAL_REACH:
             fail("force_field.cutoff", f"{reach:g} Å; the local normals that {config['shells'][symbol][0]} of {symbol} "
                  f"needs take {NORMAL_REACH:g} Å")
+
+
+def _check_degree(config, fail) -> None:
+    """The tensors of the heads must reach the degree of the blocks that are made of them: two orbitals of l span 0 ... 2 l."""
+    heads = _options("heads", {}, fail) | config.get("heads", {})
+    shells = {s: config["shells"][s][0] for s in config["species"]}
+    symbol = max(shells, key=lambda s: angular_momentum(shells[s]))
+    l = angular_momentum(shells[symbol])
+    complete = {s: shell for s, shell in shells.items() if not isinstance(shell, str)}
+    needs = [(l, symbol, f"needs harmonics of degree {l}")]
+    if "tensors" in (heads["intra_input"], heads["inter_input"]):
+        needs.append((2 * l, symbol, f"has hoppings of tensors up to degree {2 * l}"))
+    if heads["onsite_input"] == "tensors" and complete:
+        highest = max(complete, key=complete.get)
+        needs.append((2 * complete[highest], highest, f"has on-site blocks of tensors up to degree {2 * complete[highest]}"))
+    for degree, symbol, what in needs:
+        if heads["l_max"] < degree:
+            label = shells[symbol] if isinstance(shells[symbol], str) else f"l = {shells[symbol]}"
+            fail("heads.l_max", f"{heads['l_max']}; {label} of {symbol} {what}")
 
 
 def _options(group, options, fail) -> dict:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
+from ase.geometry import find_mic
 
 #: Two atoms are bonded when closer than this factor times the sum of their covalent radii.
 #: On displaced frames of the MoS2 data 1.0 splits layers and 1.3 merges them.
@@ -163,6 +164,28 @@ def plane_normal(atoms: Atoms) -> np.ndarray:
     """Unit normal of the plane of the first two lattice vectors, shape (3,), right-handed."""
     normal = np.cross(atoms.cell[0], atoms.cell[1])
     return normal / np.linalg.norm(normal)
+
+
+def empty_height(atoms: Atoms) -> float:
+    """Largest distance (Å) between successive heights of atoms periodic in the third direction: the vacuum of a slab."""
+    normal = plane_normal(atoms)
+    period = abs(atoms.cell[2] @ normal)
+    heights = np.sort((atoms.positions @ normal) % period)
+    return float(np.diff(np.append(heights, heights[0] + period)).max())
+
+
+def continues(last: Atoms, atoms: Atoms, reach: float) -> bool:
+    """Whether `atoms` go on from `last`: same numbers and pbc, a cell changed by less than a fifth, and, seen from the cell,
+    no atom moved by `reach` (Å) or more."""
+    if not (np.array_equal(last.numbers, atoms.numbers) and np.array_equal(last.pbc, atoms.pbc)
+            and np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        return False
+    old, new = (slab_cell(a) for a in (last, atoms))
+    if np.linalg.matrix_rank(new, tol=1e-3) < 3 or np.abs(new - old).max() > 0.2 * np.linalg.norm(old, axis=1).max():
+        return False
+    moved = np.linalg.solve(new.T, atoms.positions.T).T - np.linalg.solve(old.T, last.positions.T).T
+    _, distance = find_mic(moved @ new, new, atoms.pbc)
+    return bool(distance.max(initial=0.0) < reach)
 
 
 def local_normals(atoms: Atoms, layers: np.ndarray) -> np.ndarray:

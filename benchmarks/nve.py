@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 from ase import units
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import FIRE
 
@@ -37,7 +37,7 @@ def main():
     atoms.calc = calculator
     FIRE(atoms, logfile=None).run(fmax=0.005, steps=300)
     # half of what is given to a relaxed structure becomes potential energy
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * arguments.temperature, force_temp=True, rng=np.random.default_rng(0))
+    thermalize_momenta(atoms, 2 * arguments.temperature, exact_temperature=True, rng=np.random.default_rng(0))
     Stationary(atoms)
     dynamics = VelocityVerlet(atoms, timestep=arguments.timestep * units.fs)
     times, energies, temperatures = [], [], []

@@ -15,7 +15,8 @@ from ase_wander.training.config import load_config
 from ase_wander.training.hamiltonian_stage import HamiltonianSamples
 from ase_wander.training.loop import LoopSettings, fit
 from ase_wander.training.train import new_model, train
-from tests.test_training import CONFIG, DATA, STAGES
+from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
+from tests.test_training import CONFIG, STAGES
 
 EIGENVALUES = {"onsite": 0.0, "intra": 0.0, "inter": 0.0, "eigenvalues": 0.1}
 
@@ -24,11 +25,6 @@ EIGENVALUES = {"onsite": 0.0, "intra": 0.0, "inter": 0.0, "eigenvalues": 0.1}
 def model():
     torch.manual_seed(0)
     return new_model(CONFIG)
-
-
-@pytest.fixture(scope="module")
-def configurations():
-    return load_dataset(DATA)
 
 
 def without_blocks(folder, target, names):

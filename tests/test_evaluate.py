@@ -14,20 +14,7 @@ from ase_wander.training.evaluate import _common_formula, _different, evaluate, 
 from ase_wander.training.evaluation_figures import write_figures
 from ase_wander.training.report import learning_curve, residual_lines, shipped_learning_curve, table_lines, trust_lines, write_report
 from ase_wander.training.residuals import hermiticity, residuals
-from ase_wander.training.trust import fit_trust
-from tests.test_training import DATA
-
-
-@pytest.fixture(scope="module")
-def configurations():
-    return load_dataset(DATA)
-
-
-@pytest.fixture(scope="module")
-def model(configurations):
-    model = load_model("mos2-bilayer")
-    fit_trust(model, configurations, 0.15)
-    return model
+from tests.mos2_small import DATA, configurations, model  # noqa: F401 (fixtures)
 
 
 class Reference:
@@ -118,6 +105,22 @@ def test_a_model_without_charges_or_uncertainty(configurations):
     plain = new_model({**CONFIG, "heads": {**CONFIG["heads"], "smearing": 0}}).double()
     report = evaluate(plain, configurations[:1], None)
     assert report["trust"] is None and trust_lines(report) == [] and report["table"]["vacuum_step"] is None
+
+
+def test_bars_are_those_of_the_model(model, configurations, monkeypatch):
+    """First bars and aims stand in the configuration of a model; a report without any, as of before there were some, is read alike."""
+    assert "bars" in model.config and "bars" not in load_model("graphene-bilayer").config
+    monkeypatch.setitem(model.config, "bars", {"elements": [0.75, 0.25]})
+    report = evaluate(model, configurations[:1], None)
+    lines = table_lines(json.loads(json.dumps(report)))
+    assert lines[0].endswith("| measured | first bar | aim |") and lines[5].endswith(" | 0.75 | 0.25 |")
+    assert {line.count("|") for line in lines} == {6} and lines[4].endswith(" |  |  |")
+    plain = table_lines({k: v for k, v in report.items() if k != "bars"})
+    assert plain[0] == "| quantity | unit | measured |" and {line.count("|") for line in plain} == {4}
+    assert all(long.startswith(short) for long, short in zip(lines, plain))
+    monkeypatch.setitem(model.config, "bars", {"element": [0.75, 0.25]})
+    with pytest.raises(ValueError, match="config.json of the model mos2-bilayer: bars.element: unknown; known: force_mild"):
+        evaluate(model, configurations[:1], None)
 
 
 def test_configurations_of_different_kinds_come_first(configurations):

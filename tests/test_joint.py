@@ -22,7 +22,8 @@ from ase_wander.training.hamiltonian_stage import HamiltonianSamples
 from ase_wander.training.joint_stage import JointSamples
 from ase_wander.training.terms import count_labels, is_used, labels_line
 from ase_wander.training.train import new_model, prepare, train
-from tests.test_training import CONFIG, DATA, STAGES
+from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
+from tests.test_training import CONFIG, STAGES
 
 JOINT = {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0, "onsite": 0.1, "intra": 1.0, "inter": 2.0,
          "eigenvalues": 0.01, "projections": 0.01, "vacuum_step": 0.01, "spread": 0.25}
@@ -38,11 +39,6 @@ def write_config(tmp_path, **change):
 def model():
     torch.manual_seed(0)
     return new_model(CONFIG).double()
-
-
-@pytest.fixture(scope="module")
-def configurations():
-    return load_dataset(DATA)
 
 
 # ---------------------------------------------------------------- joint training

@@ -1,7 +1,6 @@
 """Training: labels, gradients of the losses, resume after a kill, refusals, a tiny run end to end."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from ase_wander.training.hamiltonian_stage import HamiltonianSamples
 from ase_wander.training.loop import LoopSettings, batches, fit
 from ase_wander.training.terms import with_defaults
 from ase_wander.training.train import new_model, train
+from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
 
-DATA = Path(__file__).parent / "data" / "mos2-small"
 CONFIG = {"name": "tiny", "material": "MoS2", "data": [str(DATA)], "species": ["Mo", "S"], "shells": {"Mo": [2], "S": [1]},
           "electrons": {"Mo": 6, "S": 4}, "validation_fraction": 0.15,
           "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
@@ -29,11 +28,6 @@ STAGES = [{"kind": "forcefield", "steps": 12, "batch": 1, "noise": 0.01, "valida
            "weights": {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0}},
           {"kind": "hamiltonian", "steps": 6, "batch": 1, "noise": 0.01, "validate_every": 2, "checkpoint_every": 0.0,
            "weights": {"onsite": 0.1, "eigenvalues": 0.01, "vacuum_step": 0.01, "spread": 0.25}}]
-
-
-@pytest.fixture(scope="module")
-def configurations():
-    return load_dataset(DATA)
 
 
 @pytest.fixture

@@ -110,7 +110,8 @@ def test_damaged_hamiltonians_are_named(data, change, message):
     ({"species": "Mo"}, "species: 'Mo' is not a list"), ({"species": ["Mo", "Mo", "S"]}, "species: names repeat"),
     ({"force_field": {"depth": 3}}, "force_field.depth: unknown"), ({"force_field": {"n_raer": 4.5}}, "force_field.n_raer: 4.5"),
     ({"heads": {"cutoff": 8.0}}, "heads.taper: 12 Å is not below the cutoff of 8 Å"), ({"heads": {"cutoff": "far"}}, "heads.cutoff: 'far'"), ({"heads": [1]}, r"heads: \[1\]"), ({"name": "a/b"}, "name: 'a/b'"),
-    ({"notes": 3}, "notes: 3"), ({"stages": [{**STAGES[0], "steps": 0}]}, r"stages\[0\].steps: 0"),
+    ({"bars": [3]}, r"bars: \[3\] is not a mapping"), ({"bars": {"forces": [1, 2]}}, "bars.forces: unknown; known: force_mild"),
+    ({"bars": {"elements": 0.3}}, "bars.elements: 0.3 is not a list of two"), ({"notes": 3}, "notes: 3"), ({"stages": [{**STAGES[0], "steps": 0}]}, r"stages\[0\].steps: 0"),
     ({"stages": [{**STAGES[0], "batch": 1.5}]}, "batch: 1.5"), ({"stages": [{**STAGES[0], "validate_every": -1}]}, "validate_every: -1"),
     ({"stages": [{**STAGES[0], "lr": 0.0}]}, "lr: 0.0 is out of range"), ({"stages": [{**STAGES[0], "name": "../x"}]}, "name: '../x'"),
     ({"stages": [{**STAGES[0], "weights": [1]}]}, r"weights: \[1\]"), ({"stages": [{**STAGES[0], "weights": {"energy": "x"}}]}, "weights.energy: 'x'"),
@@ -232,7 +233,7 @@ def finished_run(tmp_path, **change):
 
 
 def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path):
-    model, config = finished_run(tmp_path, notes="Made-up method; no large cell.", licence="CC0")
+    model, config = finished_run(tmp_path, notes="Made-up method; no large cell.", licence="CC0", bars={"elements": [0.8, 0.3]})
     target = tmp_path / "models" / "tiny"
     target.mkdir(parents=True)
     (target / "train.yaml").write_text("kept")
@@ -247,7 +248,8 @@ def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path)
     card = (target / "card.md").read_text()
     assert "Made-up method; no large cell." in card and "Licence: CC0" in card and "PBE" not in card and "Mo-Mo gap" not in card
     assert (target / "train.yaml").read_text() == "kept" and list((tmp_path / "models").iterdir()) == [target]
-    assert load_model(target).config["equilibrium"] == MEASURED
+    assert "| aim |" in card and " | 0.8 | 0.3 |" in card
+    assert load_model(target).config["equilibrium"] == MEASURED and load_model(target).config["bars"] == {"elements": [0.8, 0.3]}
 
 
 def test_half_trained_models_are_not_shipped(tmp_path):

@@ -17,20 +17,7 @@ from ase_wander.nn.trust import features
 from ase_wander.structure import find_layers
 from ase_wander.training.trust import area_under_curve, calibrate, cross_validated, fit_trust, observe, predicted, scores
 from tests.helpers import displaced, random_orthogonal
-from tests.test_training import DATA
-
-
-@pytest.fixture(scope="module")
-def configurations():
-    return load_dataset(DATA)
-
-
-@pytest.fixture(scope="module")
-def model(configurations):
-    """The shipped weights with an uncertainty fitted to the few configurations that come with the tests."""
-    model = load_model("mos2-bilayer")
-    fit_trust(model, configurations, 0.15)
-    return model
+from tests.mos2_small import configurations, model  # noqa: F401 (fixtures)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from ase import units
 from ase.build import make_supercell
 from ase.io import Trajectory
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.velocitydistribution import thermalize_momenta
 
 from ase_wander import WanderCalculator
 from ase_wander.derivatives import hamiltonian_derivative
@@ -31,7 +31,7 @@ for temperature in temperatures:
         gaps.append([calculator.get_wannier_hamiltonian(atoms).band_gap(GAMMA)])
         continue
     generator = np.random.RandomState(temperature)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=generator)
+    thermalize_momenta(atoms, temperature, rng=generator)
     dynamics = Langevin(atoms, 2 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=generator, fixcm=False)
     with Trajectory(f"md_{temperature}K.traj", "w", atoms) as trajectory:
         dynamics.attach(trajectory, interval=10)

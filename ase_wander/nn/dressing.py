@@ -67,6 +67,7 @@ class Dressing(nn.Module):
 
     def forward(self, graph: Graph, environment: Environment, extra=()):
         """Tensors (n, c, q) and scalars (n, s); `extra` of "raer", "environment" (the invariants) go after the scalars, standardised."""
+        environment = environment.up_to(self.l_max)
         species, geometry = graph.species, environment.geometry
         raer = (environment.raer - self.raer_mean[species]) * self.raer_scale[species]
         a, products, invariants = self.first_round(environment.raw, species)
@@ -84,6 +85,7 @@ class Dressing(nn.Module):
     def fit(self, graphs, environments):
         """Set the scales from sample structures (lists of Graph and Environment)."""
         species = torch.cat([g.species for g in graphs])
+        environments = [e.up_to(self.l_max) for e in environments]
 
         def standardise(name, rows):
             for z in range(len(self.first_scale)):

@@ -6,6 +6,8 @@ c mixed channels, m components of one degree l, q all components of l = 0 ... l_
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 from torch import nn
 
@@ -63,10 +65,19 @@ class Geometry:
     def __init__(self, graph: Graph, cutoff: float, n_radial: int, l_max: int, n_species: int):
         r = graph.vector.pow(2).sum(-1).sqrt()
         self.r = r
+        self.unit = graph.vector / r.unsqueeze(-1)                                            # (n, k, 3)
         self.radial = bessel_basis(r, cutoff, n_radial)                                       # (n, k, r)
-        self.harmonics = spherical_harmonics(graph.vector / r.unsqueeze(-1), l_max)          # (n, k, q)
+        self.harmonics = spherical_harmonics(self.unit, l_max)                                # (n, k, q)
         channel = graph.species[graph.neighbour] + n_species * graph.across
         self.one_hot = nn.functional.one_hot(channel, 2 * n_species).to(r.dtype) * graph.mask.unsqueeze(-1)
+
+    def up_to(self, l_max: int) -> Geometry:
+        """The same with harmonics of at least degree `l_max`."""
+        if self.harmonics.shape[-1] >= (l_max + 1) ** 2:
+            return self
+        out = copy(self)
+        out.harmonics = spherical_harmonics(self.unit, l_max)
+        return out
 
     def density(self, weight: torch.Tensor) -> torch.Tensor:
         """sum_k weight_nkc Y_q(r_nk), shape (n, c, q)."""

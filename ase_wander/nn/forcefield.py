@@ -5,7 +5,7 @@ E = sum_i [ E0(species_i) + MLP(invariants_i) ] + repulsion + dispersion tail.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -35,6 +35,12 @@ class Environment:
     raer: torch.Tensor
     invariants: torch.Tensor | None = None
 
+    def up_to(self, l_max: int) -> Environment:
+        """The same with harmonics and raw densities of at least degree `l_max`: heads may look closer than the force field does."""
+        geometry = self.geometry.up_to(l_max)
+        raw = self.raw if self.raw.shape[-1] >= (l_max + 1) ** 2 else Density.raw(geometry)
+        return self if geometry is self.geometry and raw is self.raw else replace(self, geometry=geometry, raw=raw)
+
 
 class ForceField(nn.Module):
     """Layer-aware atomic-density force field of body order five, conservative by construction.
@@ -43,7 +49,8 @@ class ForceField(nn.Module):
     ----------
     atomic_numbers : list of int, one per species.
     cutoff, tail_cutoff : float, Å, of the densities and of the dispersion tail.
-    n_radial, n_channels, l_max, n_raer, hidden : sizes.
+    n_radial, n_channels, n_raer, hidden : sizes.
+    l_max : highest degree of the densities, 1 to 4.
     smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic energy out.
     neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
@@ -62,8 +69,9 @@ class ForceField(nn.Module):
         scale = 0.5
         self.left = Density(n_species, n_radial, n_channels, l_max, scale)
         self.right = Density(n_species, n_radial, n_channels, l_max, scale)
-        self.product = ChannelProduct(n_species, n_channels, n_channels, l_max, 3)
-        n_invariants = n_channels + 5 * n_channels + 3 * n_channels + 3 * n_channels
+        self.l_product = min(l_max, 3)  # of the three-body tensors, which are contracted with the densities
+        self.product = ChannelProduct(n_species, n_channels, n_channels, l_max, self.l_product)
+        n_invariants = n_channels * (1 + (l_max + 1) + 2 * self.l_product)  # A_0, (A A')_0, then B.A and B.B by degree
         self.register_buffer("mean", torch.zeros(n_species, n_invariants))
         self.register_buffer("inverse_std", torch.ones(n_species, n_invariants))
         self.network = SpeciesMLP(n_species, [n_invariants, hidden, n_raer, 1])
@@ -92,7 +100,7 @@ class ForceField(nn.Module):
         a, b = self.left(raw, species), self.right(raw, species)
         products, scalars = self.product(a, b, species)
         out = [a[0].squeeze(-1), scalars]
-        for l in range(1, 4):
+        for l in range(1, self.l_product + 1):
             out += [(products[l] * a[l]).sum(-1), products[l].square().sum(-1)]
         return torch.cat(out, 1)
 

@@ -125,7 +125,7 @@ class Table:
                 config = load_config(file)
             except ValueError as error:
                 raise ValueError(str(error).replace(str(file), f"{self.path}, row {row.name}")) from None
-        decides = {k: v for k, v in config.items() if k not in ("data", "name", "threads", "material", "licence", "notes", "device")}
+        decides = {k: v for k, v in config.items() if k not in ("data", "name", "threads", "material", "licence", "notes", "bars", "device")}
         force_field = None if published else _hash(
             {k: decides[k] for k in ("species", "force_field", "seed", "validation_fraction")}, decides["stages"][0], self.data_hash)
         return Run(row, seed, config, _hash(decides, self.data_hash), force_field)

@@ -14,13 +14,14 @@ from ..values import is_integer, is_number, read_mapping
 from .device import check_device
 from .loop import LoopSettings
 from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
+from .report import check_bars
 from .terms import WEIGHTS, weighed_terms, with_defaults
 
 TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
-       "stages", "threads", "device", "dtype", "licence", "kind", "notes")
+       "stages", "threads", "device", "dtype", "licence", "kind", "notes", "bars")
 #: Keys of kind `published`, whose networks, species and orbitals are fixed.
-TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "notes", "forces",
-                 "hamiltonian")
+TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "notes", "bars",
+                 "forces", "hamiltonian")
 
 
 def load_config(path) -> dict:
@@ -29,7 +30,7 @@ def load_config(path) -> dict:
     Returns
     -------
     dict
-        `material` a name, with `material_file` beside it where the layer is one of a file; `data` as absolute paths, or mappings with `path` and what to take of it (see `data.sources.check_source`); `notes` (optional) is text for the card: method and extent of the data; `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
+        `material` a name, with `material_file` beside it where the layer is one of a file; `data` as absolute paths, or mappings with `path` and what to take of it (see `data.sources.check_source`); `notes` (optional) is text for the card: method and extent of the data; `bars` (optional) what its table of errors compares with (see `report.check_bars`); `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
         Of kind `published`: `forces` and `hamiltonian` (SGDSettings) instead of stages.
     """
     path = Path(path)
@@ -107,6 +108,7 @@ def _check_common(raw, fail):
         if key in raw and not (isinstance(raw[key], str) and raw[key]):
             fail(key, f"{raw[key]!r} is not text")
     _check_name("name", raw["name"], fail)
+    check_bars(raw.get("bars", {}), fail)
     try:
         check_device(raw["device"])
     except ValueError as error:

@@ -8,9 +8,10 @@ from math import gcd
 import numpy as np
 
 from ..data.dataset import SIGMA_MILD, is_validation
+from ..paths import CONFIG
 from . import trust
 from .elements import eigenvalue_errors, hamiltonian_errors  # noqa: F401 (offered from here too)
-from .report import class_lines, print_table, table_lines, write_report  # noqa: F401
+from .report import check_bars, class_lines, print_table, table_lines, write_report  # noqa: F401
 from .residuals import residuals
 
 #: Distance (Å) that divides near from far pairs, as in the paper's networks.
@@ -27,6 +28,11 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
     samples : dict, optional; filled with what `training.evaluation_figures.write_figures` draws.
     learning : optional, the learning curve of the run, see `training.report.learning_curve`; kept in the report.
     """
+    def fail(key, what):
+        raise ValueError(f"{CONFIG} of the model {model.name}: {key}: {what}")
+
+    bars = getattr(model, "config", {}).get("bars", {})
+    check_bars(bars, fail)
     samples = {} if samples is None else samples
     samples.update(forces=[], energies=[], elements=[], eigenvalues=[], gaps=[], trust=([], None))
     chosen = [c for c in configurations if validation_fraction is None or c.hold_out and is_validation(c.name, validation_fraction)]
@@ -49,7 +55,8 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
     return {"model": model.name, "sha256": model.digest, "n_configurations": len(chosen), "left_out": left_out,
             "formula": _common_formula(chosen), "configurations": rows, "table": _table(rows, elements),
             "classes": _classes(elements), "residuals": residuals(model, _different(chosen)),
-            "trust": _trust(model, observed, validation_fraction, samples), "learning": learning}
+            "trust": _trust(model, observed, validation_fraction, samples), "learning": learning,
+            "bars": {key: list(pair) for key, pair in bars.items()}}
 
 
 def _configuration(model, c, samples):
@@ -154,7 +161,7 @@ def _mean(rows, key, keep, weight=None):
 
 
 def _table(rows, elements, sigma_max=SIGMA_MILD):
-    """The quantities of `report.TARGETS` in meV and the same over all sigma; None where the data has none."""
+    """The quantities of `report.QUANTITIES` in meV and the same over all sigma; None where the data has none."""
     mild = lambda r: r["sigma"] <= sigma_max + 1e-9
     out = {"force_mild": _mean(rows, "force", mild, "n_atoms"), "force": _mean(rows, "force", lambda r: True, "n_atoms"),
            "layer_force": _mean(rows, "layer_force", lambda r: r["sigma"] == 0), "energy_mild": _mean(rows, "energy", mild),

@@ -90,7 +90,7 @@ def make_sample(configuration, model, dtype=torch.float32, states=False) -> dict
 
     graph = graph.to(dtype=dtype)
     with torch.no_grad():
-        _, environment = model.force_field(graph)
+        environment = model.force_field(graph)[1].up_to(heads.l_max)
     frames = {name: BondFrames(graph.pair_vector[t(index)], heads.l_max) for name, index in classes.items()}
     slab = model.slab(model.positions(atoms), atoms.cell.array)
     step = [configuration.info[k] if has["vacuum_step"] else np.nan for k in ("vacuum_top", "vacuum_bottom")]

@@ -63,7 +63,7 @@ class HamiltonianSamples:
         ff = self.model.force_field
         if not self.frozen:
             return ff.environment(graph)[0]
-        geometry = Geometry(graph, ff.cutoff, ff.n_radial, ff.l_max, ff.n_species)
+        geometry = Geometry(graph, ff.cutoff, ff.n_radial, max(ff.l_max, self.model.heads.l_max), ff.n_species)
         return Environment(geometry, torch.cat([s["raw"] for s in chosen]), torch.cat([s["raer"] for s in chosen]))
 
     def predict(self, chosen):

@@ -7,15 +7,16 @@ import os
 from pathlib import Path
 
 from ..model import model_folder
+from ..values import is_number
 
-#: Rows of the table: key, quantity, unit, first bar, aim. {formula} is the formula of a layer.
-TARGETS = [
-    ("force_mild", "force MAE, sigma <= 0.03 Å", "meV/Å", 10.0, 3.0),
-    ("layer_force", "lateral net force on a layer per {formula}, sigma = 0, MAE", "meV/Å", 10.0, 2.0),
-    ("energy_mild", "energy MAE, sigma <= 0.03 Å", "meV/atom", 2.0, 0.5),
-    ("elements", "H elements within 12 Å, sigma <= 0.03 Å, MAE", "meV", 0.8, 0.3),
-    ("inter_r2", "inter-layer elements, R² about their mean", "", 0.97, 0.995),
-    ("eigenvalues", "eigenvalues within 1 eV of the gap, sigma <= 0.03 Å, MAE", "meV", 15.0, 5.0),
+#: Rows of the table: key, quantity, unit. {formula} is the formula of a layer.
+QUANTITIES = [
+    ("force_mild", "force MAE, sigma <= 0.03 Å", "meV/Å"),
+    ("layer_force", "lateral net force on a layer per {formula}, sigma = 0, MAE", "meV/Å"),
+    ("energy_mild", "energy MAE, sigma <= 0.03 Å", "meV/atom"),
+    ("elements", "H elements within 12 Å, sigma <= 0.03 Å, MAE", "meV"),
+    ("inter_r2", "inter-layer elements, R² about their mean", ""),
+    ("eigenvalues", "eigenvalues within 1 eV of the gap, sigma <= 0.03 Å, MAE", "meV"),
 ]
 
 #: Names and units of the errors whose size a model's uncertainty predicts.
@@ -23,13 +24,30 @@ TRUSTED = {"forces": "force on an atom", "hamiltonian": "H elements of an atom",
 
 
 def table_lines(report) -> list[str]:
-    """The table of targets as Markdown lines."""
-    lines = ["| quantity | unit | measured | first bar | aim |", "|---|---|---|---|---|"]
-    for key, label, unit, bar, aim in TARGETS:
+    """The table of QUANTITIES as Markdown lines, with first bar and aim where the model has some (see `check_bars`)."""
+    bars = report.get("bars")  # not in reports of before there were any
+    lines = ["| quantity | unit | measured |", "|---|---|---|"]
+    if bars:
+        lines = [lines[0] + " first bar | aim |", lines[1] + "---|---|"]
+    for key, label, unit in QUANTITIES:
         value = report["table"].get(key)
         shown = "n/a" if value is None else (f"{value:.4f}" if key == "inter_r2" else f"{value:.3g}")
-        lines.append(f"| {label.format(formula=report.get('formula', 'formula unit'))} | {unit} | {shown} | {bar:g} | {aim:g} |")
+        lines.append(f"| {label.format(formula=report.get('formula', 'formula unit'))} | {unit} | {shown} |")
+        if bars:
+            lines[-1] += " {:g} | {:g} |".format(*bars[key]) if key in bars else "  |  |"
     return lines
+
+
+def check_bars(bars, fail) -> None:
+    """Call `fail(key, what)`, which raises, unless `bars` maps keys of QUANTITIES to two numbers, a first bar and an aim, in its unit."""
+    known = [key for key, *_ in QUANTITIES]
+    if not isinstance(bars, dict):
+        fail("bars", f"{bars!r} is not a mapping from quantities to [first bar, aim]; known: {', '.join(known)}")
+    for key, pair in bars.items():
+        if key not in known:
+            fail(f"bars.{key}", f"unknown; known: {', '.join(known)}")
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(is_number(x) for x in pair):
+            fail(f"bars.{key}", f"{pair!r} is not a list of two numbers, first bar and aim")
 
 
 def class_lines(report) -> list[str]:

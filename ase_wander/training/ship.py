@@ -45,9 +45,11 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     check_shippable(config, folder, configurations)
     record = read_record(run / "run.json")
     # What does not decide the weights may have changed since the run began.
-    record["config"] |= {key: config[key] for key in ("material", "licence", "notes") if key in config}
+    record["config"] |= {key: config[key] for key in ("material", "licence", "notes", "bars") if key in config}
     model.config["validation_fraction"] = config["validation_fraction"]
     model.config["data_sha256"] = record["data_sha256"]
+    if config.get("bars"):
+        model.config["bars"] = config["bars"]
     model.config["layers"] = layer_counts(configurations if model.kind != "published" else bilayers(configurations))
     folder.parent.mkdir(parents=True, exist_ok=True)
     # One level down: what stands beside other models with a config.json would count as a model.

@@ -277,7 +277,7 @@ def read_record(file) -> dict:
 
 def _compared(config) -> dict:
     """What of a configuration decides the weights, up to rounding."""
-    config = {k: v for k, v in config.items() if k not in ("material", "material_file", "licence", "notes", "device")}
+    config = {k: v for k, v in config.items() if k not in ("material", "material_file", "licence", "notes", "bars", "device")}
     config.setdefault("dtype", "float32")
     if "stages" in config:  # a record of an earlier version lacks the settings that came later
         config["stages"] = [{**stage, "loop": asdict(LoopSettings()) | stage["loop"],
