@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from ase import Atoms
@@ -130,6 +131,8 @@ class WanderCalculator(Calculator):
             atoms = self.atoms
         if atoms is None:
             raise InputError("no atoms given, and none calculated before")
+        if not isinstance(atoms, Atoms):
+            raise InputError(f"atoms are {atoms!r}, not an ase.Atoms")
         self.check_species(atoms)
         try:
             check_atoms(atoms)
@@ -161,7 +164,8 @@ class WanderCalculator(Calculator):
                              f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)")
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """One forward pass gives every property the model has."""
+        """One forward pass gives every property the model has; `properties` (a name, several, or None) only says what must be among them."""
+        properties = (properties,) if isinstance(properties, str) else properties or ()
         for name in properties:
             if name not in self.implemented_properties:
                 raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no {name}; it has "
@@ -198,8 +202,8 @@ class WanderCalculator(Calculator):
         from .electronic.hamiltonian import WannierHamiltonian
 
         atoms, layers = self._checked(atoms)
-        if not threshold >= 0:
-            raise InputError(f"threshold is {threshold!r}; it must be an energy of at least 0 eV")
+        if not isinstance(threshold, Real) or not 0 <= threshold < np.inf:
+            raise InputError(f"threshold is {threshold!r}; it must be a finite energy of at least 0 eV")
         if self.model.kind != "published":
             if not options.pop("hermitian", True):
                 raise InputError("hermitian=False is for models of kind published; this one is Hermitian by construction")
@@ -278,7 +282,7 @@ class WanderCalculator(Calculator):
         if getattr(self.model, "trust", None) is None:
             raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
                                               "when it was shipped (ase_wander.training.trust.fit_trust)")
-        if self._uncertainty is not None and (atoms is None or not self.check_state(atoms)):
+        if self._uncertainty is not None and (atoms is None or isinstance(atoms, Atoms) and not self.check_state(atoms)):
             return dict(self._uncertainty)
         return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 

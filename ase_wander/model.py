@@ -104,7 +104,7 @@ class WanderModel(nn.Module):
         energies = to_numpy(energies)
         out = {"energy": float(energies.sum()), "free_energy": float(energies.sum()), "energies": energies,
                "forces": to_numpy(forces)}
-        if atoms.cell.rank == 3:
+        if np.linalg.matrix_rank(atoms.cell.array, tol=1e-3) == 3:  # cell.rank counts vectors, also those of one plane
             stress = to_numpy(virial[0]) / atoms.get_volume()
             out["stress"] = stress.flat[[0, 4, 8, 5, 2, 1]]
         if self.trust is not None:
@@ -269,6 +269,8 @@ def list_models() -> list[str]:
 def model_folder(model) -> Path:
     """Folder of a model given by name or path; ValueError that lists the known names."""
     known = find_models()
+    if not isinstance(model, (str, os.PathLike)):
+        raise ValueError(f"model is {model!r}; it must be a name, a folder or a loaded model; known models: {', '.join(known)}")
     if str(model) in known:
         return known[str(model)]
     folder = Path(model)
