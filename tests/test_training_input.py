@@ -114,6 +114,8 @@ def test_damaged_hamiltonians_are_named(data, change, message):
     ({"stages": [{**STAGES[0], "batch": 1.5}]}, "batch: 1.5"), ({"stages": [{**STAGES[0], "validate_every": -1}]}, "validate_every: -1"),
     ({"stages": [{**STAGES[0], "lr": 0.0}]}, "lr: 0.0 is out of range"), ({"stages": [{**STAGES[0], "name": "../x"}]}, "name: '../x'"),
     ({"stages": [{**STAGES[0], "weights": [1]}]}, r"weights: \[1\]"), ({"stages": [{**STAGES[0], "weights": {"energy": "x"}}]}, "weights.energy: 'x'"),
+    ({"stages": [{**STAGES[0], "name": ""}]}, "name: ''"), ({"stages": [{**STAGES[0], "name": "x" * 300}]}, "name: 'xxx"), ({"name": "a\0b"}, "name: 'a"),
+    ({"seed": 2 ** 70}, "seed: 118"), ({"stages": [{**STAGES[0], "seed": 2 ** 70}]}, "seed: 118"), ({"heads": {"backbone": "mace"}}, "heads.backbone: unknown"),
     ({"stages": [{**STAGES[0], "lr": float("nan")}]}, "lr: nan is not a number"), ({"stages": {"kind": "forcefield"}}, "stages: .*not a list")])
 def test_values_of_the_wrong_kind_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=f"changed.yaml: .*{message}"):
