@@ -272,7 +272,7 @@ class WanderCalculator(Calculator):
 
         energy : float, eV; energies : (n,), eV
         forces : (n,), eV/Å, of one Cartesian component of the force on each atom
-        hamiltonian : (n,), eV, of an element among the blocks of each atom
+        hamiltonian : (n,), eV, of an element among the blocks of each atom; absent where H was not calibrated
         outside : (n,) bool, whether the atom lies outside the training data
         distance : (n,), how far it lies from them, 1 at the limit
         reasons : {atom: str}, why, of those outside
