@@ -105,6 +105,13 @@ def test_every_configuration_counts_once_in_the_figure_of_bands_as_in_the_report
     assert np.array_equal(ticks, ticks.round())
 
 
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_evaluated(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ase_wander.training.evaluate.evaluate", lambda *_: pytest.fail("evaluated"))
+    (tmp_path / "file").touch()
+    assert main(["evaluate", "mos2-bilayer", str(DATA), "--out", str(tmp_path / "file")]) == 2
+    assert "file: is a file, not a folder" in capsys.readouterr().err
+
+
 def test_the_whole_report(model, configurations, tmp_path):
     samples, learning = {}, {"forcefield": [{"step": 1, "validation": {"force": 3.0}}]}
     report = evaluate(model, configurations, None, samples=samples, learning=learning)
