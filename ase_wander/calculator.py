@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
 from numbers import Real
 
 import numpy as np
@@ -283,7 +284,7 @@ class WanderCalculator(Calculator):
             raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
                                               "when it was shipped (ase_wander.training.trust.fit_trust)")
         if self._uncertainty is not None and (atoms is None or isinstance(atoms, Atoms) and not self.check_state(atoms)):
-            return dict(self._uncertainty)
+            return deepcopy(self._uncertainty)  # the caller's own, as ASE's results are
         return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 
 
