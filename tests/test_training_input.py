@@ -250,6 +250,10 @@ def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path)
     assert "Made-up method; no large cell." in card and "Licence: CC0" in card and "PBE" not in card and "Mo-Mo gap" not in card
     assert (target / "train.yaml").read_text() == "kept" and list((tmp_path / "models").iterdir()) == [target]
     assert load_model(target).config["equilibrium"] == MEASURED
+    assert f"`ase-wander train models/{model.name}/train.yaml --out RUN" in card
+    (target / "train.yaml").unlink()  # a card names no file that is not there
+    card = (ship(model, config, tmp_path / "run", target, lambda model, material: MEASURED) / "card.md").read_text()
+    assert "train.yaml" not in card and f"forcefield (forcefield): 2 steps of {STAGES[0].get('batch', 8)}, lr" in card
 
 
 def test_half_trained_models_are_not_shipped(tmp_path):
