@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
+from numbers import Real
 
 import numpy as np
 from ase import Atoms
@@ -115,6 +117,8 @@ class WanderCalculator(Calculator):
             atoms = self.atoms
         if atoms is None:
             raise InputError("no atoms given, and none calculated before")
+        if not isinstance(atoms, Atoms):
+            raise InputError(f"atoms are {atoms!r}, not an ase.Atoms")
         self.check_species(atoms)
         try:
             check_atoms(atoms)
@@ -143,7 +147,8 @@ class WanderCalculator(Calculator):
                              f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)")
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """One forward pass gives every property the model has."""
+        """One forward pass gives every property the model has; `properties` (a name, several, or None) only says what must be among them."""
+        properties = (properties,) if isinstance(properties, str) else properties or ()
         for name in properties:
             if name not in self.implemented_properties:
                 raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no {name}; it has "
@@ -180,8 +185,8 @@ class WanderCalculator(Calculator):
         from .electronic.hamiltonian import WannierHamiltonian
 
         atoms, layers = self._checked(atoms)
-        if not threshold >= 0:
-            raise InputError(f"threshold is {threshold!r}; it must be an energy of at least 0 eV")
+        if not isinstance(threshold, Real) or not 0 <= threshold < np.inf:
+            raise InputError(f"threshold is {threshold!r}; it must be a finite energy of at least 0 eV")
         if self.model.kind != "published":
             if not options.pop("hermitian", True):
                 raise InputError("hermitian=False is for models of kind published; this one is Hermitian by construction")
@@ -250,7 +255,7 @@ class WanderCalculator(Calculator):
 
         energy : float, eV; energies : (n,), eV
         forces : (n,), eV/Å, of one Cartesian component of the force on each atom
-        hamiltonian : (n,), eV, of an element among the blocks of each atom
+        hamiltonian : (n,), eV, of an element among the blocks of each atom; absent where H was not calibrated
         outside : (n,) bool, whether the atom lies outside the training data
         distance : (n,), how far it lies from them, 1 at the limit
         reasons : {atom: str}, why, of those outside
@@ -260,8 +265,8 @@ class WanderCalculator(Calculator):
         if getattr(self.model, "trust", None) is None:
             raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
                                               "when it was shipped (ase_wander.training.trust.fit_trust)")
-        if self._uncertainty is not None and (atoms is None or not self.check_state(atoms)):
-            return dict(self._uncertainty)
+        if self._uncertainty is not None and (atoms is None or isinstance(atoms, Atoms) and not self.check_state(atoms)):
+            return deepcopy(self._uncertainty)  # the caller's own, as ASE's results are
         return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 
 

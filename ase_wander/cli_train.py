@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, nullcontext
 
-from .cli_common import console
+from pathlib import Path
+
+from .cli_common import CommandError, console
 
 
 def add_parser(subparsers):
@@ -138,6 +140,10 @@ def run_evaluate(arguments):
     from .training.report import learning_curve, print_table, shipped_learning_curve, write_report
 
     model = load_model(arguments.model)
+    if arguments.out:  # refused before the minutes that an evaluation takes
+        if Path(arguments.out).exists() and not Path(arguments.out).is_dir():
+            raise CommandError(f"{arguments.out}: is a file, not a folder for report.json and figures")
+        Path(arguments.out).mkdir(parents=True, exist_ok=True)
     learning = learning_curve(arguments.run) if arguments.run else shipped_learning_curve(arguments.model, model.digest)
     configurations = [c for path in arguments.data for c in load_dataset(path)]
     if arguments.fit_uncertainty:

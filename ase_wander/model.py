@@ -99,7 +99,7 @@ class WanderModel(nn.Module):
         energies = to_numpy(energies)
         out = {"energy": float(energies.sum()), "free_energy": float(energies.sum()), "energies": energies,
                "forces": to_numpy(forces)}
-        if atoms.cell.rank == 3:
+        if np.linalg.matrix_rank(atoms.cell.array, tol=1e-3) == 3:  # cell.rank counts vectors, also those of one plane
             stress = to_numpy(virial[0]) / atoms.get_volume()
             out["stress"] = stress.flat[[0, 4, 8, 5, 2, 1]]
         if self.trust is not None:

@@ -44,7 +44,7 @@ def check_model_config(config, fail) -> None:
             fail(group, f"{options!r} is not a mapping of sizes")
         known = _options(group, options, fail)
         for key, value in options.items():
-            if key == "backbone":
+            if group == "force_field" and key == "backbone":
                 continue
             if key not in known:
                 fail(f"{group}.{key}", f"unknown; known: {', '.join(known)}")

@@ -29,6 +29,8 @@ def list_models() -> list[str]:
 def model_folder(model) -> Path:
     """Folder of a model given by name or path; ValueError that lists the known names."""
     known = find_models()
+    if not isinstance(model, (str, os.PathLike)):
+        raise ValueError(f"model is {model!r}; it must be a name, a folder or a loaded model; known models: {', '.join(known)}")
     if str(model) in known:
         return known[str(model)]
     folder = Path(model)

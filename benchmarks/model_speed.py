@@ -1,4 +1,4 @@
-"""Time of forces and of the Hamiltonian of a large twisted cell with a shipped model.
+"""Time of forces and of the Hamiltonian of a large twisted cell with a shipped model, and of the slab's potential in it.
 
     python benchmarks/model_speed.py [--m 9 --r 1] [--threads 2]
 """
@@ -36,8 +36,8 @@ def main():
     torch.set_num_threads(arguments.threads)
     atoms = twisted_bilayer("MoS2", m=arguments.m, r=arguments.r)
     print(f"{len(atoms)} atoms, (m, r) = ({arguments.m}, {arguments.r}), {arguments.threads} threads")
-    print("| dtype | forces s | Hamiltonian s | non-zeros |")
-    print("|---|---|---|---|")
+    print("| dtype | forces s | Hamiltonian s | of it potential of the charges s | non-zeros |")
+    print("|---|---|---|---|---|")
     for dtype in ("float64", "float32"):
         atoms.calc = WanderCalculator(arguments.model, dtype=dtype)
         generator = np.random.default_rng(0)
@@ -48,8 +48,11 @@ def main():
 
         t_forces = best_of(forces)
         t_hamiltonian = best_of(lambda: atoms.calc.get_wannier_hamiltonian(atoms), 2)
+        model, charges = atoms.calc.model, torch.from_numpy(generator.normal(scale=0.1, size=len(atoms)))
+        slab = lambda: model.slab(model.positions(atoms), atoms.cell.array)
+        t_potential = f"{best_of(lambda: slab()(charges - charges.mean())):.3f}" if slab() else ""
         nnz = sum(b.nnz for b in atoms.calc.get_wannier_hamiltonian(atoms).blocks)
-        print(f"| {dtype} | {t_forces:.2f} | {t_hamiltonian:.2f} | {nnz:,} |")
+        print(f"| {dtype} | {t_forces:.2f} | {t_hamiltonian:.2f} | {t_potential} | {nnz:,} |")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,12 @@ def test_no_stress_without_a_full_cell(atoms):
         flat.get_stress()
 
 
+def test_no_stress_of_a_cell_without_volume(atoms):
+    energy = atoms.get_potential_energy()
+    atoms.cell[2] = atoms.cell[0]
+    assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-12) and "stress" not in atoms.calc.results
+
+
 def test_vacuum_cell_periodic_in_three_directions_is_the_same(atoms):
     periodic = atoms.copy()
     periodic.pbc = True
@@ -275,6 +281,8 @@ def test_what_is_no_slab_is_refused(calculator):
 def test_unknown_models_weights_and_keywords_are_refused(tmp_path, model):
     with pytest.raises(InputError, match="known models: .*mos2-bilayer"):
         WanderCalculator("mos3")
+    with pytest.raises(InputError, match="model is None; .* known models: .*mos2-bilayer"):
+        WanderCalculator(None)
     with pytest.raises(TypeError):
         WanderCalculator("mos2-bilayer", cutoff=3)
     with pytest.raises(InputError, match="dtype is 'float32', but the loaded model"):
@@ -303,7 +311,8 @@ def test_models_survive_saving(atoms, model, tmp_path):
     assert again.digest == model.digest and "mos2-bilayer" in list_models()
 
 
-@pytest.mark.parametrize("options", [{"threshold": -1}, {"threshold": np.nan}, {"hermitian": False}, {"progress": True}])
+@pytest.mark.parametrize("options", [{"threshold": -1}, {"threshold": np.nan}, {"threshold": "weak"}, {"threshold": np.inf},
+                                     {"hermitian": False}, {"progress": True}])
 def test_bad_options_of_the_hamiltonian_are_refused(atoms, calculator, options):
     with pytest.raises(InputError):
         calculator.get_wannier_hamiltonian(atoms, **options)
@@ -312,6 +321,27 @@ def test_bad_options_of_the_hamiltonian_are_refused(atoms, calculator, options):
 def test_unknown_special_points_are_refused(atoms, calculator):
     with pytest.raises(InputError, match="Q"):
         calculator.get_band_structure(atoms, path="GQG", npoints=5)
+
+
+@pytest.mark.parametrize("options", [{"npoints": 0}, {"npoints": -4}, {"npoints": 2.5}, {"n_bands": 2.5}])
+def test_numbers_of_points_and_bands_are_positive_integers(atoms, calculator, options):
+    with pytest.raises(InputError, match=f"{next(iter(options))} is .* integer"):
+        calculator.get_band_structure(atoms, path="GM", **options)
+
+
+@pytest.mark.parametrize("method", ["get_uncertainty", "get_wannier_hamiltonian", "get_descriptors"])
+def test_what_is_no_structure_is_refused(atoms, calculator, method):
+    atoms.get_potential_energy()  # so that there is a last structure to compare with
+    with pytest.raises(InputError, match="'POSCAR', not an ase.Atoms"):
+        getattr(calculator, method)("POSCAR")
+
+
+@pytest.mark.parametrize("properties", [None, [], "forces", ("forces", "stress")])
+def test_properties_are_asked_for_by_a_name_several_or_none(atoms, calculator, properties):
+    calculator.calculate(atoms, properties)
+    assert set(calculator.results) == set(calculator.implemented_properties)
+    with pytest.raises(PropertyNotImplementedError, match="no dipole;"):
+        calculator.calculate(atoms, "dipole")
 
 
 def test_nothing_is_printed_or_warned(atoms, capsys):

@@ -11,7 +11,7 @@ from ase_wander.data.dataset import load_dataset
 from ase_wander.electronic.filling import filling_level
 from ase_wander.training.elements import eigenvalue_errors
 from ase_wander.training.evaluate import _common_formula, _different, evaluate, formula_units
-from ase_wander.training.evaluation_figures import write_figures
+from ase_wander.training.evaluation_figures import plot_bands_errors, write_figures
 from ase_wander.training.report import learning_curve, residual_lines, shipped_learning_curve, table_lines, trust_lines, write_report
 from ase_wander.training.residuals import hermiticity, residuals
 from tests.mos2_small import DATA, configurations, model  # noqa: F401 (fixtures)
@@ -82,6 +82,21 @@ def test_each_hamiltonian_is_built_once(model, configurations, monkeypatch):
     monkeypatch.setattr("ase_wander.training.evaluate.residuals", lambda *_: {})
     report = evaluate(model, configurations, None)
     assert len(built) == len(configurations) == report["n_configurations"]
+
+
+def test_every_configuration_counts_once_in_the_figure_of_bands_as_in_the_report():
+    eigenvalues = [(np.full(3, 0.010), np.ones(3)), (np.full(90, 0.002), np.full(90, 0.5))]
+    first = plot_bands_errors(eigenvalues, [0.001, -0.002])
+    assert "MAE = 6 meV" in first.texts[0].get_text()
+    ticks = first.figure.axes[1].get_xticks()
+    assert np.array_equal(ticks, ticks.round())
+
+
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_evaluated(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ase_wander.training.evaluate.evaluate", lambda *_: pytest.fail("evaluated"))
+    (tmp_path / "file").touch()
+    assert main(["evaluate", "mos2-bilayer", str(DATA), "--out", str(tmp_path / "file")]) == 2
+    assert "file: is a file, not a folder" in capsys.readouterr().err
 
 
 def test_the_whole_report(model, configurations, tmp_path):

@@ -115,6 +115,8 @@ def test_damaged_hamiltonians_are_named(data, change, message):
     ({"stages": [{**STAGES[0], "batch": 1.5}]}, "batch: 1.5"), ({"stages": [{**STAGES[0], "validate_every": -1}]}, "validate_every: -1"),
     ({"stages": [{**STAGES[0], "lr": 0.0}]}, "lr: 0.0 is out of range"), ({"stages": [{**STAGES[0], "name": "../x"}]}, "name: '../x'"),
     ({"stages": [{**STAGES[0], "weights": [1]}]}, r"weights: \[1\]"), ({"stages": [{**STAGES[0], "weights": {"energy": "x"}}]}, "weights.energy: 'x'"),
+    ({"stages": [{**STAGES[0], "name": ""}]}, "name: ''"), ({"stages": [{**STAGES[0], "name": "x" * 300}]}, "name: 'xxx"), ({"name": "a\0b"}, "name: 'a"),
+    ({"seed": 2 ** 70}, "seed: 118"), ({"stages": [{**STAGES[0], "seed": 2 ** 70}]}, "seed: 118"), ({"heads": {"backbone": "mace"}}, "heads.backbone: unknown"),
     ({"stages": [{**STAGES[0], "lr": float("nan")}]}, "lr: nan is not a number"), ({"stages": {"kind": "forcefield"}}, "stages: .*not a list")])
 def test_values_of_the_wrong_kind_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=f"changed.yaml: .*{message}"):
@@ -250,6 +252,10 @@ def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path)
     assert (target / "train.yaml").read_text() == "kept" and list((tmp_path / "models").iterdir()) == [target]
     assert "| aim |" in card and " | 0.8 | 0.3 |" in card
     assert load_model(target).config["equilibrium"] == MEASURED and load_model(target).config["bars"] == {"elements": [0.8, 0.3]}
+    assert f"`ase-wander train models/{model.name}/train.yaml --out RUN" in card
+    (target / "train.yaml").unlink()  # a card names no file that is not there
+    card = (ship(model, config, tmp_path / "run", target, lambda model, material: MEASURED) / "card.md").read_text()
+    assert "train.yaml" not in card and f"forcefield (forcefield): 2 steps of {STAGES[0].get('batch', 8)}, lr" in card
 
 
 def test_half_trained_models_are_not_shipped(tmp_path):

@@ -200,6 +200,16 @@ def test_uncertainty_of_the_last_pass_and_of_its_own(model, atoms):
     assert set(own) == {"energy", "energies", "forces", "hamiltonian", "outside", "distance", "reasons"}
 
 
+def test_what_is_done_to_an_uncertainty_stays_with_the_caller(model, atoms):
+    atoms = atoms.copy()
+    atoms.calc = WanderCalculator(model)
+    atoms.get_forces()
+    given = atoms.calc.get_uncertainty()
+    known = given["forces"].copy()
+    given["forces"][:] = 7
+    assert np.array_equal(atoms.calc.get_uncertainty()["forces"], known)
+
+
 def test_it_travels_with_the_model(model, atoms, tmp_path):
     loaded = load_model(model.save(tmp_path / "model"))
     assert uncertainty(loaded, atoms)["energy"] == pytest.approx(uncertainty(model, atoms)["energy"], rel=1e-4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from ase.dft.kpoints import BandPath, parse_path_string
 
@@ -44,8 +46,10 @@ def resolve_path(atoms, path=None, npoints=None):
     Raises
     ------
     ValueError
-        Naming letters that the cell does not have.
+        Naming letters that the cell does not have; `npoints` that is no positive integer.
     """
+    if npoints is not None and (isinstance(npoints, bool) or not isinstance(npoints, Integral) or npoints < 1):
+        raise ValueError(f"npoints is {npoints!r}; it must be a positive integer")
     if isinstance(path, BandPath):
         return path if npoints is None else path.interpolate(npoints=npoints)
     points = special_points(atoms)

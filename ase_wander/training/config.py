@@ -23,6 +23,12 @@ TOP = ("name", "material", "data", "species", "shells", "electrons", "validation
 TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "notes", "bars",
                  "forces", "hamiltonian")
 
+#: Names become parts of file names, of which systems take 255 bytes.
+LONGEST_NAME = 60
+
+#: Random numbers of a step are seeded by 1,000,003 x seed + step, which must fit into 63 bits.
+LARGEST_SEED = 2 ** 32 - 1
+
 
 def load_config(path) -> dict:
     """Read and check a YAML file; ValueError naming the file and the key that is wrong.
@@ -117,16 +123,16 @@ def _check_common(raw, fail):
         fail("dtype", f"{raw['dtype']!r} is not known; known: float32, float64")
     if not is_integer(raw["threads"]):
         fail("threads", f"{raw['threads']!r} is not a positive integer")
-    if not is_integer(raw["seed"], 0):
-        fail("seed", f"{raw['seed']!r} is not an integer of 0 or more")
+    if not is_integer(raw["seed"], 0) or raw["seed"] > LARGEST_SEED:
+        fail("seed", f"{raw['seed']!r} is not an integer from 0 to {LARGEST_SEED}")
     if not is_number(raw["validation_fraction"]) or not 0 <= raw["validation_fraction"] < 1:
         fail("validation_fraction", f"{raw['validation_fraction']!r} is not a number from 0 to below 1")
 
 
 def _check_name(key, name, fail):
     """A name becomes a file name."""
-    if not isinstance(name, str) or "/" in name or "\\" in name or name.startswith("."):
-        fail(key, f"{name!r} is not a name (text without slashes that does not begin with a full stop)")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "/" in name or "\\" in name or name.startswith("."):
+        fail(key, f"{name!r:.60} is not a name (up to {LONGEST_NAME} characters without slashes, not beginning with a full stop)")
 
 
 def _sgd(options, key, default, seed, fail):
@@ -175,6 +181,8 @@ def _stage(stage, number, fail):
             fail(f"{key}.{option}", f"{value!r} is not a positive integer")
         if option in ("warmup", "seed", "patience") and not is_integer(value, 0):
             fail(f"{key}.{option}", f"{value!r} is not an integer of 0 or more")
+        if option == "seed" and value > LARGEST_SEED:
+            fail(f"{key}.seed", f"{value!r} is not an integer from 0 to {LARGEST_SEED}")
         if value < 0 or (option in ("lr", "clip") and value == 0) or (option == "average" and value >= 1):
             fail(f"{key}.{option}", f"{value!r} is out of range")
     if not 0 < stage.get("pairs", 1) <= 1:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from ..plotting import CONDUCTION, STYLE, VALENCE, plot_parity, save_figure
 from .evaluate import NEAR
@@ -109,7 +109,7 @@ def plot_bands_errors(eigenvalues, gaps):
     `eigenvalues` : list of (error (n,), weight (n,)), eV; `gaps` : list of errors, eV.
     """
     error = 1e3 * np.concatenate([e for e, _ in eigenvalues])
-    weight = np.concatenate([w for _, w in eigenvalues])
+    weight = np.concatenate([w / w.sum() for _, w in eigenvalues])  # every configuration counts once, as in the report
     with rc_context(STYLE):
         axes = _figure(2 if gaps else 1, 1, 8.6 if gaps else 4.4, 3.6)
         reach = np.quantile(np.abs(error), 0.99)
@@ -119,13 +119,14 @@ def plot_bands_errors(eigenvalues, gaps):
         mean = (np.abs(error) * weight).sum() / weight.sum()
         ax.text(0.04, 0.96, f"MAE = {mean:.3g} meV\n$\\sqrt{{\\langle e^2\\rangle}}$ = {np.sqrt((error ** 2 * weight).sum() / weight.sum()):.3g} meV",
                 transform=ax.transAxes, va="top", linespacing=1.5)
-        ax.set(xlabel="error of an eigenvalue near the gap (meV)", ylabel="share", xlim=(-reach, reach))
+        ax.set(xlabel="error of an eigenvalue near the gap (meV),\nfarther 1 % in the outermost bins", ylabel="share", xlim=(-reach, reach))
         if gaps:
             ax, values = axes[1], 1e3 * np.sort(gaps)
             ax.axhline(0, color="0.5", lw=0.8)
             ax.vlines(np.arange(1, len(values) + 1), 0, values, color=CONDUCTION, lw=2.2)
             ax.plot(np.arange(1, len(values) + 1), values, "o", ms=4, color=CONDUCTION)
             ax.set(xlabel="configuration, by error", ylabel="error of the gap (meV)", xlim=(0, len(values) + 1))
+            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             ax.text(0.04, 0.96, f"MAE = {np.abs(values).mean():.3g} meV", transform=ax.transAxes, va="top")
     return axes[0]
 

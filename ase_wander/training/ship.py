@@ -65,6 +65,7 @@ def ship(model, config, run, folder, equilibrium) -> Path:
                 model.trust = None
             model.save(made)
             plot_learning_curves(run, [s["name"] for s in config["stages"]], made)
+        record["beside"] = (folder / "train.yaml").is_file()
         write_card(made, record, configurations, run)
         folder.mkdir(exist_ok=True)
         if not (made / TRUST).exists():
@@ -147,9 +148,18 @@ def card_lines(model, record, report) -> list[str]:
              + (f" Structures have {' or '.join(map(str, model.config['layers']))} layer(s)." if model.config.get("layers") else ""), "",
              *notes_lines(c),
              "## Recipe", "",
-             "`ase-wander train models/" + model.name + "/train.yaml --out RUN --ship models/" + model.name + "`; "
+             recipe(c, record.get("beside", True)) + "; "
              f"{', '.join(f'{k} {v}' for k, v in record['versions'].items())}.", ""]
     return lines + error_lines(model, report)
+
+
+def recipe(config, beside) -> str:
+    """The command that made a model: with the `train.yaml` that stands `beside` it, else with what its stages were."""
+    if beside:
+        return f"`ase-wander train models/{config['name']}/train.yaml --out RUN --ship models/{config['name']}`"
+    stages = (f"{s['name']} ({s['kind']}): {s['loop']['steps']} steps of {s['loop']['batch']}, lr {s['loop']['lr']:g}, weights "
+              + ", ".join(f"{w} {x:g}" for w, x in s["weights"].items() if x) for s in config["stages"])
+    return "`ase-wander train CONFIG --out RUN --ship FOLDER` with the stages " + "; ".join(stages)
 
 
 def notes_lines(config) -> list[str]:
