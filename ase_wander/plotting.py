@@ -302,6 +302,7 @@ def plot_parity(reference, predicted, *, quantity, unit, title=None, ax=None) ->
         r2 = f"\n$R^2$ = {1 - (error ** 2).sum() / spread:.5f}" if spread > 0 else ""
         ax.text(0.04, 0.96, f"MAE = {np.abs(error).mean():.3g} {unit}{r2}", transform=ax.transAxes, va="top", linespacing=1.4)
         ax.set(xlabel=f"reference {quantity} ({unit})", ylabel=f"predicted {quantity} ({unit})", xlim=limits, ylim=limits, aspect="equal")
+        ax.locator_params(nbins=5)  # long labels of the x axis would touch
         if title:
             ax.set_title(title)
     return ax

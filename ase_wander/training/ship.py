@@ -186,7 +186,7 @@ def published_card_lines(model, record, report) -> list[str]:
 
 def error_lines(model, report) -> list[str]:
     """Section of the card on the errors; what a model or its data lacks is left out."""
-    lines = ["## Errors on the validation split", "", "Reprint with `ase-wander evaluate " + model.name + " DATA`.", ""]
+    lines = ["## Errors on the validation split", "", f"Reprint with `ase-wander evaluate {model.name} DATA` (or this folder in place of the name).", ""]
     if report.get("left_out"):
         lines += [f"Left out, since the model does not take them: {', '.join(report['left_out'])}.", ""]
     lines += table_lines(report) + ["", "By class, sigma <= 0.03 Å:", ""] + class_lines(report)
