@@ -74,11 +74,11 @@ def unequal_strain(model, n=16, distance=30.0):
     print(f"\nstrain along x {100 * strains[0]:+.2f} % and {100 * strains[1]:+.2f} %, {distance:g} Å apart, {len(stack)} atoms, levels at Gamma")
     print("| effective charges | valence edge of the lower layer alone eV | of the upper one | offset meV | together against alone, all levels: "
           "largest difference meV |\n|---|---|---|---|---|")
-    smearing, neutral = model.heads.smearing, model.heads.neutral
-    for label, width in ((f"neutral by {neutral}", smearing), ("none", 0)):
-        if label != "none" and not smearing:
-            continue
-        model.heads.smearing = width
+    smearing, own = model.heads.smearing, model.heads.neutral
+    other = {"layer": "cell", "cell": "layer"}[own]
+    ways = [(own, f"neutral by {own}, as trained"), (other, f"the same charges, neutral by {other}")] if smearing else []
+    for neutral, label in [*ways, (own, "none")]:
+        model.heads.smearing, model.heads.neutral = 0 if label == "none" else smearing, neutral
         together, _ = levels(model, stack, layers)
         alone, edges = [], []
         for k in (0, 1):
@@ -88,7 +88,7 @@ def unequal_strain(model, n=16, distance=30.0):
             edges.append(values[n_occupied - 1])
         difference = together - np.sort(np.concatenate(alone))
         print(f"| {label} | {edges[0]:.4f} | {edges[1]:.4f} | {1e3 * (edges[0] - edges[1]):.1f} | {1e3 * np.abs(difference).max():.4f} |")
-    model.heads.smearing = smearing
+    model.heads.smearing, model.heads.neutral = smearing, own
 
 
 def main():
