@@ -220,6 +220,7 @@ def test_evaluation_of_a_perfect_model_is_the_truncation_error(configurations):
     ({"species": ["Mo", "Xx"]}, "species: 'Xx' is no element"), ({"colour": 1}, "colour: unknown"),
     ({"stages": [{"kind": "magic"}]}, r"stages\[0\]: kind"), ({"data": None}, "data: missing"),
     ({"stages": [{"kind": "forcefield", "lr": "fast"}]}, r"stages\[0\].lr: 'fast' is not a number"),
+    ({"stages": [{"kind": "forcefield", "monitor": "eigenvalues", "weights": {"forces": 1}}]}, r"stages\[0\].monitor: 'eigenvalues' is no error"),
     ({"stages": [{"kind": "hamiltonian", "pairs": 0}]}, r"stages\[0\].pairs: 0 is not a share"),
     ({"stages": [{"kind": "hamiltonian", "pairs": 0.5, "weights": {"eigenvalues": 1}}]}, "bands need all pairs"),
     ({"stages": [{"kind": "forcefield", "weights": {"eigenvalues": 1}}]}, "weights.eigenvalues: unknown")])

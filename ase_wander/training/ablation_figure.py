@@ -67,19 +67,22 @@ def _known(table, results, rows, column):
 
 
 def _inputs(ax, table, results, rows, noise):
+    styles = {"intra-layer": {}, "inter-layer": dict(mfc="white")}
     for number, split in enumerate(SPLITS):
-        known = _known(table, results, rows, f"{split}.elements")
-        if known:
-            place = np.array([rows.index(row) for row, _ in known]) + 0.18 * (number - 1)
-            middle = [v.mean() for _, v in known]
-            spread = np.array([[v.mean() - v.min(), v.max() - v.mean()] for _, v in known]).T
-            ax.errorbar(middle, place, xerr=spread, ls="", color=COLOURS[split], marker=MARKERS[split], ms=4.5, capsize=2)
+        for column, style in zip(("intra", "inter"), styles.values()):
+            known = _known(table, results, rows, f"{split}.{column}")
+            if known:
+                place = np.array([rows.index(row) for row, _ in known]) + 0.2 * (number - 1)
+                middle = [v.mean() for _, v in known]
+                spread = np.array([[v.mean() - v.min(), v.max() - v.mean()] for _, v in known]).T
+                ax.errorbar(middle, place, xerr=spread, ls="", color=COLOURS[split], marker=MARKERS[split], ms=4.5, capsize=2, **style)
     ax.set_yticks(range(len(rows)), [fill(row.groups["inputs"], 24) for row in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xscale("log")
-    ax.set_xlabel("elements of H, MAE (meV)")
+    ax.set_xlabel("hoppings, MAE (meV)")
     _plain(ax.xaxis)
     ax.grid(axis="x", alpha=0.3)
+    _styles(ax, {text: dict(ls="") | style for text, style in styles.items()})
 
 
 def _cutoffs(ax, table, results, rows, noise):
@@ -101,9 +104,9 @@ def _cutoffs(ax, table, results, rows, noise):
 
 
 def _sizes(ax, table, results, rows, noise):
-    styles = {"intra-layer H (meV)": dict(ls="-"), "force (meV/Å)": dict(ls=":", mfc="white")}
+    styles = {"elements of H (meV)": dict(ls="-"), "force (meV/Å)": dict(ls=":", mfc="white")}
     for split in SPLITS:
-        for column, style in zip(("intra", "force"), styles.values()):
+        for column, style in zip(("elements", "force"), styles.values()):
             known = sorted(((statistics(table, results, row, "n_raer").mean(), v) for row, v in _known(table, results, rows, f"{split}.{column}")),
                            key=lambda pair: pair[0])
             if known:

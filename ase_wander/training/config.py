@@ -15,7 +15,7 @@ from .device import check_device
 from .loop import LoopSettings
 from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
 from .report import check_bars
-from .terms import WEIGHTS, weighed_terms, with_defaults
+from .terms import WEIGHTS, reported, weighed_terms, with_defaults
 
 TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
        "stages", "threads", "device", "dtype", "licence", "kind", "notes", "bars")
@@ -77,6 +77,10 @@ def load_config(path) -> dict:
     if not isinstance(raw["stages"], list):
         fail("stages", f"{raw['stages']!r} is not a list of stages")
     raw["stages"] = [_stage(stage, k, fail) for k, stage in enumerate(raw["stages"])]
+    for k, stage in enumerate(raw["stages"]):
+        known = reported(stage["kind"], len(raw["species"]))
+        if stage["loop"].monitor not in ("", *known):
+            fail(f"stages[{k}].monitor", f"{stage['loop'].monitor!r} is no error of a validation; known: {', '.join(known)}")
     names = [s["name"] for s in raw["stages"]]
     if len(set(names)) < len(names):
         fail("stages", f"names repeat: {', '.join(names)}")

@@ -24,6 +24,18 @@ WEIGHTS = {kind: {w: 1.0 if w in ("intra", "inter") else 0.0 for w in (*terms, *
            for kind, terms in TERMS.items()}
 
 
+#: Errors that the validation of each part may report, beside those of the classes of hoppings, "00_intra", "01_inter", ...
+REPORTED = {"forcefield": ("force", "force_all", "energy", "virial", "layer_force"),
+            "hamiltonian": ("elements", "eigenvalues", "projections", "vacuum_step", "inter_R2", "onsite")}
+
+
+def reported(kind, n_species) -> tuple:
+    """Names of all errors that a stage's validation may report; which ones, the labels of its data decide."""
+    classes = tuple(f"{a}{b}_{where}" for a in range(n_species) for b in range(a, n_species) for where in ("intra", "inter"))
+    of = REPORTED | {"hamiltonian": REPORTED["hamiltonian"] + classes}
+    return of["forcefield"] + of["hamiltonian"] if kind == "joint" else of[kind]
+
+
 def with_defaults(kind, weights) -> dict:
     """All weights of a kind of stage, the missing ones at their defaults."""
     return WEIGHTS[kind] | weights
