@@ -38,10 +38,10 @@ def test_distance_is_the_variance_of_a_linear_layer(model, configurations):
     found = [model.environment(c.atoms, c.layers) for c in training]
     species, x = np.concatenate([g.species for g, _ in found]), np.concatenate([features(e) for _, e in found])
     for z in (0, 1):
-        phi = np.column_stack([np.ones((species == z).sum()), x[species == z]])
         own = (x[species == z] - model.trust.mean[z]) @ model.trust.whiten[z]
-        values = np.linalg.eigvalsh(np.cov(x[species == z].T, bias=True))
+        values, directions = np.linalg.eigh(np.cov(x[species == z].T, bias=True))
         spanned = values > 1e-5 * values[-1]  # eigenvalues below the floor are lifted to it
+        phi = np.column_stack([np.ones((species == z).sum()), x[species == z] @ directions[:, spanned]])
         leverage = np.einsum("nf,fg,ng->n", phi, np.linalg.pinv(phi.T @ phi, rcond=1e-12, hermitian=True), phi)
         assert np.allclose(1 + (own[:, spanned] ** 2).sum(1), len(phi) * leverage, rtol=1e-3)
 
