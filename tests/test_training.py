@@ -140,9 +140,9 @@ def test_batches_cover_every_sample_once():
     assert found == batches(23, 5, epoch=3, seed=1) != batches(23, 5, epoch=4, seed=1)
 
 
-@pytest.mark.parametrize("killed_at", [3, 8])
-def test_a_killed_run_resumes_bit_for_bit(tmp_path, killed_at):
-    settings = LoopSettings(steps=12, batch=2, lr=1e-2, noise=0.1, warmup=2, checkpoint_every=0.0, validate_every=1)
+@pytest.mark.parametrize("killed_at, noise", [(3, 0.1), (8, 0.1), (8, 0.0)])  # samples draw random numbers without noise too, see `pairs`
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, killed_at, noise):
+    settings = LoopSettings(steps=12, batch=2, lr=1e-2, noise=noise, warmup=2, checkpoint_every=0.0, validate_every=1)
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
 
     def run(folder, resume=False, stop=None):
@@ -155,7 +155,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path, killed_at):
             count[0] += 1
             if count[0] == stop:
                 raise KeyboardInterrupt
-            return (module(x[indices] + module.noise * torch.randn(len(indices), 3)) - 1).square().mean(), {}
+            return (module(x[indices] + getattr(module, "noise", 0.1) * torch.randn(len(indices), 3)) - 1).square().mean(), {}
 
         fit(module, 6, loss_of, settings, folder, "stage", resume=resume)
         return module.state_dict()
