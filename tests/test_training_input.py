@@ -258,6 +258,15 @@ def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path)
     assert "train.yaml" not in card and f"forcefield (forcefield): 2 steps of {STAGES[0].get('batch', 8)}, lr" in card
 
 
+def test_what_was_trained_on_whole_is_never_judged_as_held_out(tmp_path):
+    sources = [{"path": str(DATA), "exclude": ["ml_*"]}, {"path": str(DATA), "include": ["ml_*"], "hold_out": False}]
+    model, config = finished_run(tmp_path, data=sources)
+    shipped = load_model(ship(model, config, tmp_path / "run", tmp_path / "tiny", lambda model, material: MEASURED))
+    assert shipped.config["trained_whole"] == ["ml_0000", "ml_0001"]
+    judged = lambda fraction: [row["name"] for row in evaluate(shipped, load_dataset(DATA), fraction)["configurations"]]
+    assert judged(0.15) == ["p1_0040"] and "ml_0001" in judged(None)
+
+
 def test_half_trained_models_are_not_shipped(tmp_path):
     config = load_config(write_config(tmp_path, stages=STAGES[:1]))
     with pytest.raises(ValueError, match="stages: none of kind hamiltonian"):

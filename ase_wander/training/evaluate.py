@@ -23,7 +23,7 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
 
     Parameters
     ----------
-    validation_fraction : only configurations of that validation split; None for all.
+    validation_fraction : only configurations of that validation split, without those that the model was trained on whole; None for all.
     progress : callable (done, total), optional.
     samples : dict, optional; filled with what `training.evaluation_figures.write_figures` draws.
     learning : optional, the learning curve of the run, see `training.report.learning_curve`; kept in the report.
@@ -35,7 +35,9 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
     check_bars(bars, fail)
     samples = {} if samples is None else samples
     samples.update(forces=[], energies=[], elements=[], eigenvalues=[], gaps=[], trust=([], None))
-    chosen = [c for c in configurations if validation_fraction is None or c.hold_out and is_validation(c.name, validation_fraction)]
+    whole = getattr(model, "config", {}).get("trained_whole", ())
+    chosen = [c for c in configurations
+              if validation_fraction is None or c.hold_out and c.name not in whole and is_validation(c.name, validation_fraction)]
     if not chosen:
         raise ValueError("no configuration of the data belongs to the validation split; use all of them instead")
     left_out = refused(model, chosen)

@@ -50,6 +50,9 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     model.config["data_sha256"] = record["data_sha256"]
     if config.get("bars"):
         model.config["bars"] = config["bars"]
+    whole = sorted(c.name for c in configurations if not c.hold_out)
+    if whole:  # what no later evaluation may take for held out
+        model.config["trained_whole"] = whole
     model.config["layers"] = layer_counts(configurations if model.kind != "published" else bilayers(configurations))
     folder.parent.mkdir(parents=True, exist_ok=True)
     # One level down: what stands beside other models with a config.json would count as a model.
