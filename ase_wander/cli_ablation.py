@@ -143,7 +143,7 @@ def _blocks(table, name, header, rows):
 
 
 def _write(table, results):
-    """Print the tables that have results, and write document and figure where the table's file names them."""
+    """Write document and figure where the table's file names them, and print the tables that have results."""
     import json
 
     from rich.table import Table as RichTable
@@ -160,6 +160,13 @@ def _write(table, results):
     if noise:
         shown.append(("From errors of H to errors of bands", *noise_cells(noise)))
         parts[NOISE] = markdown(*noise_cells(noise))
+    if table.document is not None:
+        update_document(table.document, parts)
+    if table.figure is not None and (found or noise):
+        from .plotting import save_figure
+        from .training.ablation_figure import plot_ablation
+
+        save_figure(plot_ablation(table, found, noise).axes[0], table.figure)
     for title, header, rows in shown:
         if not any(any(cell for cell in row[1:]) for row in rows):
             continue
@@ -171,10 +178,3 @@ def _write(table, results):
         out.print(drawn)
     if partial:
         out.print(partial)
-    if table.document is not None:
-        update_document(table.document, parts)
-    if table.figure is not None and (found or noise):
-        from .plotting import save_figure
-        from .training.ablation_figure import plot_ablation
-
-        save_figure(plot_ablation(table, found, noise).axes[0], table.figure)
