@@ -2,11 +2,21 @@
 
 from importlib import import_module
 
+from ._moved import install
+
 __version__ = "0.1.0"
 
-_LAZY = {"WanderCalculator": "calculator", "DomainWarning": "calculator", "load_model": "model", "list_models": "model",
-         "WannierHamiltonian": "electronic.hamiltonian", "load_published": "published"}
+_LAZY = {
+    "WanderCalculator": "calculator",
+    "DomainWarning": "calculator",
+    "load_model": "loading",
+    "list_models": "catalogue",
+    "WannierHamiltonian": "electronic.hamiltonian",
+    "load_published": "published.model",
+}
 __all__ = sorted(_LAZY)
+
+install()
 
 
 def __getattr__(name):  # torch is imported when first needed, so that `ase-wander build` starts at once

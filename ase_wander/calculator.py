@@ -8,10 +8,9 @@ from numbers import Real
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import (BaseCalculator, Calculator, InputError, PropertyNotImplementedError,
-                                        all_changes)
+from ase.calculators.calculator import BaseCalculator, Calculator, InputError, PropertyNotImplementedError, all_changes
 
-from .model import load_model
+from .loading import load_model
 from .structure import check_atoms, continues, empty_height, find_layers
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
@@ -61,12 +60,16 @@ class WanderCalculator(Calculator):
         if not hasattr(model, "compute"):  # the published kind keeps the precision of its weights
             model, device, dtype = _as_input_error(load_model, model, device or "cpu", dtype or "float64"), None, None
         self.model = model
-        own = {"dtype": str(getattr(model, "dtype", "float64")).replace("torch.", ""),
-               "device": str(getattr(model, "device", "cpu"))}
+        own = {
+            "dtype": str(getattr(model, "dtype", "float64")).replace("torch.", ""),
+            "device": str(getattr(model, "device", "cpu")),
+        }
         for name, wanted in (("dtype", dtype), ("device", device)):
             if wanted is not None and str(wanted).replace("torch.", "").split(":")[0] != own[name].split(":")[0]:
-                raise InputError(f"{name} is {wanted!r}, but the loaded model {model.name!r} is on {own[name]}; convert it "
-                                 f"with model.to(...), or give the calculator its name")
+                raise InputError(
+                    f"{name} is {wanted!r}, but the loaded model {model.name!r} is on {own[name]}; convert it "
+                    f"with model.to(...), or give the calculator its name"
+                )
         self.parameters = {"model": model.name, "sha256": model.digest, **own}
         self.implemented_properties = list(self.model.implemented_properties)
         self._warned = False
@@ -105,8 +108,10 @@ class WanderCalculator(Calculator):
         known = set(self.model.species)
         for index, symbol in enumerate(atoms.symbols):
             if symbol not in known:
-                raise InputError(f"atom {index} is {symbol}, but model {self.model.name!r} knows only "
-                                 f"{', '.join(self.model.species)}")
+                raise InputError(
+                    f"atom {index} is {symbol}, but model {self.model.name!r} knows only "
+                    f"{', '.join(self.model.species)}"
+                )
 
     def set_atoms(self, atoms: Atoms) -> None:
         """Called by ASE at `atoms.calc = calculator`: refuses unknown species at once."""
@@ -134,8 +139,12 @@ class WanderCalculator(Calculator):
         known = getattr(self.model, "config", {}).get("layers")
         if known and n_layers > max(known) and not self._warned:
             self._warned = True
-            warnings.warn(f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most {max(known)}, "
-                          "so that it is extrapolated", UserWarning, stacklevel=4)
+            warnings.warn(
+                f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most {max(known)}, "
+                "so that it is extrapolated",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _check_vacuum(self, atoms):
         """A slab periodic in three directions must not feel its image."""
@@ -143,16 +152,20 @@ class WanderCalculator(Calculator):
             return
         vacuum = empty_height(atoms)
         if vacuum < self.model.cutoff:
-            raise InputError(f"pbc is true along the third lattice vector but the vacuum is only {vacuum:.2f} Å, less than "
-                             f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)")
+            raise InputError(
+                f"pbc is true along the third lattice vector but the vacuum is only {vacuum:.2f} Å, less than "
+                f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)"
+            )
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """One forward pass gives every property the model has; `properties` (a name, several, or None) only says what must be among them."""
         properties = (properties,) if isinstance(properties, str) else properties or ()
         for name in properties:
             if name not in self.implemented_properties:
-                raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no {name}; it has "
-                                                  f"{', '.join(self.implemented_properties)}")
+                raise PropertyNotImplementedError(
+                    f"model {self.model.name!r} ({self.model.kind}) has no {name}; it has "
+                    f"{', '.join(self.implemented_properties)}"
+                )
         if atoms is not None:
             self.atoms = atoms.copy()
         self.results, self._uncertainty = {}, None  # nothing of the structure before may answer for one that is refused
@@ -172,8 +185,12 @@ class WanderCalculator(Calculator):
         worst = outside[np.argsort(-uncertainty["distance"][outside], kind="stable")]
         named = "; ".join(f"atom {i} ({atoms.symbols[i]}): {uncertainty['reasons'][int(i)]}" for i in worst[:NAMED])
         more = f"; and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
-        warnings.warn(f"{len(outside)} of {len(atoms)} atoms lie outside the training data of model {self.model.name!r}: "
-                      f"{named}{more}", DomainWarning, stacklevel=4)
+        warnings.warn(
+            f"{len(outside)} of {len(atoms)} atoms lie outside the training data of model {self.model.name!r}: "
+            f"{named}{more}",
+            DomainWarning,
+            stacklevel=4,
+        )
 
     # ------------------------------------------------------------------ electrons
     def get_wannier_hamiltonian(self, atoms=None, *, threshold=0.0, **options):
@@ -189,12 +206,15 @@ class WanderCalculator(Calculator):
             raise InputError(f"threshold is {threshold!r}; it must be a finite energy of at least 0 eV")
         if self.model.kind != "published":
             if not options.pop("hermitian", True):
-                raise InputError("hermitian=False is for models of kind published; this one is Hermitian by construction")
+                raise InputError(
+                    "hermitian=False is for models of kind published; this one is Hermitian by construction"
+                )
             if options.get("progress") is not None and not callable(options["progress"]):
                 raise InputError("progress is a function of (pairs done, pairs in all)")
         *blocks, n_electrons = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
-        h = WannierHamiltonian.from_blocks(atoms, self.model.shells, *blocks, n_electrons,
-                                           check=options.get("hermitian", True))
+        h = WannierHamiltonian.from_blocks(
+            atoms, self.model.shells, *blocks, n_electrons, check=options.get("hermitian", True)
+        )
         return h.truncate(threshold) if threshold else h
 
     def get_band_structure(self, atoms=None, path=None, npoints=None, n_bands=None, reference="fermi", **options):
@@ -223,7 +243,7 @@ class WanderCalculator(Calculator):
         return self.get_wannier_hamiltonian(atoms).fermi_level()
 
     def get_dos(self, atoms=None, *, kpts=None, **options):
-        """Density of states; the options of `ase_wander.electronic.dos.density_of_states`.
+        """Density of states; the options of `ase_wander.electronic.properties.dos.density_of_states`.
 
         Parameters
         ----------
@@ -234,7 +254,7 @@ class WanderCalculator(Calculator):
         **options
             Also `threshold`, `hermitian` as for `get_wannier_hamiltonian`.
         """
-        from .electronic.dos import density_of_states
+        from .electronic.properties.dos import density_of_states
 
         h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
         if kpts is not None and np.ndim(kpts) == 1 and np.issubdtype(np.asarray(kpts).dtype, np.integer):
@@ -263,9 +283,13 @@ class WanderCalculator(Calculator):
         PropertyNotImplementedError of a model that has no uncertainty fitted (see docs/trust.md).
         """
         if getattr(self.model, "trust", None) is None:
-            raise PropertyNotImplementedError(f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
-                                              "when it was shipped (ase_wander.training.trust.fit_trust)")
-        if self._uncertainty is not None and (atoms is None or isinstance(atoms, Atoms) and not self.check_state(atoms)):
+            raise PropertyNotImplementedError(
+                f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
+                "when it was shipped (ase_wander.evaluation.uncertainty.fit_trust)"
+            )
+        if self._uncertainty is not None and (
+            atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))
+        ):
             return deepcopy(self._uncertainty)  # the caller's own, as ASE's results are
         return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 

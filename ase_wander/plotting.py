@@ -18,11 +18,25 @@ from matplotlib.patches import Polygon
 VALENCE, CONDUCTION, ACCENT, NEUTRAL = "#0072B2", "#D55E00", "#009E73", "#4D4D4D"
 
 STYLE = {
-    "font.family": "DejaVu Sans", "font.size": 9, "mathtext.fontset": "dejavusans",
-    "axes.linewidth": 0.8, "axes.labelsize": 10, "axes.titlesize": 10, "axes.titlepad": 8,
-    "xtick.direction": "in", "ytick.direction": "in", "xtick.labelsize": 9, "ytick.labelsize": 9,
-    "xtick.top": True, "ytick.right": True, "xtick.major.width": 0.8, "ytick.major.width": 0.8,
-    "legend.frameon": False, "legend.fontsize": 8.5, "savefig.dpi": 250, "figure.dpi": 120,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "mathtext.fontset": "dejavusans",
+    "axes.linewidth": 0.8,
+    "axes.labelsize": 10,
+    "axes.titlesize": 10,
+    "axes.titlepad": 8,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "savefig.dpi": 250,
+    "figure.dpi": 120,
 }
 
 
@@ -127,8 +141,14 @@ def _mark_gap(ax, x, edges, offset, special):
     ax.axhline(vbm, color="0.6", lw=0.7, ls=(0, (4, 3)), zorder=0)
     ax.plot([xv], [vbm], "o", ms=5, mfc="white", mec=VALENCE, mew=1.4, zorder=5, clip_on=False)
     ax.plot([xc], [cbm], "o", ms=5, mfc="white", mec=CONDUCTION, mew=1.4, zorder=5, clip_on=False)
-    ax.annotate("", xy=(xc, cbm), xytext=(xc, vbm), annotation_clip=False, zorder=4,
-                arrowprops=dict(arrowstyle="<->", color=NEUTRAL, lw=1.0, shrinkA=0.5, shrinkB=3.5))
+    ax.annotate(
+        "",
+        xy=(xc, cbm),
+        xytext=(xc, vbm),
+        annotation_clip=False,
+        zorder=4,
+        arrowprops=dict(arrowstyle="<->", color=NEUTRAL, lw=1.0, shrinkA=0.5, shrinkB=3.5),
+    )
     label = gap_label(edges, x, special)
     low, high = ax.get_ylim()
     if cbm - vbm < 0.13 * (high - low):  # no room between the bands
@@ -136,8 +156,16 @@ def _mark_gap(ax, x, edges, offset, special):
         return
     stops = np.unique([tick for tick, _ in special] + [xc])  # the label stands between two lines, clear of the arrow
     widest = int(np.argmax(np.diff(stops)))
-    ax.text((stops[widest] + stops[widest + 1]) / 2, (vbm + cbm) / 2, label.replace(", ", "\n", 1), ha="center", va="center",
-            fontsize=8.5, color="0.15", linespacing=1.35)
+    ax.text(
+        (stops[widest] + stops[widest + 1]) / 2,
+        (vbm + cbm) / 2,
+        label.replace(", ", "\n", 1),
+        ha="center",
+        va="center",
+        fontsize=8.5,
+        color="0.15",
+        linespacing=1.35,
+    )
 
 
 def gap_label(edges, x, special) -> str:
@@ -154,7 +182,9 @@ def gap_label(edges, x, special) -> str:
     """
     names = [_name_of_k(x, edges[k], special) for k in ("k_vbm", "k_cbm")]
     direct = edges["k_vbm"] == edges["k_cbm"] or (names[0] == names[1] and "–" not in names[0])
-    return f"gap {edges['cbm'] - edges['vbm']:.3f} eV, " + (f"direct, {names[0]}" if direct else f"{names[0]} → {names[1]}")
+    return f"gap {edges['cbm'] - edges['vbm']:.3f} eV, " + (
+        f"direct, {names[0]}" if direct else f"{names[0]} → {names[1]}"
+    )
 
 
 def _name_of_k(x, k, special):
@@ -220,8 +250,16 @@ def plot_corrugation(atoms, positions, distance, *, title=None, width=None, ax=N
         ax = new_axes(4.9, 4.1) if ax is None else ax
         half = max(np.ptp(surface) / 2, 5e-4)  # a flat map must not show rounding as corrugation
         middle = (surface.max() + surface.min()) / 2
-        image = ax.imshow(surface, origin="lower", extent=[-width / 2, width / 2] * 2, cmap="viridis",
-                          vmin=middle - half, vmax=middle + half, interpolation="bilinear", rasterized=True)
+        image = ax.imshow(
+            surface,
+            origin="lower",
+            extent=[-width / 2, width / 2] * 2,
+            cmap="viridis",
+            vmin=middle - half,
+            vmax=middle + half,
+            interpolation="bilinear",
+            rasterized=True,
+        )
         corners = (np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) - 0.5) @ cell
         for colour, width_pt in (("0.15", 2.6), ("white", 1.4)):
             ax.add_patch(Polygon(corners, closed=True, fill=False, ec=colour, lw=width_pt))
@@ -229,7 +267,13 @@ def plot_corrugation(atoms, positions, distance, *, title=None, width=None, ax=N
         bar.set_label("interlayer distance (Å)")
         bar.ax.ticklabel_format(useOffset=False)
         bar.outline.set_linewidth(0.8)
-        ax.set(xlabel="$x$ (Å)", ylabel="$y$ (Å)", aspect="equal", xlim=(-width / 2, width / 2), ylim=(-width / 2, width / 2))
+        ax.set(
+            xlabel="$x$ (Å)",
+            ylabel="$y$ (Å)",
+            aspect="equal",
+            xlim=(-width / 2, width / 2),
+            ylim=(-width / 2, width / 2),
+        )
         ax.tick_params(color="white", which="both")
         if title:
             ax.set_title(title)
@@ -262,7 +306,14 @@ def plot_learning_curve(steps, curves, *, xlabel="step", ylabel="mean absolute e
         ax = new_axes(4.8, 3.6) if ax is None else ax
         for k, (name, errors) in enumerate(curves.items()):
             training = name.endswith("training")
-            ax.plot(steps, errors, color=colours[k % len(colours)], lw=1.0 if training else 1.6, ls="--" if training else "-", label=name)
+            ax.plot(
+                steps,
+                errors,
+                color=colours[k % len(colours)],
+                lw=1.0 if training else 1.6,
+                ls="--" if training else "-",
+                label=name,
+            )
         ax.set_yscale("log")
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.grid(True, which="major", color="0.92", lw=0.7)
@@ -294,14 +345,35 @@ def plot_parity(reference, predicted, *, quantity, unit, title=None, ax=None) ->
         ax = new_axes(4.2, 4.0) if ax is None else ax
         ax.plot(limits, limits, color="0.6", lw=0.9, zorder=0)
         if len(reference) > 5000:
-            image = ax.hexbin(reference, predicted, gridsize=120, bins="log", cmap="viridis", mincnt=1, linewidths=0,
-                              extent=(*limits, *limits))
+            image = ax.hexbin(
+                reference,
+                predicted,
+                gridsize=120,
+                bins="log",
+                cmap="viridis",
+                mincnt=1,
+                linewidths=0,
+                extent=(*limits, *limits),
+            )
             ax.figure.colorbar(image, ax=ax, pad=0.02, shrink=0.92).set_label("number of values")
         else:
             ax.plot(reference, predicted, "o", ms=3, mfc=VALENCE, mec="none", alpha=0.5, rasterized=True)
-        r2 = f"\n$R^2$ = {1 - (error ** 2).sum() / spread:.5f}" if spread > 0 else ""
-        ax.text(0.04, 0.96, f"MAE = {np.abs(error).mean():.3g} {unit}{r2}", transform=ax.transAxes, va="top", linespacing=1.4)
-        ax.set(xlabel=f"reference {quantity} ({unit})", ylabel=f"predicted {quantity} ({unit})", xlim=limits, ylim=limits, aspect="equal")
+        r2 = f"\n$R^2$ = {1 - (error**2).sum() / spread:.5f}" if spread > 0 else ""
+        ax.text(
+            0.04,
+            0.96,
+            f"MAE = {np.abs(error).mean():.3g} {unit}{r2}",
+            transform=ax.transAxes,
+            va="top",
+            linespacing=1.4,
+        )
+        ax.set(
+            xlabel=f"reference {quantity} ({unit})",
+            ylabel=f"predicted {quantity} ({unit})",
+            xlim=limits,
+            ylim=limits,
+            aspect="equal",
+        )
         ax.locator_params(nbins=5)  # long labels of the x axis would touch
         if title:
             ax.set_title(title)

@@ -60,7 +60,8 @@ def neighbour_pairs(atoms: Atoms, cutoff: float) -> NeighbourPairs:
     pbc = np.asarray(atoms.pbc)
     calculator = vesin.NeighborList(cutoff=float(cutoff), full_list=True, sorted=True)
     i, j, shift, vector, distance = calculator.compute(
-        points=atoms.positions, box=slab_cell(atoms), periodic=pbc, quantities="ijSDd")
+        points=atoms.positions, box=slab_cell(atoms), periodic=pbc, quantities="ijSDd"
+    )
     return NeighbourPairs(i.astype(np.int64), j.astype(np.int64), shift.astype(np.int64), vector, distance)
 
 
@@ -80,16 +81,20 @@ def check_atoms(atoms: Atoms, min_distance: float = MIN_DISTANCE) -> None:
         raise ValueError(f"the cell is not finite: {atoms.cell.array.tolist()}")
     pbc = np.asarray(atoms.pbc)
     if not pbc[:2].all():
-        raise ValueError(f"pbc is {pbc.tolist()}: a layered structure must be periodic along the first two "
-                         "lattice vectors (atoms.pbc = (True, True, False))")
+        raise ValueError(
+            f"pbc is {pbc.tolist()}: a layered structure must be periodic along the first two "
+            "lattice vectors (atoms.pbc = (True, True, False))"
+        )
     if np.linalg.matrix_rank(atoms.cell.array[pbc], tol=1e-3) < pbc.sum():
         raise ValueError(f"the cell {atoms.cell.array.tolist()} does not span its periodic directions {pbc.tolist()}")
     pairs = neighbour_pairs(atoms, min_distance)
     if len(pairs):
         k = int(np.argmin(pairs.distance))
         i, j = int(pairs.i[k]), int(pairs.j[k])
-        raise ValueError(f"atoms {i} ({atoms.symbols[i]}) and {j} ({atoms.symbols[j]}) overlap: "
-                         f"{pairs.distance[k]:.3f} Å apart, less than {min_distance:g} Å")
+        raise ValueError(
+            f"atoms {i} ({atoms.symbols[i]}) and {j} ({atoms.symbols[j]}) overlap: "
+            f"{pairs.distance[k]:.3f} Å apart, less than {min_distance:g} Å"
+        )
 
 
 def find_layers(atoms: Atoms, scale: float = BOND_SCALE) -> np.ndarray:
@@ -127,9 +132,11 @@ def find_layers(atoms: Atoms, scale: float = BOND_SCALE) -> np.ndarray:
         if rank != 2:
             what = {0: "a molecule or single atom", 1: "a chain", 3: "a bulk crystal"}[int(rank)]
             k = members[0]
-            raise ValueError(f"no layers found: atom {k} ({chemical_symbols[atoms.numbers[k]]}) belongs to {what} of "
-                             f"{len(members)} atom(s) bonded in {int(rank)} periodic direction(s); "
-                             "a layer must be bonded in exactly two")
+            raise ValueError(
+                f"no layers found: atom {k} ({chemical_symbols[atoms.numbers[k]]}) belongs to {what} of "
+                f"{len(members)} atom(s) bonded in {int(rank)} periodic direction(s); "
+                "a layer must be bonded in exactly two"
+            )
         mean_height[c] = heights[members].mean()
     if atoms.pbc[2]:
         mean_height = _above_largest_gap(mean_height, abs(atoms.cell.array[2] @ normal))
@@ -177,8 +184,12 @@ def empty_height(atoms: Atoms) -> float:
 def continues(last: Atoms, atoms: Atoms, reach: float) -> bool:
     """Whether `atoms` go on from `last`: same numbers and pbc, a cell changed by less than a fifth, and, seen from the cell,
     no atom moved by `reach` (Å) or more."""
-    if not (np.array_equal(last.numbers, atoms.numbers) and np.array_equal(last.pbc, atoms.pbc)
-            and np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+    if not (
+        np.array_equal(last.numbers, atoms.numbers)
+        and np.array_equal(last.pbc, atoms.pbc)
+        and np.isfinite(atoms.positions).all()
+        and np.isfinite(atoms.cell.array).all()
+    ):
         return False
     old, new = (slab_cell(a) for a in (last, atoms))
     if np.linalg.matrix_rank(new, tol=1e-3) < 3 or np.abs(new - old).max() > 0.2 * np.linalg.norm(old, axis=1).max():
@@ -203,7 +214,7 @@ def local_normals(atoms: Atoms, layers: np.ndarray) -> np.ndarray:
     pairs = neighbour_pairs(atoms, NORMAL_REACH)
     pairs = pairs.select(layers[pairs.i] == layers[pairs.j])
     x = pairs.distance / NORMAL_REACH
-    weight = 1 - x ** 3 * (10 - 15 * x + 6 * x * x)
+    weight = 1 - x**3 * (10 - 15 * x + 6 * x * x)
     moment = np.zeros((len(atoms), 3, 3))
     np.add.at(moment, pairs.i, weight[:, None, None] * pairs.vector[:, :, None] * pairs.vector[:, None, :])
     z = plane_normal(atoms)

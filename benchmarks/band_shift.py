@@ -19,7 +19,9 @@ def main():
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="graphene-bilayer")
-    parser.add_argument("--data", default=str(Path(__file__).resolve().parents[1] / "models" / "graphene-bilayer" / "data"))
+    parser.add_argument(
+        "--data", default=str(Path(__file__).resolve().parents[1] / "models" / "graphene-bilayer" / "data")
+    )
     parser.add_argument("--window", type=float, default=0.4, help="eV on either side of the Fermi level")
     arguments = parser.parse_args()
     calculator = WanderCalculator(load_model(arguments.model))
@@ -38,8 +40,10 @@ def main():
         rows.append((abs(shift), np.abs(error[near] - shift).mean()))
         print(f"| {c.name} | {c.sigma:g} | {c.info.get('gap', 0):.2f} | {1e3 * shift:+.1f} | {1e3 * rows[-1][1]:.1f} |")
     rows = 1e3 * np.array(rows)
-    print(f"median over {len(rows)} configurations: shift {np.median(rows[:, 0]):.1f} meV, rest {np.median(rows[:, 1]):.1f} meV; "
-          f"mean {rows[:, 0].mean():.1f} and {rows[:, 1].mean():.1f} meV")
+    print(
+        f"median over {len(rows)} configurations: shift {np.median(rows[:, 0]):.1f} meV, rest {np.median(rows[:, 1]):.1f} meV; "
+        f"mean {rows[:, 0].mean():.1f} and {rows[:, 1].mean():.1f} meV"
+    )
 
 
 if __name__ == "__main__":

@@ -15,16 +15,18 @@ from dataclasses import replace
 import torch
 
 from ase_wander import load_model
-from ase_wander.data.sources import load_source
 from ase_wander.data.dataset import split, withhold
-from ase_wander.training.hamiltonian_stage import HamiltonianSamples
+from ase_wander.data.sources import load_source
 from ase_wander.training.loop import LoopSettings, fit
+from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import new_model
 
 HEADS = {"n_channels": 8, "n_scalars": 16, "hidden": 48, "n_gated": 12}
 ELEMENTS = {"onsite": 0.1, "spread": 0.25, "vacuum_step": 0.02}
 EIGENVALUES = {"onsite": 0.0, "intra": 0.0, "inter": 0.0, "eigenvalues": 0.1}
-LOOP = LoopSettings(batch=4, lr=4e-3, lr_final=1e-4, clip=50.0, average=0.98, weight_decay=0.1, warmup=20, validate_every=10 ** 6)
+LOOP = LoopSettings(
+    batch=4, lr=4e-3, lr_final=1e-4, clip=50.0, average=0.98, weight_decay=0.1, warmup=20, validate_every=10**6
+)
 
 
 def main():
@@ -36,7 +38,7 @@ def main():
     torch.set_num_threads(1)
     training, validation = split(load_source({"path": arguments.data, "include": "p1_*"}))
     training.sort(key=lambda c: c.name[::-1])  # mixes the series of configurations
-    few = training[:arguments.with_hamiltonian]
+    few = training[: arguments.with_hamiltonian]
     hidden = withhold(split(load_source({"path": arguments.data, "include": "p1_*", "withhold": "hamiltonian"}))[0])
     assert not any(c.has("hamiltonian") for c in hidden)
     print(f"{len(training)} training configurations, {len(few)} with H in the first stage; {len(validation)} held out")
@@ -50,10 +52,20 @@ def main():
     def stage(name, configurations, weights, steps, lr, samples=None):
         samples = samples or HamiltonianSamples(configurations, model, weights=weights)
         with tempfile.TemporaryDirectory() as folder:
-            fit(model.heads, len(samples), lambda i, batch=None: samples.loss(i, weights, batch), replace(LOOP, steps=steps, lr=lr), folder, name)
+            fit(
+                model.heads,
+                len(samples),
+                lambda i, batch=None: samples.loss(i, weights, batch),
+                replace(LOOP, steps=steps, lr=lr),
+                folder,
+                name,
+            )
         errors = held_out.report(sigma_max=1.0)
-        print(f"{name:42s} eigenvalues within 1 eV of the gap {errors['eigenvalues']:6.1f} meV   elements of H {errors['elements']:5.2f} meV   "
-              f"({time.monotonic() - start:.0f} s)", flush=True)
+        print(
+            f"{name:42s} eigenvalues within 1 eV of the gap {errors['eigenvalues']:6.1f} meV   elements of H {errors['elements']:5.2f} meV   "
+            f"({time.monotonic() - start:.0f} s)",
+            flush=True,
+        )
         return {k: v.clone() for k, v in model.heads.state_dict().items()}
 
     for p in model.force_field.parameters():
@@ -63,7 +75,13 @@ def main():
     few_weights = stage(f"elements of {len(few)}", few, ELEMENTS, arguments.steps[0], LOOP.lr, first)
     stage(f"then eigenvalues alone of {len(hidden)}", hidden, EIGENVALUES, arguments.steps[1], 1e-3)
     model.heads.load_state_dict(few_weights)
-    stage(f"then eigenvalues and elements of {len(training)}", training, {**ELEMENTS, "eigenvalues": 0.1}, arguments.steps[1], 1e-3)
+    stage(
+        f"then eigenvalues and elements of {len(training)}",
+        training,
+        {**ELEMENTS, "eigenvalues": 0.1},
+        arguments.steps[1],
+        1e-3,
+    )
 
 
 if __name__ == "__main__":

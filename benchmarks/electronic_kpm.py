@@ -16,10 +16,10 @@ from ase import Atoms
 from electronic_models import DISTANCE, LATTICE, slater_koster
 from scipy.sparse import csr_matrix
 
-from ase_wander.electronic import chebyshev
-from ase_wander.electronic.dos import density_of_states
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.electronic.orbitals import DTYPE
+from ase_wander.electronic.properties.dos import density_of_states
+from ase_wander.electronic.solvers import chebyshev
 
 
 def bilayer():
@@ -35,13 +35,23 @@ def at_gamma(h, n):
     """H of n x n cells at Γ as a Hamiltonian with one block, built row by row without a list of all pairs."""
     m, rows = h.n_orbitals, []
     for i in range(m):
-        rows.append([(r[0], r[1], j, v) for r, block in zip(h.cell_shifts, h.blocks)
-                     for j, v in zip(block[[i]].indices, block[[i]].data)])
+        rows.append(
+            [
+                (r[0], r[1], j, v)
+                for r, block in zip(h.cell_shifts, h.blocks)
+                for j, v in zip(block[[i]].indices, block[[i]].data)
+            ]
+        )
     lengths = np.array([len(row) for row in rows])
     indptr = np.concatenate([[0], np.cumsum(np.tile(lengths, n * n))]).astype(np.int32)
     indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1])
     elements = np.concatenate([np.array(row) for row in rows])
-    da, db, j, values = elements[:, 0].astype(int), elements[:, 1].astype(int), elements[:, 2].astype(int), elements[:, 3]
+    da, db, j, values = (
+        elements[:, 0].astype(int),
+        elements[:, 1].astype(int),
+        elements[:, 2].astype(int),
+        elements[:, 3],
+    )
     b = np.arange(n)
     for a in range(n):
         stripe = ((((a + da) % n) * n + (b[:, None] + db) % n) * m + j).astype(np.int32)
@@ -77,23 +87,35 @@ def main():
     start = time.perf_counter()
     h = at_gamma(small, arguments.cells)
     matrix = h.blocks[0]
-    print(f"{h.n_orbitals} orbitals, {matrix.nnz / h.n_orbitals:.0f} elements a row, {matrix.nnz * 12 / 1e9:.2f} GB, "
-          f"built in {time.perf_counter() - start:.1f} s")
+    print(
+        f"{h.n_orbitals} orbitals, {matrix.nnz / h.n_orbitals:.0f} elements a row, {matrix.nnz * 12 / 1e9:.2f} GB, "
+        f"built in {time.perf_counter() - start:.1f} s"
+    )
     low, high = chebyshev.spectral_bounds(matrix)  # the same as inside density_of_states
     start, cpu = time.perf_counter(), time.process_time()
-    dos = density_of_states(h, np.linspace(low + 0.2, high - 0.2, 801), kpts=[[0, 0, 0]], width=arguments.width, method="kpm",
-                            n_vectors=arguments.vectors)
-    print(f"kernel polynomials, {arguments.vectors} vectors, width {arguments.width} eV: {time.perf_counter() - start:.1f} s "
-          f"({time.process_time() - cpu:.1f} s CPU), peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    dos = density_of_states(
+        h,
+        np.linspace(low + 0.2, high - 0.2, 801),
+        kpts=[[0, 0, 0]],
+        width=arguments.width,
+        method="kpm",
+        n_vectors=arguments.vectors,
+    )
+    print(
+        f"kernel polynomials, {arguments.vectors} vectors, width {arguments.width} eV: {time.perf_counter() - start:.1f} s "
+        f"({time.process_time() - cpu:.1f} s CPU), peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
+    )
     centre, half = (high + low) / 2, (high - low) / 2
     n_moments = max(16, int(np.ceil(np.pi * half / arguments.width)))
     start = time.perf_counter()
     moments = exact_moments(small, arguments.cells, n_moments, centre, half)
     exact = 2 * chebyshev.density(moments, (dos.get_energies() - centre) / half)[:, 0] / half
     error = np.abs(dos.get_weights() - exact)
-    print(f"exact ({n_moments} moments of {h.n_orbitals} bands, {time.perf_counter() - start:.1f} s): largest difference {error.max() / exact.max():.1e} of the "
-          f"maximum, stated standard error there up to {dos.error.max() / exact.max():.1e}; "
-          f"rms of difference / standard error {np.sqrt(np.mean((error / dos.error) ** 2)):.2f}")
+    print(
+        f"exact ({n_moments} moments of {h.n_orbitals} bands, {time.perf_counter() - start:.1f} s): largest difference {error.max() / exact.max():.1e} of the "
+        f"maximum, stated standard error there up to {dos.error.max() / exact.max():.1e}; "
+        f"rms of difference / standard error {np.sqrt(np.mean((error / dos.error) ** 2)):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,12 @@ def slater_koster(atoms, cutoff=6.0):
     v_sigma = 0.48 * np.exp((DISTANCE - pairs.distance) / decay)
     n, every = len(pairs), np.arange(len(atoms))
     return WannierHamiltonian.from_blocks(
-        atoms, {"C": ("pz",)}, np.append(pairs.i, every), np.append(pairs.j, every),
+        atoms,
+        {"C": ("pz",)},
+        np.append(pairs.i, every),
+        np.append(pairs.j, every),
         np.append(pairs.shift, np.zeros((len(atoms), 3), int), axis=0),
         np.append(v_pi * (1 - cosine2) + v_sigma * cosine2, np.full(len(atoms), 0.78)),
-        np.arange(n + len(atoms) + 1), n_electrons=len(atoms))
+        np.arange(n + len(atoms) + 1),
+        n_electrons=len(atoms),
+    )

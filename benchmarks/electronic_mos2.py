@@ -15,9 +15,9 @@ import time
 import numpy as np
 
 from ase_wander import WanderCalculator
-from ase_wander.electronic.derived import truncation_error
-from ase_wander.electronic.kpoints import make_request
-from ase_wander.electronic.onepoint import solve_one
+from ase_wander.electronic.solvers.kpoints import make_request
+from ase_wander.electronic.solvers.onepoint import solve_one
+from ase_wander.electronic.transforms import truncation_error
 from ase_wander.moire import twisted_bilayer
 
 POINTS = {"G": (0, 0, 0), "M": (0.5, 0, 0), "K": (1 / 3, 1 / 3, 0)}
@@ -30,7 +30,9 @@ def main():
     parser.add_argument("--bands", type=int, default=8)
     parser.add_argument("--threshold", type=float, default=0.0, help="eV; elements up to this size are left out")
     parser.add_argument("--method", default="pardiso", choices=["pardiso", "superlu", "ldl"])
-    parser.add_argument("--counted", action="store_true", help="absolute band indices at K too (PARDISO: twice the size)")
+    parser.add_argument(
+        "--counted", action="store_true", help="absolute band indices at K too (PARDISO: twice the size)"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--points", nargs="*", default=["G", "M", "K"], choices=list(POINTS))
     arguments = parser.parse_args()
@@ -38,26 +40,39 @@ def main():
     start = time.perf_counter()
     calculator = WanderCalculator("mos2-bilayer")
     h = full = calculator.get_wannier_hamiltonian(atoms)
-    print(f"{len(atoms)} atoms, {h.n_orbitals} orbitals, H(R) in {time.perf_counter() - start:.1f} s, "
-          f"{sum(b.nnz for b in h.blocks) / h.n_orbitals:.0f} elements a row", flush=True)
+    print(
+        f"{len(atoms)} atoms, {h.n_orbitals} orbitals, H(R) in {time.perf_counter() - start:.1f} s, "
+        f"{sum(b.nnz for b in h.blocks) / h.n_orbitals:.0f} elements a row",
+        flush=True,
+    )
     if arguments.threshold:
         h = full.truncate(arguments.threshold)
         kpts = [POINTS[name] for name in arguments.points]
-        print(f"threshold {arguments.threshold} eV: {sum(b.nnz for b in h.blocks) / h.n_orbitals:.0f} elements a row, "
-              f"bound on any band at any k {h.info['truncation_bound']:.3f} eV, at these k "
-              f"{np.round(truncation_error(full, h, np.array(kpts)), 4).tolist()} eV", flush=True)
-    print(f"estimated elements of a sparse factor: {h.factor_elements / 1e6:.1f} million of {h.n_orbitals * (h.n_orbitals + 1) / 2e6:.1f}")
+        print(
+            f"threshold {arguments.threshold} eV: {sum(b.nnz for b in h.blocks) / h.n_orbitals:.0f} elements a row, "
+            f"bound on any band at any k {h.info['truncation_bound']:.3f} eV, at these k "
+            f"{np.round(truncation_error(full, h, np.array(kpts)), 4).tolist()} eV",
+            flush=True,
+        )
+    print(
+        f"estimated elements of a sparse factor: {h.factor_elements / 1e6:.1f} million of {h.n_orbitals * (h.n_orbitals + 1) / 2e6:.1f}"
+    )
     guess = calculator.get_wannier_hamiltonian(twisted_bilayer("MoS2", m=2, r=1)).fermi_level()
     for name in arguments.points:
         k = np.array(POINTS[name], float)
         counted = arguments.counted or np.abs(2 * k - np.rint(2 * k)).max() < 1e-12
-        request = make_request(h, arguments.bands, None if counted else guess, False, arguments.method, arguments.threads)
+        request = make_request(
+            h, arguments.bands, None if counted else guess, False, arguments.method, arguments.threads
+        )
         start = time.perf_counter()
         pairs = solve_one(h, k, request, guess)
         info = pairs.info
-        print(f"{name}: {time.perf_counter() - start:.1f} s with {info['method']}, factor of {info.get('nnz', 0) / 1e6:.1f} M elements, "
-              f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, first band {pairs.first}, "
-              f"energies {np.round(pairs.energies, 5).tolist()}", flush=True)
+        print(
+            f"{name}: {time.perf_counter() - start:.1f} s with {info['method']}, factor of {info.get('nnz', 0) / 1e6:.1f} M elements, "
+            f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, first band {pairs.first}, "
+            f"energies {np.round(pairs.energies, 5).tolist()}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ import numpy as np
 from electronic_models import slater_koster, twisted_graphene
 from scipy.sparse.linalg import eigsh
 
-from ase_wander.electronic import pardiso
-from ase_wander.electronic.chebyshev import estimate_filling_energy
-from ase_wander.electronic.eigensolvers import dense_bands, nearest_bands, window_bands
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
+from ase_wander.electronic.solvers import pardiso
+from ase_wander.electronic.solvers.chebyshev import estimate_filling_energy
+from ase_wander.electronic.solvers.eigensolvers import dense_bands, nearest_bands, window_bands
 
 
 def seconds(function):
@@ -34,11 +34,13 @@ def measure(name, h, k, n_bands=8, dense_limit=3000, scipy_limit=6000, pythtb_li
     window = h.band_window(n_bands)
     lo, hi = window.start, window.stop
     guessed, sigma = seconds(lambda: estimate_filling_energy(matrix, (lo + hi) / 2))
-    print(f"{name}: {h.n_orbitals} orbitals, {matrix.nnz / h.n_orbitals:.0f} elements a row, H(k) in {built:.3f} s, "
-          f"first shift in {guessed:.2f} s")
+    print(
+        f"{name}: {h.n_orbitals} orbitals, {matrix.nnz / h.n_orbitals:.0f} elements a row, H(k) in {built:.3f} s, "
+        f"first shift in {guessed:.2f} s"
+    )
     # The shift that every k-point after the first gets.
     reference = window_bands(matrix, lo, hi, sigma, "pardiso" if pardiso.available() else "superlu")
-    sigma = float(np.mean(reference.energies[n_bands // 2 - 1:n_bands // 2 + 1]))
+    sigma = float(np.mean(reference.energies[n_bands // 2 - 1 : n_bands // 2 + 1]))
     rows = {}
     for method in ("pardiso", "superlu"):
         if method == "superlu" or pardiso.available():
@@ -48,8 +50,9 @@ def measure(name, h, k, n_bands=8, dense_limit=3000, scipy_limit=6000, pythtb_li
         rows["LAPACK, window"] = seconds(lambda: dense_bands(matrix, lo, hi))
         rows["ldl, counted window"] = seconds(lambda: window_bands(matrix, lo, hi, sigma, "ldl"))
     if h.n_orbitals <= scipy_limit:
-        rows["scipy eigsh, default"] = seconds(lambda: np.sort(eigsh(matrix.tocsc(), n_bands, sigma=sigma,
-                                                                     return_eigenvectors=False)))
+        rows["scipy eigsh, default"] = seconds(
+            lambda: np.sort(eigsh(matrix.tocsc(), n_bands, sigma=sigma, return_eigenvectors=False))
+        )
     if h.n_orbitals <= pythtb_limit:
         built, other = seconds(lambda: h.to_pythtb())
         print(f"  pythtb's model built in {built:.1f} s")
@@ -58,10 +61,14 @@ def measure(name, h, k, n_bands=8, dense_limit=3000, scipy_limit=6000, pythtb_li
     fastest = min(t for t, _ in rows.values())
     for method, (t, result) in rows.items():
         energies = getattr(result, "energies", result)
-        error = np.abs(energies - reference.energies).max() if "nearest" not in method and "scipy" not in method else np.nan
+        error = (
+            np.abs(energies - reference.energies).max() if "nearest" not in method and "scipy" not in method else np.nan
+        )
         info = getattr(result, "info", {})
-        print(f"  {method:28s} {t:8.2f} s  x{t / fastest:6.1f}   factor {info.get('nnz', 0) / 1e6:7.2f} M elements   "
-              f"|dE| {error:.1e} eV")
+        print(
+            f"  {method:28s} {t:8.2f} s  x{t / fastest:6.1f}   factor {info.get('nnz', 0) / 1e6:7.2f} M elements   "
+            f"|dE| {error:.1e} eV"
+        )
 
 
 def main():
@@ -71,7 +78,9 @@ def main():
     parser.add_argument("--hamiltonian")
     parser.add_argument("--dense-limit", type=int, default=3000)
     parser.add_argument("--scipy-limit", type=int, default=6000)
-    parser.add_argument("--pythtb-limit", type=int, default=600, help="pythtb is slow to build: minutes from 1,000 orbitals on")
+    parser.add_argument(
+        "--pythtb-limit", type=int, default=600, help="pythtb is slow to build: minutes from 1,000 orbitals on"
+    )
     arguments = parser.parse_args()
     limits = {name: getattr(arguments, name) for name in ("dense_limit", "scipy_limit", "pythtb_limit")}
     if arguments.hamiltonian:

@@ -11,7 +11,7 @@ import torch
 from model_speed import best_of
 
 from ase_wander import load_model
-from ase_wander.model import WanderModel
+from ase_wander.model.wander import WanderModel
 from ase_wander.moire import twisted_bilayer
 from ase_wander.structure import find_layers
 
@@ -34,7 +34,9 @@ def main():
     charges = torch.randn(len(atoms), dtype=torch.float64)
     alone = best_of(lambda: model.slab(model.positions(atoms), atoms.cell.array)(charges))
     print(f"{len(atoms)} atoms, {arguments.threads} threads")
-    print(f"Hamiltonian {whole:.2f} s, of which the potential of the charges {alone:.3f} s ({100 * alone / whole:.1f} %)")
+    print(
+        f"Hamiltonian {whole:.2f} s, of which the potential of the charges {alone:.3f} s ({100 * alone / whole:.1f} %)"
+    )
 
     def forces_of(smearing):
         torch.manual_seed(0)
@@ -43,7 +45,9 @@ def main():
         return best_of(lambda: fresh.compute(atoms, layers))
 
     without, with_charges = forces_of(0.0), forces_of(SMEARING)
-    print(f"energy and forces {without:.2f} s; with charges of {SMEARING:g} Å {with_charges:.2f} s ({with_charges / without:.1f} times)")
+    print(
+        f"energy and forces {without:.2f} s; with charges of {SMEARING:g} Å {with_charges:.2f} s ({with_charges / without:.1f} times)"
+    )
 
 
 if __name__ == "__main__":

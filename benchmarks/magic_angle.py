@@ -34,7 +34,10 @@ def write_json(path, content):
 def kpath(cell, n):
     """k-points (n, 3) of Γ-M-K-Γ and their places along it, ends included."""
     from ase.dft.kpoints import BandPath
-    path = BandPath(cell=cell, path="GMKG", special_points={k: np.array(v) for k, v in PATH.items()}).interpolate(npoints=n)
+
+    path = BandPath(cell=cell, path="GMKG", special_points={k: np.array(v) for k, v in PATH.items()}).interpolate(
+        npoints=n
+    )
     return path.kpts, path.get_linear_kpoint_axis()[0]
 
 
@@ -62,14 +65,23 @@ def step_relax(folder, options):
             atoms.positions = Trajectory(str(done))[-1].positions
         except Exception:
             done.unlink()
-    with Trajectory(str(done), "w", atoms) as trajectory, LBFGS(atoms, memory=30, alpha=40.0, logfile=str(folder / "relax.log")) as optimizer:
+    with (
+        Trajectory(str(done), "w", atoms) as trajectory,
+        LBFGS(atoms, memory=30, alpha=40.0, logfile=str(folder / "relax.log")) as optimizer,
+    ):
         optimizer.attach(trajectory.write, interval=5)
         converged = optimizer.run(fmax=options.fmax, steps=options.steps)
     write(folder / "relaxed.extxyz", atoms)
     _, distance = interlayer_distance(atoms, layers=calculator.layers(atoms))
-    return {"atoms": len(atoms), "angle": abs(float(atoms.info["twist_angle"])), "steps": optimizer.nsteps, "converged": bool(converged),
-            "fmax": float(np.linalg.norm(atoms.get_forces(), axis=1).max()), "first_forces_s": first,
-            "distance": [float(distance.min()), float(distance.mean()), float(distance.max())]}
+    return {
+        "atoms": len(atoms),
+        "angle": abs(float(atoms.info["twist_angle"])),
+        "steps": optimizer.nsteps,
+        "converged": bool(converged),
+        "fmax": float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
+        "first_forces_s": first,
+        "distance": [float(distance.min()), float(distance.mean()), float(distance.max())],
+    }
 
 
 def step_hamiltonian(folder, options):
@@ -91,7 +103,7 @@ def step_bands(folder, options):
     factorisation six times cheaper, and their indices follow from continuity along the path.
     """
     from ase_wander import WannierHamiltonian
-    from ase_wander.electronic import pardiso
+    from ase_wander.electronic.solvers import pardiso
 
     h = WannierHamiltonian.load(folder / f"{options.structure}_h.npz")
     kpts, x = kpath(h.atoms.cell, options.points)
@@ -105,25 +117,34 @@ def step_bands(folder, options):
             write_json(file, list(map(float, h.eigenvalues([k], n_bands=n, threads=options.threads, **how)[0])))
         found = np.array(json.loads(file.read_text()))
         if not energies:
-            centre = found[n // 2 - 2:n // 2 + 2].mean()
+            centre = found[n // 2 - 2 : n // 2 + 2].mean()
         if counted:
             middle = n // 2
         else:
             middle += continuation(energies[-1], found)
         energies.append(found)
-        flat_here = found[middle - 2:middle + 2]
+        flat_here = found[middle - 2 : middle + 2]
         centre_row = (flat_here, found[middle + 2], found[middle - 3])
         rows = [centre_row] if len(energies) == 1 else rows + [centre_row]
     # half filling: the flat bands are the four in the middle (two valleys, two bands each; spin apart)
     flat = np.array([row[0] for row in rows])
-    return {"x": list(map(float, x)), "energies": np.array(energies).tolist(), "flat": flat.tolist(), "points": len(kpts), "width": float(np.ptp(flat)),
-            "gap_above": float(min(row[1] for row in rows) - flat.max()), "gap_below": float(flat.min() - max(row[2] for row in rows))}
+    return {
+        "x": list(map(float, x)),
+        "energies": np.array(energies).tolist(),
+        "flat": flat.tolist(),
+        "points": len(kpts),
+        "width": float(np.ptp(flat)),
+        "gap_above": float(min(row[1] for row in rows) - flat.max()),
+        "gap_below": float(flat.min() - max(row[2] for row in rows)),
+    }
 
 
 def continuation(before, after):
     """By how many places the list `after` of nearest energies is shifted against `before`, so that bands stay continuous."""
     n = len(before)
-    cost = {s: np.abs(after[max(s, 0):n + min(s, 0)] - before[max(-s, 0):n + min(-s, 0)]).mean() for s in range(-4, 5)}
+    cost = {
+        s: np.abs(after[max(s, 0) : n + min(s, 0)] - before[max(-s, 0) : n + min(-s, 0)]).mean() for s in range(-4, 5)
+    }
     return min(cost, key=cost.get)
 
 
@@ -138,8 +159,28 @@ def run_step(name, m, options, structure=""):
     result = folder / f"{name}{'_' + structure if structure else ''}.json"
     if not result.exists():
         print(f"({m}, 1) {name} {structure}", flush=True)
-        command = [sys.executable, __file__, "--out", options.out, "--model", options.model, "--step", name, "--step-m", str(m), "--fmax",
-                   str(options.fmax), "--steps", str(options.steps), "--points", str(options.points), "--bands", str(options.bands), "--threads", str(options.threads)]
+        command = [
+            sys.executable,
+            __file__,
+            "--out",
+            options.out,
+            "--model",
+            options.model,
+            "--step",
+            name,
+            "--step-m",
+            str(m),
+            "--fmax",
+            str(options.fmax),
+            "--steps",
+            str(options.steps),
+            "--points",
+            str(options.points),
+            "--bands",
+            str(options.bands),
+            "--threads",
+            str(options.threads),
+        ]
         environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), MKL_NUM_THREADS=str(options.threads))
         subprocess.run(command + (["--structure", structure] if structure else []), check=True, env=environment)
     return json.loads(result.read_text())
@@ -151,7 +192,7 @@ def worker(options):
     begin = time.perf_counter()
     content = STEPS[options.step](folder, options)
     content["seconds"] = time.perf_counter() - begin
-    content["gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20
+    content["gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     write_json(folder / f"{options.step}{'_' + options.structure if options.structure else ''}.json", content)
 
 
@@ -159,22 +200,31 @@ def collect(options):
     """All rows that are complete in --out."""
     rows = []
     for folder in sorted(Path(options.out).glob("m*")):
-        needed = [folder / f"{n}.json" for n in ("relax", "hamiltonian_rigid", "hamiltonian_relaxed", "bands_rigid", "bands_relaxed")]
+        needed = [
+            folder / f"{n}.json"
+            for n in ("relax", "hamiltonian_rigid", "hamiltonian_relaxed", "bands_rigid", "bands_relaxed")
+        ]
         if all(n.exists() for n in needed):
             relax, h_rigid, h, rigid, relaxed = (json.loads(n.read_text()) for n in needed)
-            rows.append({"m": int(folder.name[1:]), "relax": relax, "hamiltonian": h, "rigid": rigid, "relaxed": relaxed})
+            rows.append(
+                {"m": int(folder.name[1:]), "relax": relax, "hamiltonian": h, "rigid": rigid, "relaxed": relaxed}
+            )
     return rows
 
 
 def table(rows):
     """Markdown table of steps, times, memory and widths."""
-    lines = ["| cell | angle ° | atoms | relaxation steps, s, GB | H s, GB | elements a row | s per k-point, GB | interlayer distance Å | flat bands, rigid meV | relaxed meV | gaps below and above, relaxed meV |",
-             "|---|---|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| cell | angle ° | atoms | relaxation steps, s, GB | H s, GB | elements a row | s per k-point, GB | interlayer distance Å | flat bands, rigid meV | relaxed meV | gaps below and above, relaxed meV |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         r, h, b = row["relax"], row["hamiltonian"], row["relaxed"]
-        lines.append(f"| ({row['m']}, 1) | {r['angle']:.3f} | {r['atoms']:,} | {r['steps']}, {r['seconds']:.0f}, {r['gigabytes']:.1f} | {h['seconds']:.0f}, {h['gigabytes']:.1f} | "
-                     f"{h['per_row']:.0f} | {b['seconds'] / b['points']:.1f}, {b['gigabytes']:.1f} | {r['distance'][0]:.2f}-{r['distance'][2]:.2f} | "
-                     f"{1e3 * row['rigid']['width']:.1f} | {1e3 * b['width']:.1f} | {1e3 * b['gap_below']:.1f}, {1e3 * b['gap_above']:.1f} |")
+        lines.append(
+            f"| ({row['m']}, 1) | {r['angle']:.3f} | {r['atoms']:,} | {r['steps']}, {r['seconds']:.0f}, {r['gigabytes']:.1f} | {h['seconds']:.0f}, {h['gigabytes']:.1f} | "
+            f"{h['per_row']:.0f} | {b['seconds'] / b['points']:.1f}, {b['gigabytes']:.1f} | {r['distance'][0]:.2f}-{r['distance'][2]:.2f} | "
+            f"{1e3 * row['rigid']['width']:.1f} | {1e3 * b['width']:.1f} | {1e3 * b['gap_below']:.1f}, {1e3 * b['gap_above']:.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -189,7 +239,11 @@ def draw(rows, out, span=0.15):
         x, flat = np.array(last[name]["x"]), np.array(last[name]["flat"])
         axis.plot(x, 1e3 * (energies - flat.mean()), ".", color="0.45", ms=3.5)
         axis.plot(x, 1e3 * (flat - flat.mean()), color="C3", lw=1.3)
-        axis.set(xlim=(x[0], x[-1]), ylim=(-1e3 * span, 1e3 * span), title=f"{name}, {last['relax']['angle']:.2f}°, {last['relax']['atoms']:,} atoms")
+        axis.set(
+            xlim=(x[0], x[-1]),
+            ylim=(-1e3 * span, 1e3 * span),
+            title=f"{name}, {last['relax']['angle']:.2f}°, {last['relax']['atoms']:,} atoms",
+        )
         ticks = [0, *_corners(x), x[-1]]
         axis.set_xticks(ticks, ["Γ", "M", "K", "Γ"])
         for t in ticks:
@@ -205,7 +259,7 @@ def draw(rows, out, span=0.15):
 
 def _corners(x):
     """Places of M and K on the path: Γ-M, M-K, K-Γ are as sqrt(3)/2 : 1/2 : 1."""
-    parts = np.cumsum([3 ** 0.5 / 2, 0.5, 1.0])
+    parts = np.cumsum([3**0.5 / 2, 0.5, 1.0])
     return [parts[0] / parts[2] * x[-1], parts[1] / parts[2] * x[-1]]
 
 
@@ -220,7 +274,9 @@ def main():
     parser.add_argument("--points", type=int, default=31)
     parser.add_argument("--bands", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--table", help="markdown file whose part between the markers is replaced; the figure goes beside it")
+    parser.add_argument(
+        "--table", help="markdown file whose part between the markers is replaced; the figure goes beside it"
+    )
     for hidden in ("--step", "--structure"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
     parser.add_argument("--step-m", type=int, help=argparse.SUPPRESS)

@@ -33,7 +33,9 @@ def main():
     arguments = parser.parse_args()
     calculator = WanderCalculator(arguments.model, dtype=arguments.dtype)
     lattice = calculator.model.config["equilibrium"]
-    atoms = twisted_bilayer(monolayer(arguments.material, lattice["a"], lattice.get("thickness")), m=arguments.m, r=1, gap=lattice["gap"])
+    atoms = twisted_bilayer(
+        monolayer(arguments.material, lattice["a"], lattice.get("thickness")), m=arguments.m, r=1, gap=lattice["gap"]
+    )
     atoms.calc = calculator
     FIRE(atoms, logfile=None).run(fmax=0.005, steps=300)
     # half of what is given to a relaxed structure becomes potential energy
@@ -54,16 +56,21 @@ def main():
     times, energies = np.array(times), np.array(energies)
     late = times >= min(1.0, 0.5 * times[-1])
     slope = np.polyfit(times[late], energies[late], 1)[0]
-    print(f"{len(atoms)} atoms, {times[-1]:.1f} ps at {arguments.timestep:g} fs, {np.mean(np.array(temperatures)[late]):.0f} K, {arguments.dtype}: "
-          f"drift {slope:+.5f} meV/atom/ps, fluctuation {np.std(energies[late]):.4f} meV/atom rms, "
-          f"largest deviation {np.abs(energies - energies[0]).max():.4f} meV/atom, {1e3 * seconds * arguments.timestep / (1e3 * arguments.picoseconds):.1f} ms a step")
+    print(
+        f"{len(atoms)} atoms, {times[-1]:.1f} ps at {arguments.timestep:g} fs, {np.mean(np.array(temperatures)[late]):.0f} K, {arguments.dtype}: "
+        f"drift {slope:+.5f} meV/atom/ps, fluctuation {np.std(energies[late]):.4f} meV/atom rms, "
+        f"largest deviation {np.abs(energies - energies[0]).max():.4f} meV/atom, {1e3 * seconds * arguments.timestep / (1e3 * arguments.picoseconds):.1f} ms a step"
+    )
     if arguments.figure:
         import matplotlib.pyplot as plt
 
         fig, axis = plt.subplots(figsize=(6, 3.2), constrained_layout=True)
         axis.plot(times, energies - energies[0], lw=0.7)
-        axis.set(xlabel="time (ps)", ylabel="change of the total energy (meV/atom)",
-                 title=f"NVE, {len(atoms)} atoms, {np.mean(np.array(temperatures)[late]):.0f} K")
+        axis.set(
+            xlabel="time (ps)",
+            ylabel="change of the total energy (meV/atom)",
+            title=f"NVE, {len(atoms)} atoms, {np.mean(np.array(temperatures)[late]):.0f} K",
+        )
         fig.savefig(arguments.figure, dpi=150)
 
 

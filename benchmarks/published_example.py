@@ -12,8 +12,8 @@ import ase.io
 import numpy as np
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
-from ase_wander.published import RY_PER_BOHR, load_published
-from ase_wander.published_bands import EXAMPLE_SHIFT, general_eigenvalues, published_path
+from ase_wander.published.bands import EXAMPLE_SHIFT, general_eigenvalues, published_path
+from ase_wander.published.model import RY_PER_BOHR, load_published
 from ase_wander.structure import find_layers
 
 
@@ -33,14 +33,20 @@ def forces(model, root):
     atoms = structure(step / "relax" / "structures_1")
     for kind, file in (("m", "moinput"), ("s", "sinput")):
         expected = np.loadtxt(step / file / "input_1")
-        report(f"environment inputs {file}", model.environments(atoms, decimals=10)[kind][1].reshape(-1, 4) - expected, "1/Å")
+        report(
+            f"environment inputs {file}",
+            model.environments(atoms, decimals=10)[kind][1].reshape(-1, 4) - expected,
+            "1/Å",
+        )
     start = time.perf_counter()
     found = model.compute(atoms, find_layers(atoms))["forces"]
     seconds = time.perf_counter() - start
     report("forces", found / RY_PER_BOHR - np.loadtxt(step / "relax" / "forces"), "Ry/bohr")
     report("relaxation step", atoms.positions + found / RY_PER_BOHR - structure(step / "relax" / "new").positions, "Å")
     dft = np.loadtxt(step / "dataset" / "MoS2_96" / "forces" / "forces_1") * RY_PER_BOHR
-    print(f"forces: MAE to DFT {1e3 * np.abs(found - dft).mean():.1f} meV/Å, net force {found.sum(axis=0).round(3)} eV/Å, {seconds:.2f} s")
+    print(
+        f"forces: MAE to DFT {1e3 * np.abs(found - dft).mean():.1f} meV/Å, net force {found.sum(axis=0).round(3)} eV/Å, {seconds:.2f} s"
+    )
 
 
 def hamiltonian(model, root):
@@ -48,7 +54,9 @@ def hamiltonian(model, root):
     atoms = structure(cell / "dataset" / "MoS2_96" / "structures" / "structures_1")
     start = time.perf_counter()
     elements = model.elements(atoms)
-    print(f"Hamiltonian: {sum(len(v) for v, _ in elements.values())} elements of 15 networks in {time.perf_counter() - start:.2f} s")
+    print(
+        f"Hamiltonian: {sum(len(v) for v, _ in elements.values())} elements of 15 networks in {time.perf_counter() - start:.2f} s"
+    )
     for name, (index, values) in sorted(elements.items()):
         folder = cell / "simulate" / name
         if (folder / "merge").is_file():
@@ -61,7 +69,9 @@ def hamiltonian(model, root):
         assert np.array_equal(index, expected_index), f"{name}: the order of the elements differs"
         report(name, values - expected, "eV")
         changed = np.mean(np.abs(values - expected) > 5e-7)
-        print(f"{'':42s} {100 * changed:.1f} % differ in the sixth decimal; MAE to DFT {1e3 * np.abs(values - target).mean():.2f} meV")
+        print(
+            f"{'':42s} {100 * changed:.1f} % differ in the sixth decimal; MAE to DFT {1e3 * np.abs(values - target).mean():.2f} meV"
+        )
     return atoms
 
 
@@ -71,9 +81,11 @@ def solvers(model, atoms):
     k = [0.1, 0.23, 0]
     matrix, reference = h.at_k(k).toarray(), part.eigenvalues([k])[0]
     print("Bands at (0.1, 0.23), largest difference to those of the Hermitian part:")
-    for name, found in (("general solver, real parts", general_eigenvalues(h, [k])[0]),
-                        ("Hermitian solver, lower triangle", np.linalg.eigvalsh(matrix, "L")),
-                        ("Hermitian solver, upper triangle", np.linalg.eigvalsh(matrix, "U"))):
+    for name, found in (
+        ("general solver, real parts", general_eigenvalues(h, [k])[0]),
+        ("Hermitian solver, lower triangle", np.linalg.eigvalsh(matrix, "L")),
+        ("Hermitian solver, upper triangle", np.linalg.eigvalsh(matrix, "U")),
+    ):
         print(f"  {name:34s} {1e3 * np.abs(found - reference).max():6.2f} meV")
     return h
 

@@ -16,12 +16,14 @@ import torch
 from ase_wander import load_model
 from ase_wander.data.dataset import split
 from ase_wander.data.sources import load_source
-from ase_wander.training.hamiltonian_stage import HamiltonianSamples
 from ase_wander.training.loop import LoopSettings, fit
+from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import new_model
 
 WEIGHTS = {"onsite": 0.1, "vacuum_step": 0.02, "spread": 0.25}
-LOOP = LoopSettings(batch=8, lr=4e-3, lr_final=1e-4, clip=50.0, average=0.99, weight_decay=0.1, noise=0.05, validate_every=10 ** 6)
+LOOP = LoopSettings(
+    batch=8, lr=4e-3, lr_final=1e-4, clip=50.0, average=0.99, weight_decay=0.1, noise=0.05, validate_every=10**6
+)
 
 
 def main():
@@ -46,11 +48,21 @@ def main():
         samples.pairs = share
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            fit(fresh.heads, len(samples), lambda batch: samples.loss(batch, WEIGHTS), replace(LOOP, steps=steps), folder, "elements")
+            fit(
+                fresh.heads,
+                len(samples),
+                lambda batch: samples.loss(batch, WEIGHTS),
+                replace(LOOP, steps=steps),
+                folder,
+                "elements",
+            )
         seconds = (time.perf_counter() - start) / steps
         errors = held_out.report()
-        print(f"{share:6.2f} {steps:6d} {seconds:7.3f} {errors['elements']:7.3f} {errors['00_intra']:11.3f} {errors['11_inter']:9.3f} "
-              f"{errors['onsite']:8.2f}", flush=True)
+        print(
+            f"{share:6.2f} {steps:6d} {seconds:7.3f} {errors['elements']:7.3f} {errors['00_intra']:11.3f} {errors['11_inter']:9.3f} "
+            f"{errors['onsite']:8.2f}",
+            flush=True,
+        )
         return seconds
 
     whole = row(1.0, arguments.steps)

@@ -21,11 +21,11 @@ import torch
 
 from ase_wander import DomainWarning, WanderCalculator, load_model
 from ase_wander.data.dataset import load_dataset, split
+from ase_wander.evaluation.uncertainty import area_under_curve, cross_validated, fit_trust, observe, predicted, scores
 from ase_wander.moire import twisted_bilayer
-from ase_wander.nn.trust import features
-from ase_wander.training.forcefield_stage import ForceFieldSamples
+from ase_wander.nn.uncertainty import features
 from ase_wander.training.loop import LoopSettings, fit
-from ase_wander.training.trust import area_under_curve, cross_validated, fit_trust, observe, predicted, scores
+from ase_wander.training.stages.forcefield import ForceFieldSamples
 from ase_wander.training.train import new_model
 
 WEIGHTS = {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0}
@@ -41,9 +41,18 @@ def small_force_field(config, configurations, folder, steps):
     for name, p in model.named_parameters():
         p.requires_grad_(name.startswith("force_field"))
     folder.mkdir(parents=True, exist_ok=True)
-    settings = LoopSettings(steps=steps, batch=8, lr=3e-3, clip=10.0, average=0.995, weight_decay=0.05, noise=0.02, validate_every=10 ** 6)
-    fit(model.force_field, len(samples), lambda chosen, batch=None: samples.loss(chosen, WEIGHTS, batch), settings, folder, "forcefield",
-        resume=(folder / "forcefield.pt").exists())
+    settings = LoopSettings(
+        steps=steps, batch=8, lr=3e-3, clip=10.0, average=0.995, weight_decay=0.05, noise=0.02, validate_every=10**6
+    )
+    fit(
+        model.force_field,
+        len(samples),
+        lambda chosen, batch=None: samples.loss(chosen, WEIGHTS, batch),
+        settings,
+        folder,
+        "forcefield",
+        resume=(folder / "forcefield.pt").exists(),
+    )
     return model.double().eval()
 
 
@@ -57,12 +66,17 @@ class Schemes:
         self.raer = np.concatenate([e.raer.numpy() for _, e in found])
         self.whiten, self.factor, rng = {}, {}, np.random.default_rng(0)
         for z in range(model.force_field.n_species):
-            for name, x in (("raer", self.raer), ("both", np.concatenate([np.hstack([e.raer.numpy(), features(e)]) for _, e in found]))):
+            for name, x in (
+                ("raer", self.raer),
+                ("both", np.concatenate([np.hstack([e.raer.numpy(), features(e)]) for _, e in found])),
+            ):
                 own = x[self.species == z]
                 values, vectors = np.linalg.eigh(np.cov(own.T, bias=True))
                 self.whiten[name, z] = own.mean(0), vectors / np.sqrt(np.maximum(values, ridge * values[-1]))
             whiten = self.whiten["both", z][1]
-            self.factor[z] = whiten @ rng.normal(size=(whiten.shape[1], n_samples))  # last layers drawn from the posterior
+            self.factor[z] = whiten @ rng.normal(
+                size=(whiten.shape[1], n_samples)
+            )  # last layers drawn from the posterior
 
     def __call__(self, c, observed):
         graph, environment = self.model.environment(c.atoms, c.layers)
@@ -73,8 +87,11 @@ class Schemes:
             mean, whiten = self.whiten["raer", z]
             distance[i] = np.linalg.norm((raer[i] - mean) @ whiten)
             nearest[i] = np.linalg.norm((self.raer[self.species == z] - raer[i]) @ whiten, axis=1).min()
-        return out | {"Mahalanobis distance of the RAER": distance, "nearest training atom by RAER": nearest,
-                      f"forces of {self.n_samples} last layers of the posterior": self.last_layers(c)}
+        return out | {
+            "Mahalanobis distance of the RAER": distance,
+            "nearest training atom by RAER": nearest,
+            f"forces of {self.n_samples} last layers of the posterior": self.last_layers(c),
+        }
 
     def last_layers(self, c):
         """Spread of the forces of last layers drawn from the Laplace posterior (of the mean atomic energy), one backward pass each."""
@@ -87,7 +104,7 @@ class Schemes:
         n, k = graph.neighbour.shape
         spread = np.zeros(n)
         for e in energies:
-            g, = torch.autograd.grad(e, graph.vector, retain_graph=True)
+            (g,) = torch.autograd.grad(e, graph.vector, retain_graph=True)
             g = g * graph.mask.unsqueeze(-1)
             spread += g.sum(1).index_add(0, graph.neighbour.reshape(-1), -g.reshape(n * k, 3)).square().sum(1).numpy()
         return np.sqrt(spread / len(energies))
@@ -103,10 +120,17 @@ def judge(label, model, training, judged, like_training):
     for name in found[0]:
         score = np.concatenate([f[name] for f in found])
         print(f"| {label} | {name} | {area_under_curve(score, large):.3f} |")
-    deviations = predicted(rows, model.trust.arrays()) if not like_training else cross_validated(rows, model.force_field.n_species)
+    deviations = (
+        predicted(rows, model.trust.arrays())
+        if not like_training
+        else cross_validated(rows, model.force_field.n_species)
+    )
     s = scores(rows, deviations)["forces"]
-    print(f"| {label} | *{len(error)} atoms, median error {1e3 * np.median(error):.1f} meV/Å, {100 * large.mean():.0f} % above 3 times; "
-          f"{100 * s['within_1']:.0f} % of components within 1, {100 * s['within_2']:.0f} % within 2 deviations* | |", flush=True)
+    print(
+        f"| {label} | *{len(error)} atoms, median error {1e3 * np.median(error):.1f} meV/Å, {100 * large.mean():.0f} % above 3 times; "
+        f"{100 * s['within_1']:.0f} % of components within 1, {100 * s['within_2']:.0f} % within 2 deviations* | |",
+        flush=True,
+    )
 
 
 def bilayers(model):
@@ -147,14 +171,19 @@ def bilayers(model):
 
 def domain(model):
     """Print the table of `bilayers`."""
-    print("| structure | atoms outside | deviation of a force meV/Å: median | largest | of H meV: median | reason of the farthest |\n|---|---|---|---|---|---|")
+    print(
+        "| structure | atoms outside | deviation of a force meV/Å: median | largest | of H meV: median | reason of the farthest |\n|---|---|---|---|---|---|"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DomainWarning)
         for name, atoms in bilayers(model):
             u = WanderCalculator(model).get_uncertainty(atoms)
             farthest = u["reasons"].get(int(np.argmax(np.where(u["outside"], u["distance"], -1))), "")
-            print(f"| {name} | {u['outside'].sum()} of {len(atoms)} | {1e3 * np.median(u['forces']):.3g} | {1e3 * u['forces'].max():.3g} | "
-                  f"{1e3 * np.median(u['hamiltonian']):.2g} | {farthest} |", flush=True)
+            print(
+                f"| {name} | {u['outside'].sum()} of {len(atoms)} | {1e3 * np.median(u['forces']):.3g} | {1e3 * u['forces'].max():.3g} | "
+                f"{1e3 * np.median(u['hamiltonian']):.2g} | {farthest} |",
+                flush=True,
+            )
 
 
 def main():

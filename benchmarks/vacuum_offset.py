@@ -37,9 +37,11 @@ def regression(data, area, degree, out=None):
     strain, ratio, level = layers_of(held_out, area)
     error = offset(strain, ratio, extrapolate=True) - level
     print("C(eps, x) / eV = " + " ".join(f"{c:+.3f} eps^{p} x^{q}" for (p, q), c in offset.coefficients.items()))
-    print(f"| split | layers | spread of the offset meV | rms of what the regression leaves meV |\n|---|---|---|---|\n"
-          f"| training | {observed.shape[1]} | {1e3 * observed[2].std():.1f} | {1e3 * offset.rms:.1f} |\n"
-          f"| held out | {len(level)} | {1e3 * level.std():.1f} | {1e3 * np.sqrt((error ** 2).mean()):.1f} |")
+    print(
+        f"| split | layers | spread of the offset meV | rms of what the regression leaves meV |\n|---|---|---|---|\n"
+        f"| training | {observed.shape[1]} | {1e3 * observed[2].std():.1f} | {1e3 * offset.rms:.1f} |\n"
+        f"| held out | {len(level)} | {1e3 * level.std():.1f} | {1e3 * np.sqrt((error**2).mean()):.1f} |"
+    )
     if out:
         offset.save(out)
 
@@ -67,16 +69,26 @@ def unequal_strain(model, n=16, distance=30.0):
     lower, upper = (monolayer(m, length, a, z) for m, z in ((n, 0.0), (n + 1, distance)))
     cell = lower.cell.array.copy()
     cell[2] = [0, 0, distance + 40]
-    stack = Atoms(numbers=[*lower.numbers, *upper.numbers], positions=np.vstack([lower.positions, upper.positions]) + [0, 0, 20],
-                  cell=cell, pbc=(True, True, False))
+    stack = Atoms(
+        numbers=[*lower.numbers, *upper.numbers],
+        positions=np.vstack([lower.positions, upper.positions]) + [0, 0, 20],
+        cell=cell,
+        pbc=(True, True, False),
+    )
     layers = np.repeat([0, 1], [len(lower), len(upper)])
     strains = [length / (m * a) - 1 for m in (n, n + 1)]
-    print(f"\nstrain along x {100 * strains[0]:+.2f} % and {100 * strains[1]:+.2f} %, {distance:g} Å apart, {len(stack)} atoms, levels at Gamma")
-    print("| effective charges | valence edge of the lower layer alone eV | of the upper one | offset meV | together against alone, all levels: "
-          "largest difference meV |\n|---|---|---|---|---|")
+    print(
+        f"\nstrain along x {100 * strains[0]:+.2f} % and {100 * strains[1]:+.2f} %, {distance:g} Å apart, {len(stack)} atoms, levels at Gamma"
+    )
+    print(
+        "| effective charges | valence edge of the lower layer alone eV | of the upper one | offset meV | together against alone, all levels: "
+        "largest difference meV |\n|---|---|---|---|---|"
+    )
     smearing, own = model.heads.smearing, model.heads.neutral
     other = {"layer": "cell", "cell": "layer"}[own]
-    ways = [(own, f"neutral by {own}, as trained"), (other, f"the same charges, neutral by {other}")] if smearing else []
+    ways = (
+        [(own, f"neutral by {own}, as trained"), (other, f"the same charges, neutral by {other}")] if smearing else []
+    )
     for neutral, label in [*ways, (own, "none")]:
         model.heads.smearing, model.heads.neutral = 0 if label == "none" else smearing, neutral
         together, _ = levels(model, stack, layers)
@@ -87,7 +99,9 @@ def unequal_strain(model, n=16, distance=30.0):
             alone.append(values)
             edges.append(values[n_occupied - 1])
         difference = together - np.sort(np.concatenate(alone))
-        print(f"| {label} | {edges[0]:.4f} | {edges[1]:.4f} | {1e3 * (edges[0] - edges[1]):.1f} | {1e3 * np.abs(difference).max():.4f} |")
+        print(
+            f"| {label} | {edges[0]:.4f} | {edges[1]:.4f} | {1e3 * (edges[0] - edges[1]):.1f} | {1e3 * np.abs(difference).max():.4f} |"
+        )
     model.heads.smearing, model.heads.neutral = smearing, own
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from ase_wander.data import gpaw_dft
-from ase_wander.data.bands_check import check_bands, path_states, wannier_hamiltonian
-from ase_wander.data.bands_figure import plot_check, save
-from ase_wander.data.campaign_config import load_campaign
-from ase_wander.data.labels import Labels
-from ase_wander.data.overlaps import all_overlaps
-from ase_wander.data.wannier90_run import bands_of_labels, localised, wannierise
+from ase_wander.data.campaign.config import load_campaign
+from ase_wander.data.dft import gpaw as gpaw_dft
+from ase_wander.data.dft.bands_check import check_bands, path_states, wannier_hamiltonian
+from ase_wander.data.dft.bands_figure import plot_check, save
+from ase_wander.data.dft.labels import Labels
+from ase_wander.data.wannier.overlaps import all_overlaps
+from ase_wander.data.wannier.wannier90_run import bands_of_labels, localised, wannierise
 
 CONFIG = Path(__file__).resolve().parents[1] / "models" / "graphene-bilayer" / "data.yaml"
 CUTS = (8.0, 10.0, 12.0, np.inf)
@@ -34,7 +34,7 @@ KEEP = {"height": 1.0, "centre": 0.0, "width": 1.0, "gate": 0.0}
 
 def bernal(gap=3.35, vacuum=12.0):
     """AB bilayer, four atoms."""
-    cell = np.array([[2.46, 0, 0], [-1.23, 2.46 * 0.75 ** 0.5, 0], [0, 0, gap + vacuum]])
+    cell = np.array([[2.46, 0, 0], [-1.23, 2.46 * 0.75**0.5, 0], [0, 0, gap + vacuum]])
     scaled = np.array([[0, 0], [1 / 3, 2 / 3], [1 / 3, 2 / 3], [2 / 3, 1 / 3]])
     positions = np.hstack([scaled @ cell[:2, :2], vacuum / 2 + gap * np.array([[0], [0], [1], [1]])])
     return Atoms("C4", positions=positions, cell=cell, pbc=(True, True, False))
@@ -48,9 +48,20 @@ def reference(atoms, recipe):
     bottom, top = gpaw_dft.vacuum_levels(calculator)
     vacuum = 0.5 * (bottom + top)
     kpts, weights, values, amplitudes = gpaw_dft.bloch_states(calculator, atoms, recipe)
-    labels = Labels(atoms=atoms, energy=energy, forces=np.zeros((len(atoms), 3)), stress=np.zeros(6), efermi=calculator.get_fermi_level() - vacuum,
-                    kpts=kpts, kweights=weights, grid=np.array(recipe.grid(atoms)), eigenvalues=values - vacuum, amplitudes=amplitudes,
-                    vacuum_top=top, vacuum_bottom=bottom)
+    labels = Labels(
+        atoms=atoms,
+        energy=energy,
+        forces=np.zeros((len(atoms), 3)),
+        stress=np.zeros(6),
+        efermi=calculator.get_fermi_level() - vacuum,
+        kpts=kpts,
+        kweights=weights,
+        grid=np.array(recipe.grid(atoms)),
+        eigenvalues=values - vacuum,
+        amplitudes=amplitudes,
+        vacuum_top=top,
+        vacuum_bottom=bottom,
+    )
     path, energies, shares = path_states(calculator, atoms, recipe, npoints=31)
     return calculator, labels, (path, energies - vacuum, shares)
 
@@ -67,7 +78,9 @@ def row(name, omega, labels, recipe, path):
     arrays = labels.hamiltonian_file(replace(recipe, extent=1e3))
     size, distance = np.abs(arrays["block"]), arrays["pair_distance"]
     tails = "".join(f"{1e3 * size[distance > r].max(initial=0):8.1f}" for r in (6, 8, 10))
-    errors = "".join(f"{1e3 * check_bands(labels, recipe, truncated(arrays, cut), path[0].kpts, *path[1:]).rms:8.1f}" for cut in CUTS)
+    errors = "".join(
+        f"{1e3 * check_bands(labels, recipe, truncated(arrays, cut), path[0].kpts, *path[1:]).rms:8.1f}" for cut in CUTS
+    )
     print(f"{name:46s}{omega:8.2f}{tails}{errors}", flush=True)
 
 
@@ -75,8 +88,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--length", type=float, default=28.0, help="k-grid, Å; default %(default)s")
     parser.add_argument("--only", metavar="NAME", help="configuration of the plan instead of AB stacking")
-    parser.add_argument("--fade", nargs=4, type=float, action="append", metavar=("HEIGHT", "CENTRE", "WIDTH", "GATE"),
-                        help="weights instead of the recipe's; may be given several times")
+    parser.add_argument(
+        "--fade",
+        nargs=4,
+        type=float,
+        action="append",
+        metavar=("HEIGHT", "CENTRE", "WIDTH", "GATE"),
+        help="weights instead of the recipe's; may be given several times",
+    )
     parser.add_argument("--projection-only", action="store_true", help="without the runs that iterate")
     parser.add_argument("--figure", metavar="FILE", help="DFT on the path against the bands of H with the last weights")
     arguments = parser.parse_args()
@@ -94,26 +113,40 @@ def main():
     def overlaps(kpts, neighbours):
         return all_overlaps(calculator, kpts, neighbours, n_bands)
 
-    print(f"{arguments.only or 'AB bilayer graphene'}, grid {labels.grid[0]} x {labels.grid[1]}, {n_bands} bands, "
-          f"window {recipe.window[0]} to {recipe.window[1]} eV")
+    print(
+        f"{arguments.only or 'AB bilayer graphene'}, grid {labels.grid[0]} x {labels.grid[1]}, {n_bands} bands, "
+        f"window {recipe.window[0]} to {recipe.window[1]} eV"
+    )
     print(f"{'':46s}{'spread':>8s}{'|H| beyond (meV)':>24s}{'bands, H cut at (meV)':>32s}")
-    print(f"{'gauge':46s}{'(Å²)':>8s}{'6 Å':>8s}{'8 Å':>8s}{'10 Å':>8s}{'8 Å':>8s}{'10 Å':>8s}{'12 Å':>8s}{'uncut':>8s}")
+    print(
+        f"{'gauge':46s}{'(Å²)':>8s}{'6 Å':>8s}{'8 Å':>8s}{'10 Å':>8s}{'8 Å':>8s}{'10 Å':>8s}{'12 Å':>8s}{'uncut':>8s}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         start = wannierise(bands_of_labels(labels, hard), overlaps, Path(folder) / "start", **window)
         row("frozen window, projection only", start.omega["total"], labels, hard, path)
         for dis, num in () if arguments.projection_only else ((200, 0), (200, 100)):
-            after, result = localised(labels, hard, overlaps, Path(folder) / f"{dis}_{num}", dis_num_iter=dis, num_iter=num)
+            after, result = localised(
+                labels, hard, overlaps, Path(folder) / f"{dis}_{num}", dis_num_iter=dis, num_iter=num
+            )
             row(f"frozen window, dis_num_iter {dis}, num_iter {num}", result.omega["total"], after, hard, path)
         for number, fade in enumerate(fades):
-            mine, name = replace(recipe, fade=fade), "weights ({height:g}, {centre:g}, {width:g}, {gate:g})".format(**fade)
+            mine, name = (
+                replace(recipe, fade=fade),
+                "weights ({height:g}, {centre:g}, {width:g}, {gate:g})".format(**fade),
+            )
             bands = bands_of_labels(labels, mine, gauge=True)
             faded = wannierise(bands, overlaps, Path(folder) / f"faded{number}")
             row(f"{name}, projection only", faded.omega["total"], labels, mine, path)
             if arguments.projection_only:
                 continue
             moved = wannierise(bands, overlaps, Path(folder) / f"moved{number}", num_iter=100)
-            after = replace(labels, kpts=bands.kpts, kweights=np.full(len(bands.kpts), 1 / len(bands.kpts)), eigenvalues=bands.eigenvalues,
-                            amplitudes=moved.gauge.conj())
+            after = replace(
+                labels,
+                kpts=bands.kpts,
+                kweights=np.full(len(bands.kpts), 1 / len(bands.kpts)),
+                eigenvalues=bands.eigenvalues,
+                amplitudes=moved.gauge.conj(),
+            )
             row(f"{name}, num_iter 100", moved.omega["total"], after, replace(recipe, fade=KEEP), path)
         if arguments.figure:
             mine = replace(recipe, fade=fades[-1])
@@ -121,7 +154,9 @@ def main():
             save(plot_check(wannier_hamiltonian(labels, mine), check, labels, mine, dft=path), arguments.figure)
         _, hk = labels.hamiltonian(hard)
         theirs = np.array([start.hamiltonian.at_k(k).toarray() for k in labels.kpts])
-        print(f"wannier90.x (dis_num_iter 0, num_iter 0) against the projection in memory: {np.abs(hk - theirs).max():.1e} eV in H(k)")
+        print(
+            f"wannier90.x (dis_num_iter 0, num_iter 0) against the projection in memory: {np.abs(hk - theirs).max():.1e} eV in H(k)"
+        )
 
 
 if __name__ == "__main__":

@@ -8,14 +8,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ase_wander.data import bands_check, campaign, engines, worker
-from ase_wander.data.campaign import run_campaign
+from ase_wander.data.campaign import run as campaign
+from ase_wander.data.campaign import worker
+from ase_wander.data.campaign.run import run_campaign
+from ase_wander.data.dft import bands_check, engines
 from tests import toy_engine
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = (sys.executable, str(ROOT / "tests" / "toy_engine.py"))
-SAMPLING = {"material": "graphene", "lattice_constant": 2.46, "kinds": [{"prefix": "p1", "count": 3, "gap": [3.2, 3.6], "sigma": [0.02]},
-                                                                        {"prefix": "ml", "count": 1, "monolayer": True}]}
+SAMPLING = {
+    "material": "graphene",
+    "lattice_constant": 2.46,
+    "kinds": [
+        {"prefix": "p1", "count": 3, "gap": [3.2, 3.6], "sigma": [0.02]},
+        {"prefix": "ml", "count": 1, "monolayer": True},
+    ],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +31,7 @@ def toy(monkeypatch):
     """The toy engine, known to this process and to the workers that it starts; labels are made without a process where that does."""
     monkeypatch.setattr(campaign, "WORKER", WORKER)
     monkeypatch.setattr(run_campaign, "__kwdefaults__", {**run_campaign.__kwdefaults__, "command": WORKER})
-    monkeypatch.setattr("ase_wander.data.recipe.ENGINES", ("gpaw", "espresso", "toy"))
+    monkeypatch.setattr("ase_wander.data.dft.recipe.ENGINES", ("gpaw", "espresso", "toy"))
     monkeypatch.setitem(engines.ENGINES, "toy", "tests.toy_engine")
 
 

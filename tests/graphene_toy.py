@@ -26,16 +26,20 @@ def blocks(atoms, layers):
     u = pairs.vector / pairs.distance[:, None]
     cosines = (n[pairs.i] * u).sum(1) * (n[pairs.j] * u).sum(1)
     x = ((pairs.distance - 7) / (CUTOFF - 7)).clip(0, 1)
-    decay = np.exp(-pairs.distance / (0.184 * 2.46)) * (1 - x ** 3 * (10 - 15 * x + 6 * x * x))
+    decay = np.exp(-pairs.distance / (0.184 * 2.46)) * (1 - x**3 * (10 - 15 * x + 6 * x * x))
     v_pi, v_sigma = (v * np.exp(r0 / (0.184 * 2.46)) * decay for v, r0 in ((-2.7, 1.42), (0.48, 3.35)))
     hopping = v_pi * ((n[pairs.i] * n[pairs.j]).sum(1) - cosines) + v_sigma * cosines
     bonded = pairs.select((pairs.distance < 1.9) & (layers[pairs.i] == layers[pairs.j]))
     onsite = -4.0 + 0.5 * np.bincount(bonded.i, np.square((bonded.vector * n[bonded.i]).sum(1)), len(atoms))
     every = np.arange(len(atoms))
-    return {"pair_i": np.append(every, pairs.i), "pair_j": np.append(every, pairs.j),
-            "pair_shift": np.vstack([np.zeros((len(atoms), 3), int), pairs.shift]),
-            "pair_distance": np.append(np.zeros(len(atoms)), pairs.distance), "block": np.append(onsite, hopping),
-            "block_ptr": np.arange(len(atoms) + len(pairs) + 1)}
+    return {
+        "pair_i": np.append(every, pairs.i),
+        "pair_j": np.append(every, pairs.j),
+        "pair_shift": np.vstack([np.zeros((len(atoms), 3), int), pairs.shift]),
+        "pair_distance": np.append(np.zeros(len(atoms)), pairs.distance),
+        "block": np.append(onsite, hopping),
+        "block_ptr": np.arange(len(atoms) + len(pairs) + 1),
+    }
 
 
 def labels(atoms, layers):
@@ -46,8 +50,8 @@ def labels(atoms, layers):
     stiff = inside * np.where(r < 1.95, 25.0, np.where(r < 2.65, 5.0, 0.0))
     s6 = (3.35 / 2 ** (1 / 6) / r) ** 6 * ~inside
     tail = 0.02
-    energy = 0.5 * stiff * (r - rest) ** 2 + 4 * tail * (s6 ** 2 - s6)
-    slope = stiff * (r - rest) + 4 * tail * (-12 * s6 ** 2 + 6 * s6) / r
+    energy = 0.5 * stiff * (r - rest) ** 2 + 4 * tail * (s6**2 - s6)
+    slope = stiff * (r - rest) + 4 * tail * (-12 * s6**2 + 6 * s6) / r
     unit = pairs.vector / r[:, None]
     forces = np.zeros((len(atoms), 3))
     np.add.at(forces, pairs.i, slope[:, None] * unit)
@@ -62,14 +66,27 @@ def write_dataset(folder, n_configurations, seed=0, cells=(1, 1, 1), sigma=0.03,
     frames = []
     for number in range(n_configurations):
         gap, a = generator.uniform(3.1, 3.8), 2.46 * generator.uniform(0.98, 1.02)
-        atoms = twisted_bilayer("graphene", angle=0.0, shift=generator.random(2), gap=gap, lattice_constant=a, vacuum=12.0) * cells
+        atoms = (
+            twisted_bilayer("graphene", angle=0.0, shift=generator.random(2), gap=gap, lattice_constant=a, vacuum=12.0)
+            * cells
+        )
         atoms.positions += generator.normal(scale=sigma, size=atoms.positions.shape)
         layers, name = atoms.arrays["layer"], f"{prefix}_{number:04d}"
         found = blocks(atoms, layers)
-        h = WannierHamiltonian.from_blocks(atoms, {"C": ("pz",)}, *(v for k, v in found.items() if k != "pair_distance"), len(atoms))
+        h = WannierHamiltonian.from_blocks(
+            atoms, {"C": ("pz",)}, *(v for k, v in found.items() if k != "pair_distance"), len(atoms)
+        )
         kpts, weights = monkhorst_pack(mesh)
-        np.savez(folder / "hamiltonians" / f"{name}.npz", numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell.array,
-                 kpts=kpts, kweights=weights, eigenvalues=h.eigenvalues(kpts), **found)
+        np.savez(
+            folder / "hamiltonians" / f"{name}.npz",
+            numbers=atoms.numbers,
+            positions=atoms.positions,
+            cell=atoms.cell.array,
+            kpts=kpts,
+            kweights=weights,
+            eigenvalues=h.eigenvalues(kpts),
+            **found,
+        )
         energy, forces, stress = labels(atoms, layers)
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces, stress=stress)
         atoms.info |= {"config_id": name, "sigma": sigma, "gap": gap, "a": a}

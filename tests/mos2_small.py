@@ -6,7 +6,7 @@ import pytest
 
 from ase_wander import load_model
 from ase_wander.data.dataset import load_dataset
-from ase_wander.training.trust import fit_trust
+from ase_wander.evaluation.uncertainty import fit_trust
 
 DATA = Path(__file__).parent / "data" / "mos2-small"
 

@@ -8,25 +8,51 @@ import yaml
 
 from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
-from ase_wander.training.ablation import Table, load_result
-from ase_wander.training.ablation_noise import Disturbed, band_errors, disturbance
-from ase_wander.training.ablation_run import judge
-from ase_wander.training.ablation_tables import update_document
+from ase_wander.evaluation.ablation.noise import Disturbed, band_errors, disturbance
+from ase_wander.evaluation.ablation.results import update_document
+from ase_wander.evaluation.ablation.run import judge
+from ase_wander.evaluation.ablation.table import Table, load_result
 from tests import graphene_toy
 
 STAGE = {"batch": 4, "lr": 1e-3, "validate_every": 1000}
 TABLE = {
-    "name": "toy", "data": "data", "document": "doc.md", "figure": "figure.png", "train": ["g1_*"],
-    "range": {"gap": [3.2, 3.7], "a": [2.43, 2.49]}, "judge": {"range": ["g1_*"], "kind": ["g2_*"]}, "validation_fraction": 0.3, "seeds": [1, 2],
-    "base": {"material": "graphene", "species": ["C"], "shells": {"C": ["pz"]}, "electrons": {"C": 1},
-             "force_field": {"n_channels": 4, "n_radial": 4, "cutoff": 4.0, "n_raer": 4, "hidden": 8},
-             "heads": {"cutoff": 5.0, "taper": 4.5, "l_max": 2, "n_channels": 4, "n_scalars": 4, "hidden": 8, "n_gated": 4}},
-    "stages": [{"kind": "forcefield", "steps": 3, "weights": {"energy": 1.0, "forces": 1.0}, **STAGE},
-               {"kind": "hamiltonian", "name": "elements", "steps": 4, "weights": {"onsite": 0.1, "spread": 0.25}, **STAGE},
-               {"kind": "hamiltonian", "name": "bands", "steps": 2, "weights": {"onsite": 0.1, "eigenvalues": 0.04}, **STAGE}],
-    "groups": {"inputs": {"title": "Inputs", "columns": ["held-out.elements", "range.eigenvalues", "kind.inter_r2", "nonzeros_per_row"]}},
-    "rows": [{"name": "default", "groups": {"inputs": "tensors"}},
-             {"name": "distance", "groups": {"inputs": "R alone"}, "heads": {"intra_input": "distance", "inter_input": "distance"}}]}
+    "name": "toy",
+    "data": "data",
+    "document": "doc.md",
+    "figure": "figure.png",
+    "train": ["g1_*"],
+    "range": {"gap": [3.2, 3.7], "a": [2.43, 2.49]},
+    "judge": {"range": ["g1_*"], "kind": ["g2_*"]},
+    "validation_fraction": 0.3,
+    "seeds": [1, 2],
+    "base": {
+        "material": "graphene",
+        "species": ["C"],
+        "shells": {"C": ["pz"]},
+        "electrons": {"C": 1},
+        "force_field": {"n_channels": 4, "n_radial": 4, "cutoff": 4.0, "n_raer": 4, "hidden": 8},
+        "heads": {"cutoff": 5.0, "taper": 4.5, "l_max": 2, "n_channels": 4, "n_scalars": 4, "hidden": 8, "n_gated": 4},
+    },
+    "stages": [
+        {"kind": "forcefield", "steps": 3, "weights": {"energy": 1.0, "forces": 1.0}, **STAGE},
+        {"kind": "hamiltonian", "name": "elements", "steps": 4, "weights": {"onsite": 0.1, "spread": 0.25}, **STAGE},
+        {"kind": "hamiltonian", "name": "bands", "steps": 2, "weights": {"onsite": 0.1, "eigenvalues": 0.04}, **STAGE},
+    ],
+    "groups": {
+        "inputs": {
+            "title": "Inputs",
+            "columns": ["held-out.elements", "range.eigenvalues", "kind.inter_r2", "nonzeros_per_row"],
+        }
+    },
+    "rows": [
+        {"name": "default", "groups": {"inputs": "tensors"}},
+        {
+            "name": "distance",
+            "groups": {"inputs": "R alone"},
+            "heads": {"intra_input": "distance", "inter_input": "distance"},
+        },
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +90,12 @@ class Perfect:
     def hamiltonian(self, atoms, layers):
         c = self.configuration(atoms)
         data = c.load_blocks()
-        return (*(data[k] for k in ("pair_i", "pair_j", "pair_shift")), data["block"] + self.change(c, data), data["block_ptr"], len(atoms))
+        return (
+            *(data[k] for k in ("pair_i", "pair_j", "pair_shift")),
+            data["block"] + self.change(c, data),
+            data["block_ptr"],
+            len(atoms),
+        )
 
     def count_electrons(self, atoms):
         return len(atoms)
@@ -87,7 +118,9 @@ def test_the_command_trains_judges_resumes_and_writes(table, capsys, monkeypatch
     assert main(["ablation", str(table), *out, "--seeds", "1"]) == 0
     shown, text = capsys.readouterr().out, (table.parent / "doc.md").read_text()
     assert "Partial: 2 of 4 runs are done." in shown and "Partial: 2 of 4" in text and "old inputs" not in text
-    results = {name: json.loads((table.parent / "results" / f"{name}-s1.json").read_text()) for name in ("default", "distance")}
+    results = {
+        name: json.loads((table.parent / "results" / f"{name}-s1.json").read_text()) for name in ("default", "distance")
+    }
     for result in results.values():
         assert result["held-out"]["elements"] > 0 and result["range"]["n"] and result["kind"]["force"] > 0
         assert f"{result['held-out']['elements']:.3f}" in text
@@ -97,14 +130,15 @@ def test_the_command_trains_judges_resumes_and_writes(table, capsys, monkeypatch
     assert results["default"]["kind"]["elements"] != results["distance"]["kind"]["elements"]
     assert (table.parent / "figure.png").stat().st_size > 10_000
 
-    import ase_wander.training.ablation_run as ablation_run
+    import ase_wander.evaluation.ablation.run as ablation_run
+
     monkeypatch.setattr(ablation_run, "train_run", lambda *a: pytest.fail("trained again"))
     assert main(["ablation", str(table), *out, "--seeds", "1"]) == 0
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(table):
     """Interrupted while it trains the heads, the run resumes from its checkpoint and ends where an undisturbed one does."""
-    from ase_wander.training.ablation_run import train_run
+    from ase_wander.evaluation.ablation.run import train_run
 
     def interrupt(row):
         if row.get("stage") == "bands" and row.get("step") == 1:
@@ -135,7 +169,9 @@ def test_a_changed_row_is_run_anew(table):
 def test_the_reference_has_no_errors_and_a_shifted_layer_shows_as_such(data):
     configurations = load_dataset(data / "data")[:4]
     found = judge(Perfect(configurations), configurations)
-    assert found["n"] == 4 and found["elements"] == found["force"] == found["layer_level"] == 0 and found["inter_r2"] == 1
+    assert (
+        found["n"] == 4 and found["elements"] == found["force"] == found["layer_level"] == 0 and found["inter_r2"] == 1
+    )
     assert found["eigenvalues"] < 1e-3
 
     def lift(c, data):  # 10 meV on the upper layer
@@ -163,13 +199,25 @@ def test_errors_of_bands_follow_from_errors_of_h(data):
 
 
 # ---------------------------------------------------------------- input
-@pytest.mark.parametrize("change, message", [
-    ({"rows": TABLE["rows"] * 2}, "rows: names repeat: default, distance"), ({"colour": 1}, "colour: unknown"),
-    ({"rows": [{"name": "x", "groups": {"inputs": "x"}, "heads": {"intra_input": "all"}}]}, r"row x: heads.intra_input: 'all'"),
-    ({"rows": [{"name": "x", "groups": {"colours": "x"}}]}, "row x: groups: 'colours' has no title"),
-    ({"range": {"gap": [4, 3]}}, r"range.gap: \[4, 3\] is not"), ({"judge": {"range": ["g1_*"], "kind": ["g1_*"]}}, "belongs to the configurations"),
-    ({"judge": {"range": ["g1_*"], "kind": ["q9_*"]}}, "belongs to 'kind'"),
-    ({"groups": {"inputs": {"title": "x", "columns": ["held-out.colour"]}}}, "groups.inputs: no column 'held-out.colour'")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"rows": TABLE["rows"] * 2}, "rows: names repeat: default, distance"),
+        ({"colour": 1}, "colour: unknown"),
+        (
+            {"rows": [{"name": "x", "groups": {"inputs": "x"}, "heads": {"intra_input": "all"}}]},
+            r"row x: heads.intra_input: 'all'",
+        ),
+        ({"rows": [{"name": "x", "groups": {"colours": "x"}}]}, "row x: groups: 'colours' has no title"),
+        ({"range": {"gap": [4, 3]}}, r"range.gap: \[4, 3\] is not"),
+        ({"judge": {"range": ["g1_*"], "kind": ["g1_*"]}}, "belongs to the configurations"),
+        ({"judge": {"range": ["g1_*"], "kind": ["q9_*"]}}, "belongs to 'kind'"),
+        (
+            {"groups": {"inputs": {"title": "x", "columns": ["held-out.colour"]}}},
+            "groups.inputs: no column 'held-out.colour'",
+        ),
+    ],
+)
 def test_bad_tables_are_named(table, capsys, change, message):
     table.write_text(yaml.safe_dump(yaml.safe_load(table.read_text()) | change))
     assert main(["ablation", str(table), "--out", str(table.parent / "out")]) == 2
@@ -178,8 +226,11 @@ def test_bad_tables_are_named(table, capsys, change, message):
 
 
 def test_bad_requests_are_named(table, capsys):
-    for arguments, message in ((["--rows", "nothing"], "no row nothing; rows: default, distance"), (["--seeds", "7"], "has 1, 2"),
-                               (["--budget-hours", "-1"], "positive number of hours")):
+    for arguments, message in (
+        (["--rows", "nothing"], "no row nothing; rows: default, distance"),
+        (["--seeds", "7"], "has 1, 2"),
+        (["--budget-hours", "-1"], "positive number of hours"),
+    ):
         assert main(["ablation", str(table), "--out", str(table.parent / "out"), *arguments]) == 2
         assert message in capsys.readouterr().err
     (table.parent / "doc.md").write_text("no markers")

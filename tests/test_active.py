@@ -7,10 +7,10 @@ from ase import Atoms
 from ase.calculators.lj import LennardJones
 
 from ase_wander.cli import main as cli
-from ase_wander.data.active import as_slab, farthest_points, fingerprint, judge, named, propose, worst
-from ase_wander.data.patches import local_patches, symmetric_part
-from ase_wander.data.plan import Kind, Plan
-from ase_wander.data.sampling import configuration
+from ase_wander.data.sampling.active import as_slab, farthest_points, fingerprint, judge, named, propose, worst
+from ase_wander.data.sampling.patches import local_patches, symmetric_part
+from ase_wander.data.sampling.plan import Kind, Plan
+from ase_wander.data.sampling.sample import configuration
 from ase_wander.moire import twisted_bilayer
 from ase_wander.structure import find_layers
 
@@ -38,12 +38,18 @@ def test_patches_of_a_rigid_cell_are_the_builders_bilayers(material, stacking):
     assert np.ptp(registries, axis=0).min() > 0.8
     offset = None
     for patch in patches[::6]:
-        assert find_layers(patch).max() == 1 and patch.info["a"] == pytest.approx(a) and patch.info["gap"] == pytest.approx(moire.info["gap"])
+        assert (
+            find_layers(patch).max() == 1
+            and patch.info["a"] == pytest.approx(a)
+            and patch.info["gap"] == pytest.approx(moire.info["gap"])
+        )
         assert patch.cell[2, 2] - np.ptp(patch.positions[:, 2]) == pytest.approx(12.0)
         # the builder's shift counts from its own origin: the sites may differ by a symmetric registry, the same for all patches
         energies = []
         for origin in ((0, 0), (1 / 3, 2 / 3), (2 / 3, 1 / 3)):
-            kind = Kind("p", 1, stackings=(stacking,), shifts=[list(np.add(patch.info["shift"], origin))], gap=patch.info["gap"])
+            kind = Kind(
+                "p", 1, stackings=(stacking,), shifts=[list(np.add(patch.info["shift"], origin))], gap=patch.info["gap"]
+            )
             energies.append(probe(configuration(Plan(material, (kind,), a), kind, 0)) - probe(patch))
         hits = {k for k, e in enumerate(energies) if abs(e) < 1e-7}
         offset = hits if offset is None else offset & hits
@@ -107,7 +113,9 @@ def test_the_choice_is_uncertain_and_diverse():
     gaps = np.diff(sorted(spread))
     assert gaps.min() > 0.1
     frames = named(propose(candidates(), 2), "new", 5)
-    assert [a.info["config_id"] for a in frames] == ["new_0005", "new_0006"] and frames[0].info["force_uncertainty"] == 2.0
+    assert [a.info["config_id"] for a in frames] == ["new_0005", "new_0006"] and frames[0].info[
+        "force_uncertainty"
+    ] == 2.0
 
 
 def test_fingerprint_knows_neither_order_nor_size():
@@ -139,7 +147,9 @@ def test_slab_of_a_frame_with_three_periodic_directions():
     frame.wrap()
     slab = as_slab(frame, 12.0)
     assert slab.cell[2, 2] == pytest.approx(ours.cell[2, 2]) and list(slab.pbc) == [True, True, False]
-    assert np.sort(slab.get_all_distances(mic=True), axis=None) == pytest.approx(np.sort(ours.get_all_distances(mic=True), axis=None))
+    assert np.sort(slab.get_all_distances(mic=True), axis=None) == pytest.approx(
+        np.sort(ours.get_all_distances(mic=True), axis=None)
+    )
 
 
 class Stub:
@@ -154,8 +164,9 @@ class Stub:
 
 def test_command_line(tmp_path, capsys, monkeypatch):
     """From a moiré structure and from a trajectory to a file that a campaign takes; what cannot be used is one line."""
-    from ase_wander import cli_common
-    from ase_wander.data.campaign_config import read_structures
+    from ase_wander.cli import common as cli_common
+    from ase_wander.data.campaign.config import read_structures
+
     monkeypatch.setattr(cli_common, "make_calculator", lambda arguments: Stub())
     moire = twisted_bilayer("MoS2", m=3, r=1, gap=6.4)
     s = moire.get_scaled_positions()[:, 0]
@@ -165,14 +176,35 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     assert cli(["data", "propose", "--moire", str(tmp_path / "moire.extxyz"), "-n", "3", "--out", str(out)]) == 0
     assert "3 of 37 candidates" in capsys.readouterr().out
     frames = read_structures(out)
-    assert [a.info["config_id"] for a in frames] == ["al_0000", "al_0001", "al_0002"] and all(len(a) == 6 for a in frames)
+    assert [a.info["config_id"] for a in frames] == ["al_0000", "al_0001", "al_0002"] and all(
+        len(a) == 6 for a in frames
+    )
     ase.io.write(tmp_path / "md.traj", frames)
-    assert cli(["data", "propose", "--trajectory", str(tmp_path / "md.traj"), "-n", "2", "--prefix", "md", "--out", str(out)]) == 0
+    assert (
+        cli(
+            [
+                "data",
+                "propose",
+                "--trajectory",
+                str(tmp_path / "md.traj"),
+                "-n",
+                "2",
+                "--prefix",
+                "md",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert len(read_structures(out)) == 2
     ase.io.write(tmp_path / "one.xyz", moire[moire.arrays["layer"] == 0], format="extxyz")
     capsys.readouterr()
-    for argv, message in ((["--trajectory", str(tmp_path / "moire.extxyz")], "more than --max-atoms"), (["--moire", str(tmp_path / "one.xyz")], "one.xyz: "),
-                          (["--trajectory", str(tmp_path / "none.traj")], "no such file")):
+    for argv, message in (
+        (["--trajectory", str(tmp_path / "moire.extxyz")], "more than --max-atoms"),
+        (["--moire", str(tmp_path / "one.xyz")], "one.xyz: "),
+        (["--trajectory", str(tmp_path / "none.traj")], "no such file"),
+    ):
         assert cli(["data", "propose", *argv, "--out", str(out)]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1

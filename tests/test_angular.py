@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ase_wander.nn.alignment import BondFrames, block_basis, bond_rotation
 from ase_wander.nn.angular import clebsch_gordan, l_slice, spherical_harmonics, wigner_d
-
+from ase_wander.nn.bond_frame import BondFrames, block_basis, bond_rotation
 from tests.helpers import random_orthogonal
 
 
@@ -20,7 +19,7 @@ def test_orbital_order_is_that_of_the_interface(directions):
     x, y, z = directions.T
     h = spherical_harmonics(directions, 2)
     assert torch.allclose(h[:, 1:4], torch.stack([y, z, x], 1))
-    expected = torch.stack([x * y, y * z, (3 * z * z - 1) / (2 * 3 ** 0.5), x * z, (x * x - y * y) / 2], 1) * 3 ** 0.5
+    expected = torch.stack([x * y, y * z, (3 * z * z - 1) / (2 * 3**0.5), x * z, (x * x - y * y) / 2], 1) * 3**0.5
     assert torch.allclose(h[:, 4:9], expected)
 
 
@@ -74,11 +73,11 @@ def test_block_basis_is_complete_and_splits_by_angular_momentum(l1, l2):
     angle = 0.7  # a turn about z leaves the scalars alone
     turn = torch.tensor([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     d1, d2 = wigner_d(turn, l1), wigner_d(turn, l2)
-    scalars = basis[:sum(counts[:2])].reshape(-1, 2 * l1 + 1, 2 * l2 + 1)
+    scalars = basis[: sum(counts[:2])].reshape(-1, 2 * l1 + 1, 2 * l2 + 1)
     assert torch.allclose(d1 @ scalars @ d2.T, scalars, atol=1e-13)
     first = sum(counts[:2])
     for m, count in enumerate(counts[2:], start=1):  # and turns cos, sin of order m by m times the angle
-        cos, sin = basis[first:first + count], basis[first + count:first + 2 * count]
+        cos, sin = basis[first : first + count], basis[first + count : first + 2 * count]
         turned = (d1 @ cos.reshape(-1, 2 * l1 + 1, 2 * l2 + 1) @ d2.T).flatten(1)
         assert torch.allclose(turned, np.cos(m * angle) * cos + np.sin(m * angle) * sin, atol=1e-13)
         first += 2 * count

@@ -6,8 +6,8 @@ import torch
 import yaml
 
 from ase_wander import WanderCalculator, load_model
-from ase_wander.backbones import BACKBONES, MaceBackbone, register_backbone
-from ase_wander.model import WanderModel
+from ase_wander.model.backbones import BACKBONES, MaceBackbone, register_backbone
+from ase_wander.model.wander import WanderModel
 from ase_wander.moire import twisted_bilayer
 from ase_wander.nn.radial import bessel_basis
 from ase_wander.training.config import load_config
@@ -42,8 +42,20 @@ def model(request):
         register_backbone("pairs", Pairs)
     torch.manual_seed(0)
     options = {"pairs": {"n_descriptors": 5}, "mace": {"channels": 4, "correlation": 2}}[request.param]
-    return WanderModel({"name": request.param, "species": ["Mo", "S"], "shells": {"Mo": [2], "S": [1]}, "electrons": {"Mo": 6, "S": 4},
-                        "force_field": {"backbone": request.param, "cutoff": 4.0, "tail_cutoff": 6.0, **options}, "heads": HEADS}).double().eval()
+    return (
+        WanderModel(
+            {
+                "name": request.param,
+                "species": ["Mo", "S"],
+                "shells": {"Mo": [2], "S": [1]},
+                "electrons": {"Mo": 6, "S": 4},
+                "force_field": {"backbone": request.param, "cutoff": 4.0, "tail_cutoff": 6.0, **options},
+                "heads": HEADS,
+            }
+        )
+        .double()
+        .eval()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +85,9 @@ def test_descriptors_are_the_raer_and_do_not_turn(model, atoms):
     turned.positions = atoms.positions @ q.T
     layers = atoms.arrays["layer"]
     before, after = (model.descriptors(a, layers) for a in (atoms, turned))
-    assert before.shape == (len(atoms), model.force_field.backbone.n_descriptors) and np.ptp(before, axis=0).max() > 1e-3
+    assert (
+        before.shape == (len(atoms), model.force_field.backbone.n_descriptors) and np.ptp(before, axis=0).max() > 1e-3
+    )
     assert np.abs(before - after).max() < 1e-6 * np.abs(before).max()
     moved = atoms.copy()
     moved.positions[1] += 0.05  # the hopping from atom 0 to its image feels it through the descriptors alone
@@ -81,7 +95,7 @@ def test_descriptors_are_the_raer_and_do_not_turn(model, atoms):
     def to_image(a):
         i, j, shift, block, ptr, _ = model.hamiltonian(a, layers)
         p = np.flatnonzero((i == 0) & (j == 0) & (shift == [1, 0, 0]).all(1))[0]
-        return block[ptr[p]:ptr[p + 1]]
+        return block[ptr[p] : ptr[p + 1]]
 
     assert np.abs(to_image(moved) - to_image(atoms)).max() > 1e-6 * np.abs(to_image(atoms)).max()
 
@@ -99,26 +113,56 @@ def test_all_stages_train_on_a_backbone(tmp_path):
         register_backbone("pairs", Pairs)
     graphene_toy.write_dataset(tmp_path / "data", 8, mesh=(2, 2, 1))
     stage = {"batch": 4, "lr": 1e-2, "steps": 5, "warmup": 1}
-    (tmp_path / "train.yaml").write_text(yaml.safe_dump({
-        "name": "toy", "material": "graphene", "data": ["data"], "species": ["C"], "shells": {"C": ["pz"]}, "electrons": {"C": 1},
-        "force_field": {"backbone": "pairs", "cutoff": 4.0, "n_radial": 4}, "heads": HEADS,
-        "stages": [{"kind": "forcefield", "weights": {"energy": 1.0, "forces": 1.0}, **stage},
-                   {"kind": "hamiltonian", "weights": {"onsite": 0.1, "spread": 0.25}, **stage}]}))
+    (tmp_path / "train.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "toy",
+                "material": "graphene",
+                "data": ["data"],
+                "species": ["C"],
+                "shells": {"C": ["pz"]},
+                "electrons": {"C": 1},
+                "force_field": {"backbone": "pairs", "cutoff": 4.0, "n_radial": 4},
+                "heads": HEADS,
+                "stages": [
+                    {"kind": "forcefield", "weights": {"energy": 1.0, "forces": 1.0}, **stage},
+                    {"kind": "hamiltonian", "weights": {"onsite": 0.1, "spread": 0.25}, **stage},
+                ],
+            }
+        )
+    )
     config = load_config(tmp_path / "train.yaml")
     torch.manual_seed(config["seed"])
     model = train(config, tmp_path / "run")
     assert model.force_field.n_raer == 6 and model.force_field.backbone.mix.abs().sum() > 0
-    fresh = WanderModel({k: config[k] for k in ("species", "shells", "electrons", "force_field", "heads")}).force_field.backbone
+    fresh = WanderModel(
+        {k: config[k] for k in ("species", "shells", "electrons", "force_field", "heads")}
+    ).force_field.backbone
     assert not torch.equal(fresh.mix, model.force_field.backbone.mix)
 
 
-@pytest.mark.parametrize("force_field, message", [
-    ({"backbone": "nothing"}, "force_field.backbone: 'nothing' is not known; known: mace"),
-    ({"backbone": "mace", "hidden": 8}, "force_field.hidden: unknown; known: backbone, tail_cutoff.*channels")])
+@pytest.mark.parametrize(
+    "force_field, message",
+    [
+        ({"backbone": "nothing"}, "force_field.backbone: 'nothing' is not known; known: mace"),
+        ({"backbone": "mace", "hidden": 8}, "force_field.hidden: unknown; known: backbone, tail_cutoff.*channels"),
+    ],
+)
 def test_bad_backbones_are_named(tmp_path, force_field, message):
-    (tmp_path / "bad.yaml").write_text(yaml.safe_dump({
-        "name": "x", "material": "graphene", "data": ["."], "species": ["C"], "shells": {"C": [1]}, "electrons": {"C": 1},
-        "force_field": force_field, "stages": [{"kind": "forcefield", "weights": {"energy": 1.0}}]}))
+    (tmp_path / "bad.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "x",
+                "material": "graphene",
+                "data": ["."],
+                "species": ["C"],
+                "shells": {"C": [1]},
+                "electrons": {"C": 1},
+                "force_field": force_field,
+                "stages": [{"kind": "forcefield", "weights": {"energy": 1.0}}],
+            }
+        )
+    )
     with pytest.raises(ValueError, match=message):
         load_config(tmp_path / "bad.yaml")
 

@@ -57,7 +57,9 @@ def test_one_pass_gives_everything(atoms, calculator, monkeypatch):
 
 
 def test_no_stress_without_a_full_cell(atoms):
-    flat = Atoms(atoms.numbers, atoms.positions, cell=[atoms.cell[0], atoms.cell[1], [0, 0, 0]], pbc=(True, True, False))
+    flat = Atoms(
+        atoms.numbers, atoms.positions, cell=[atoms.cell[0], atoms.cell[1], [0, 0, 0]], pbc=(True, True, False)
+    )
     flat.calc = atoms.calc
     assert flat.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
     with pytest.raises(PropertyNotImplementedError):
@@ -132,8 +134,11 @@ def test_sum_with_another_calculator(atoms, calculator):
 def test_molecular_dynamics_conserves_energy(atoms):
     from ase import units
     from ase.md.verlet import VelocityVerlet
+
     BFGS(atoms, logfile=None).run(fmax=0.01, steps=200)
-    atoms.set_momenta(np.random.default_rng(0).normal(size=(6, 3)) * np.sqrt(300 * units.kB * atoms.get_masses())[:, None])
+    atoms.set_momenta(
+        np.random.default_rng(0).normal(size=(6, 3)) * np.sqrt(300 * units.kB * atoms.get_masses())[:, None]
+    )
     start = atoms.get_total_energy()
     dynamics = VelocityVerlet(atoms, 1.0 * units.fs)
     energies = []
@@ -179,6 +184,7 @@ def test_refused_atoms_have_no_results(atoms, calculator):
 
 def test_forces_inside_no_grad(atoms, calculator):
     import torch
+
     expected = atoms.get_forces()
     calculator.reset()
     with torch.no_grad():
@@ -199,7 +205,7 @@ def test_hamiltonian_and_bands(atoms, calculator):
     assert np.allclose(bs.path.special_points["K"], [1 / 3, 1 / 3, 0])
     full = h.eigenvalues(bs.path.kpts)
     window = h.band_window(6)
-    assert np.allclose(bs.energies[0], full[:, window.start:window.stop], atol=1e-8)
+    assert np.allclose(bs.energies[0], full[:, window.start : window.stop], atol=1e-8)
     level = calculator.get_fermi_level(atoms)
     # mid-gap between the 14th and the 15th band
     assert full[:, 13].max() < level < full[:, 14].min()
@@ -219,18 +225,24 @@ def test_density_of_states_on_a_reduced_mesh(calculator, project):
     atoms = twisted_bilayer("MoS2", 1, 0, stacking="H")
     grid, width = np.linspace(-9, -1, 161), 0.1
     whole = [(i / 4, j / 4, 0) for i in range(4) for j in range(4)]
-    reduced, full = (calculator.get_dos(atoms, kpts=k, energies=grid, width=width, project=project) for k in ((4, 4), whole))
+    reduced, full = (
+        calculator.get_dos(atoms, kpts=k, energies=grid, width=width, project=project) for k in ((4, 4), whole)
+    )
     sums = [np.atleast_2d(d.get_weights() if project is None else d.get_all_weights()) for d in (reduced, full)]
     assert sums[0] == pytest.approx(sums[1], abs=1e-6) and sums[0].max() > 1
-    if project == "layer":   # equivalent layers
+    if project == "layer":  # equivalent layers
         assert sums[0][0] == pytest.approx(sums[0][1], abs=1e-6)
 
 
 def test_density_of_states_solves_only_irreducible_points(calculator, monkeypatch):
     solved, eigenvalues = [], WannierHamiltonian.eigenvalues
-    monkeypatch.setattr(WannierHamiltonian, "eigenvalues", lambda h, kpts, *a, **o: solved.append(len(kpts)) or eigenvalues(h, kpts, *a, **o))
+    monkeypatch.setattr(
+        WannierHamiltonian,
+        "eigenvalues",
+        lambda h, kpts, *a, **o: solved.append(len(kpts)) or eigenvalues(h, kpts, *a, **o),
+    )
     calculator.get_dos(twisted_bilayer("MoS2", 1, 0, stacking="H"), kpts=(6, 6, 1))
-    assert sum(solved) == 7     # Gamma-centred 6 x 6, D3d and time reversal
+    assert sum(solved) == 7  # Gamma-centred 6 x 6, D3d and time reversal
     with pytest.raises(InputError, match="mesh of the plane"):
         calculator.get_dos(twisted_bilayer("MoS2", 1, 0), kpts=(6, 6, 2))
 
@@ -252,8 +264,16 @@ def broken(what):
     return atoms
 
 
-@pytest.mark.parametrize("what, message", [("species", "atom 0 is W"), ("nan", "atom 4 .S. is not finite"), ("overlap", "overlap"),
-                                           ("pbc", "pbc"), ("no vacuum", "vacuum is only 4.00")])
+@pytest.mark.parametrize(
+    "what, message",
+    [
+        ("species", "atom 0 is W"),
+        ("nan", "atom 4 .S. is not finite"),
+        ("overlap", "overlap"),
+        ("pbc", "pbc"),
+        ("no vacuum", "vacuum is only 4.00"),
+    ],
+)
 def test_bad_structures_are_refused(calculator, what, message):
     with pytest.raises(InputError, match=message):
         calculator.get_potential_energy(broken(what))
@@ -311,8 +331,17 @@ def test_models_survive_saving(atoms, model, tmp_path):
     assert again.digest == model.digest and "mos2-bilayer" in list_models()
 
 
-@pytest.mark.parametrize("options", [{"threshold": -1}, {"threshold": np.nan}, {"threshold": "weak"}, {"threshold": np.inf},
-                                     {"hermitian": False}, {"progress": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": -1},
+        {"threshold": np.nan},
+        {"threshold": "weak"},
+        {"threshold": np.inf},
+        {"hermitian": False},
+        {"progress": True},
+    ],
+)
 def test_bad_options_of_the_hamiltonian_are_refused(atoms, calculator, options):
     with pytest.raises(InputError):
         calculator.get_wannier_hamiltonian(atoms, **options)

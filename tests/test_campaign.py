@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ase_wander.data.campaign import run_campaign
-from ase_wander.data.campaign_config import load_campaign
+from ase_wander.data.campaign.config import load_campaign
+from ase_wander.data.campaign.run import run_campaign
+from ase_wander.data.database import connect
 from ase_wander.data.dataset import load_dataset
-from ase_wander.data.store import connect
 from tests import toy_engine
 from tests.campaign_toy import SAMPLING, computed, inline, toy, write_config  # noqa: F401 (inline, toy: fixtures)
 
@@ -27,7 +27,9 @@ def test_a_campaign_makes_a_data_set(tmp_path, monkeypatch):
         assert c.atoms.positions == pytest.approx(atoms.positions, abs=1e-8)
         assert c.info["vacuum_top"] == 0.1 and c.info["stacking"] == atoms.info["stacking"]
         work = toy_engine.compute(atoms, config.recipe)
-        assert c.label("energy") == pytest.approx(work.energy) and c.label("forces") == pytest.approx(work.forces, abs=1e-7)
+        assert c.label("energy") == pytest.approx(work.energy) and c.label("forces") == pytest.approx(
+            work.forces, abs=1e-7
+        )
         assert (out / "bands" / f"{c.name}.png").exists()
     rows = list(connect(out / "ase.db").select(kind="p1"))
     assert len(rows) == 3 and rows[0].energy == pytest.approx(data[0].label("energy"))
@@ -72,9 +74,15 @@ def test_wrong_bands_are_refused_with_a_figure(tmp_path, monkeypatch):
 def test_a_kind_can_have_a_recipe_of_its_own(tmp_path, inline):
     """Only that kind is computed again when its settings change."""
     out = tmp_path / "out"
-    assert run_campaign(load_campaign(write_config(tmp_path, recipe_for={"ml": {"cutoff": 300.0}})), out).count("done") == 4
+    assert (
+        run_campaign(load_campaign(write_config(tmp_path, recipe_for={"ml": {"cutoff": 300.0}})), out).count("done")
+        == 4
+    )
     other = load_campaign(write_config(tmp_path, recipe_for={"ml": {"cutoff": 350.0}}))
-    with pytest.raises(ValueError, match=r"1 results are of another recipe \(cutoff: 300.0 -> 350.0 for ml\) than planned, the first ml_0000"):
+    with pytest.raises(
+        ValueError,
+        match=r"1 results are of another recipe \(cutoff: 300.0 -> 350.0 for ml\) than planned, the first ml_0000",
+    ):
         run_campaign(other, out)
     assert run_campaign(other, out, recompute=True).count("done") == 4
     assert computed(out) == {"p1_0000": 1, "p1_0001": 1, "p1_0002": 1, "ml_0000": 2}
@@ -90,8 +98,12 @@ def test_another_recipe_is_refused_or_computed_anew(tmp_path, inline):
         run_campaign(other, out)
     assert run_campaign(other, out, recompute=True).count("done") == 1
     assert computed(out) == {"p1_0000": 2} and (out / "superseded" / "0" / "results" / "p1_0000.npz").exists()
-    moved = load_campaign(write_config(tmp_path, sampling={**SAMPLING, "seed": 5}, recipe={**toy_engine.RECIPE, "cutoff": 500.0}), limit=1)
-    with pytest.raises(ValueError, match="1 results are of another structure or recipe than planned, the first p1_0000"):
+    moved = load_campaign(
+        write_config(tmp_path, sampling={**SAMPLING, "seed": 5}, recipe={**toy_engine.RECIPE, "cutoff": 500.0}), limit=1
+    )
+    with pytest.raises(
+        ValueError, match="1 results are of another structure or recipe than planned, the first p1_0000"
+    ):
         run_campaign(moved, out)
 
 
@@ -115,6 +127,8 @@ def test_structures_from_a_file_and_a_choice_of_them(tmp_path, inline):
     config = load_campaign(file)
     second = run_campaign(config, tmp_path / "two")
     hashes = {e.name: e.hashes for e in first.entries}
-    assert [e.name for e in second.entries] == ["p1_0002", "ml_0000"] and all(e.hashes == hashes[e.name] for e in second.entries)
+    assert [e.name for e in second.entries] == ["p1_0002", "ml_0000"] and all(
+        e.hashes == hashes[e.name] for e in second.entries
+    )
     a, b = ({c.name: c for c in load_dataset(tmp_path / name)} for name in ("one", "two"))
     assert b["ml_0000"].label("energy") == pytest.approx(a["ml_0000"].label("energy"), abs=1e-7)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from ase_wander.cli import main as cli
-from ase_wander.data import campaign, processes
-from ase_wander.data.campaign import run_campaign
-from ase_wander.data.campaign_config import load_campaign
-from ase_wander.data.campaign_status import Entry, Status, read_status
+from ase_wander.data.campaign import processes
+from ase_wander.data.campaign import run as campaign
+from ase_wander.data.campaign.config import load_campaign
+from ase_wander.data.campaign.folder import CampaignFolder
+from ase_wander.data.campaign.run import run_campaign
+from ase_wander.data.campaign.status import Entry, Status, read_status
 from ase_wander.data.dataset import load_dataset
-from ase_wander.data.folder import CampaignFolder
-from ase_wander.data.labels import Labels
+from ase_wander.data.dft.labels import Labels
 from tests import toy_engine
 from tests.campaign_toy import ROOT, WORKER, computed, inline, toy, wait_for, write_config  # noqa: F401 (inline, toy: fixtures)
 
@@ -25,10 +26,14 @@ from tests.campaign_toy import ROOT, WORKER, computed, inline, toy, wait_for, wr
 def test_killed_anywhere_it_goes_on(tmp_path):
     """Kill -9 in the midst: what runs is still finished by its worker, and started by nobody else; the rest follows; every file is whole."""
     file, out = write_config(tmp_path, {"seconds": 1.0}), tmp_path / "out"
-    script = ("import sys; from tests import toy_engine as t; t.register(); import ase_wander.data.engines as e; e.ENGINES['toy'] = 'tests.toy_engine';"
-              "from ase_wander.data.campaign import run_campaign; from ase_wander.data.campaign_config import load_campaign;"
-              f"run_campaign(load_campaign({str(file)!r}), {str(out)!r}, command={WORKER!r})")
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    script = (
+        "import sys; from tests import toy_engine as t; t.register(); import ase_wander.data.dft.engines as e; e.ENGINES['toy'] = 'tests.toy_engine';"
+        "from ase_wander.data.campaign.run import run_campaign; from ase_wander.data.campaign.config import load_campaign;"
+        f"run_campaign(load_campaign({str(file)!r}), {str(out)!r}, command={WORKER!r})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    )
     wait_for(lambda: list((out / "results").glob("*.npz")) if out.exists() else [], process)
     folder = CampaignFolder(out)
     wait_for(lambda: [n for n in folder.names("logs", ".txt") if not folder.result(n).exists()], process)
@@ -73,11 +78,16 @@ def test_dask_cluster_computes_the_same(tmp_path):
     pytest.importorskip("dask.distributed", reason="NEEDS dask[distributed]: pip install dask[distributed]")
     config = load_campaign(write_config(tmp_path, {"fail": ["p1_0001"]}, only=["p1_0000", "p1_0001"]))
     cluster = run_campaign(config, tmp_path / "b", n_workers=2, dask="local")
-    assert [(e.name, e.state, e.reason) for e in cluster.entries] == [("p1_0000", "done", ""), ("p1_0001", "failed", "the toy does not converge")]
+    assert [(e.name, e.state, e.reason) for e in cluster.entries] == [
+        ("p1_0000", "done", ""),
+        ("p1_0001", "failed", "the toy does not converge"),
+    ]
     toy_engine.compute(config.configurations[0], config.recipe).save(tmp_path / "here.npz")
     here, there = (Labels.load(tmp_path / x) for x in ("here.npz", "b/results/p1_0000.npz"))
     assert np.array_equal(here.eigenvalues, there.eigenvalues) and here.energy == there.energy
-    assert (tmp_path / "b" / "logs" / "p1_0000.txt").read_text() == "toy engine on p1_0000\n" and len(load_dataset(tmp_path / "b")) == 1
+    assert (tmp_path / "b" / "logs" / "p1_0000.txt").read_text() == "toy engine on p1_0000\n" and len(
+        load_dataset(tmp_path / "b")
+    ) == 1
 
 
 def test_a_cluster_without_machines_is_waited_for(tmp_path, inline, monkeypatch):
@@ -100,8 +110,15 @@ def test_no_scheduler_is_one_line(monkeypatch):
 
 
 def test_time_left_goes_with_the_cost():
-    status = Status("x", [Entry("p1_0", 4, 100.0, (), "done", 10.0), Entry("p1_1", 4, 100.0, (), "left"),
-                                   Entry("p2_0", 16, 1600.0, (), "left")], n_workers=2)
+    status = Status(
+        "x",
+        [
+            Entry("p1_0", 4, 100.0, (), "done", 10.0),
+            Entry("p1_1", 4, 100.0, (), "left"),
+            Entry("p2_0", 16, 1600.0, (), "left"),
+        ],
+        n_workers=2,
+    )
     assert status.time_left() == pytest.approx((10 + 160) / 2)
 
 
@@ -116,8 +133,11 @@ def test_command_line(tmp_path, capsys, inline):
     assert "failed" in capsys.readouterr().out
     assert cli(["data", out]) == 0 and cli(["data", "show", out]) == 0
     assert "p1" in capsys.readouterr().out
-    for argv, message in ((["data", "status", str(tmp_path)], "no campaign has been started there"), (["data", "make", "none.yaml", "--out", out], "none.yaml: no such file"),
-                          (["data", "make", str(file), "--out", str(file)], "is a file, not a folder")):
+    for argv, message in (
+        (["data", "status", str(tmp_path)], "no campaign has been started there"),
+        (["data", "make", "none.yaml", "--out", out], "none.yaml: no such file"),
+        (["data", "make", str(file), "--out", str(file)], "is a file, not a folder"),
+    ):
         assert cli(argv) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
@@ -129,11 +149,18 @@ def test_command_line(tmp_path, capsys, inline):
 def test_terminated_command_line_ends_its_workers(tmp_path):
     """SIGTERM: exit code 130, one line, no worker left that holds a lock."""
     file, out = write_config(tmp_path, {"seconds": 30.0}), tmp_path / "out"
-    script = (f"import sys; from tests import toy_engine as t; t.register(); import ase_wander.data.engines as e; e.ENGINES['toy'] = 'tests.toy_engine';"
-              f"import ase_wander.data.campaign as c; c.run_campaign.__kwdefaults__['command'] = {WORKER!r};"
-              "from ase_wander.cli import main; sys.exit(main(sys.argv[1:]))")
-    process = subprocess.Popen([sys.executable, "-c", script, "data", "make", str(file), "--out", str(out)], cwd=ROOT, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, "PYTHONPATH": str(ROOT)})
+    script = (
+        f"import sys; from tests import toy_engine as t; t.register(); import ase_wander.data.dft.engines as e; e.ENGINES['toy'] = 'tests.toy_engine';"
+        f"import ase_wander.data.campaign.run as c; c.run_campaign.__kwdefaults__['command'] = {WORKER!r};"
+        "from ase_wander.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "data", "make", str(file), "--out", str(out)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     folder = CampaignFolder(out)
     wait_for(lambda: folder.names("logs", ".txt"), process)
     process.send_signal(signal.SIGTERM)

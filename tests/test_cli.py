@@ -78,13 +78,16 @@ def test_positions_that_are_not_numbers(command, aligned, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("name, content, message", [
-    ("empty.extxyz", "", "empty"),
-    ("prose.xyz", "Dear reader,\nthis is no structure.\n", "no structure"),
-    ("prose.cif", "Dear reader,\nthis is no structure.\n", "no structure"),
-    ("prose", "Dear reader,\nthis is no structure.\n", "no structure"),
-    ("cut.extxyz", "6\nLattice=\"3 0 0 0 3 0 0 0 9\" Properties=species:S:1:pos:R:3\nMo 0 0 0\n", "no structure"),
-])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("empty.extxyz", "", "empty"),
+        ("prose.xyz", "Dear reader,\nthis is no structure.\n", "no structure"),
+        ("prose.cif", "Dear reader,\nthis is no structure.\n", "no structure"),
+        ("prose", "Dear reader,\nthis is no structure.\n", "no structure"),
+        ("cut.extxyz", '6\nLattice="3 0 0 0 3 0 0 0 9" Properties=species:S:1:pos:R:3\nMo 0 0 0\n', "no structure"),
+    ],
+)
 def test_files_that_hold_no_structure(command, name, content, message, tmp_path, capsys):
     (tmp_path / name).write_text(content)
     error = fails(capsys, tmp_path, command, tmp_path / name, "--out", tmp_path / "out")
@@ -93,32 +96,46 @@ def test_files_that_hold_no_structure(command, name, content, message, tmp_path,
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_files_that_are_not_there(command, tmp_path, capsys):
-    assert "nowhere.cif: no such file" in fails(capsys, tmp_path, command, tmp_path / "nowhere.cif", "--out", tmp_path / "out")
+    assert "nowhere.cif: no such file" in fails(
+        capsys, tmp_path, command, tmp_path / "nowhere.cif", "--out", tmp_path / "out"
+    )
     assert "folder" in fails(capsys, tmp_path, command, tmp_path, "--out", tmp_path / "out")
 
 
 def test_unknown_model_lists_the_known_ones(tmp_path, capsys):
-    error = fails(capsys, tmp_path, "run", "MoS2", "--m", 2, "--r", 1, "--model", "mos3-bilayer", "--out", tmp_path / "out")
+    error = fails(
+        capsys, tmp_path, "run", "MoS2", "--m", 2, "--r", 1, "--model", "mos3-bilayer", "--out", tmp_path / "out"
+    )
     assert "mos3-bilayer" in error and "mos2-bilayer" in error
     assert "mos2-bilayer" in fails(capsys, tmp_path, "models", "mos3-bilayer")
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda folder: (folder / "weights.safetensors").write_bytes(b"not weights"), "weights.safetensors"),
-    (lambda folder: (folder / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes()[:-100]), "weights.safetensors"),
-    (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors"),
-    (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
-    (lambda folder: (folder / "config.json").write_text('{"kind": "elsewhere"}'), "config.json"),
-])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda folder: (folder / "weights.safetensors").write_bytes(b"not weights"), "weights.safetensors"),
+        (
+            lambda folder: (folder / "weights.safetensors").write_bytes(
+                (folder / "weights.safetensors").read_bytes()[:-100]
+            ),
+            "weights.safetensors",
+        ),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
+        (lambda folder: (folder / "config.json").write_text('{"kind": "elsewhere"}'), "config.json"),
+    ],
+)
 def test_damaged_and_foreign_models(spoil, message, tmp_path, capsys):
     from shutil import copytree
 
-    from ase_wander.paths import find_models
+    from ase_wander.catalogue import find_models
 
     model = tmp_path / "model"
     copytree(find_models()["mos2-bilayer"], model)
     spoil(model)
-    assert message in fails(capsys, tmp_path, "run", "MoS2", "--m", 1, "--r", 1, "--model", model, "--out", tmp_path / "out")
+    assert message in fails(
+        capsys, tmp_path, "run", "MoS2", "--m", 1, "--r", 1, "--model", model, "--out", tmp_path / "out"
+    )
 
 
 def test_pickled_weights_are_never_opened(tmp_path, capsys):
@@ -127,7 +144,7 @@ def test_pickled_weights_are_never_opened(tmp_path, capsys):
     import pickle
     from shutil import copytree
 
-    from ase_wander.paths import find_models
+    from ase_wander.catalogue import find_models
 
     class Touch:
         def __reduce__(self):
@@ -148,17 +165,20 @@ def test_unknown_special_points(aligned, tmp_path, capsys):
     assert "X" in error
 
 
-@pytest.mark.parametrize("words, message", [
-    (["run", "MoS3", "--m", "2", "--r", "1"], "MoS3"),
-    (["run", "WSe2", "--m", "2", "--r", "1"], "W"),
-    (["run", "MoS2", "--m", "2"], "m and r"),
-    (["run", "MoS2", "--m", "2", "--r", "1", "--fmax", "-1"], "--fmax"),
-    (["run", "MoS2", "--m", "2", "--r", "1", "--npoints", "0"], "--npoints"),
-    (["run", "MoS2", "--m", "2", "--r", "1", "--device", "abacus"], "abacus"),
-    (["bands"], "--hamiltonian"),
-    (["bands", "--hamiltonian", "nowhere.npz"], "nowhere.npz"),
-    (["fly"], "fly"),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["run", "MoS3", "--m", "2", "--r", "1"], "MoS3"),
+        (["run", "WSe2", "--m", "2", "--r", "1"], "W"),
+        (["run", "MoS2", "--m", "2"], "m and r"),
+        (["run", "MoS2", "--m", "2", "--r", "1", "--fmax", "-1"], "--fmax"),
+        (["run", "MoS2", "--m", "2", "--r", "1", "--npoints", "0"], "--npoints"),
+        (["run", "MoS2", "--m", "2", "--r", "1", "--device", "abacus"], "abacus"),
+        (["bands"], "--hamiltonian"),
+        (["bands", "--hamiltonian", "nowhere.npz"], "nowhere.npz"),
+        (["fly"], "fly"),
+    ],
+)
 def test_words_that_make_no_sense(words, message, tmp_path, capsys):
     out = [] if words == ["fly"] else ["--out", tmp_path / "out"]
     assert message in fails(capsys, tmp_path, *words, *out)
@@ -166,15 +186,22 @@ def test_words_that_make_no_sense(words, message, tmp_path, capsys):
 
 def test_a_file_that_is_no_hamiltonian(tmp_path, capsys):
     np.savez(tmp_path / "other.npz", x=np.arange(3))
-    assert "other.npz" in fails(capsys, tmp_path, "bands", "--hamiltonian", tmp_path / "other.npz", "--out", tmp_path / "out")
+    assert "other.npz" in fails(
+        capsys, tmp_path, "bands", "--hamiltonian", tmp_path / "other.npz", "--out", tmp_path / "out"
+    )
 
 
 def test_the_program_itself(tmp_path):
     """The same through a real process: exit status, one line on standard error, nothing else."""
     (tmp_path / "empty.extxyz").write_text("")
     environment = os.environ | {"PYTHONPATH": str(Path(ase_wander.cli.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-m", "ase_wander.cli", "relax", "empty.extxyz", "--out", "out"], cwd=tmp_path,
-                          capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-m", "ase_wander.cli", "relax", "empty.extxyz", "--out", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "ase-wander: error: empty.extxyz: the file is empty\n"
     assert [path.name for path in tmp_path.iterdir()] == ["empty.extxyz"]

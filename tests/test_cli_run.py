@@ -9,18 +9,26 @@ from ase.io import read, write
 from ase.io.jsonio import read_json
 
 from ase_wander.cli import main
-from ase_wander.cli_common import CommandError, ResultFolder
+from ase_wander.cli.common import CommandError, ResultFolder
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.moire import symmetry, twisted_bilayer
-from ase_wander.nn.published import published_networks
-from ase_wander.nn.published_template import ideal_template
-from ase_wander.published import PublishedModel
+from ase_wander.published.model import PublishedModel
+from ase_wander.published.networks import published_networks
+from ase_wander.published.template import ideal_template
 from tests.test_published_model import bilayer
 
 RUN = ["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "0.02", "--npoints", "13", "--n-bands", "20"]
 
-FILES = {"structure.extxyz", "relaxation.traj", "hamiltonian.npz", "bands.json", "bands.png", "corrugation.png",
-         "summary.json", "settings.json"}
+FILES = {
+    "structure.extxyz",
+    "relaxation.traj",
+    "hamiltonian.npz",
+    "bands.json",
+    "bands.png",
+    "corrugation.png",
+    "summary.json",
+    "settings.json",
+}
 
 
 def run(*words):
@@ -58,9 +66,11 @@ def test_results_belong_together(finished):
     np.testing.assert_allclose(h.atoms.positions, atoms.positions, atol=1e-7)
     np.testing.assert_allclose(bs.energies[0], h.eigenvalues(bs.path.kpts, 20), atol=1e-9)
     n_occupied = 7 * 14
-    edges = h.eigenvalues(bs.path.kpts)[:, n_occupied - 1:n_occupied + 1]
+    edges = h.eigenvalues(bs.path.kpts)[:, n_occupied - 1 : n_occupied + 1]
     assert summary["gap"] == pytest.approx(edges[:, 1].min() - edges[:, 0].max(), abs=1e-9)
-    assert summary["interlayer_distance_min"] <= summary["interlayer_distance_mean"] <= summary["interlayer_distance_max"]
+    assert (
+        summary["interlayer_distance_min"] <= summary["interlayer_distance_mean"] <= summary["interlayer_distance_max"]
+    )
 
 
 def test_pictures_are_pictures(finished):
@@ -72,7 +82,10 @@ def test_pictures_are_pictures(finished):
 
 
 def test_the_same_command_again_changes_no_result(finished, capsys):
-    kept = {name: (finished / name).read_bytes() for name in ("structure.extxyz", "relaxation.traj", "hamiltonian.npz", "bands.json")}
+    kept = {
+        name: (finished / name).read_bytes()
+        for name in ("structure.extxyz", "relaxation.traj", "hamiltonian.npz", "bands.json")
+    }
     assert run(*RUN, "--out", finished) == 0
     assert all((finished / name).read_bytes() == content for name, content in kept.items())
     assert "finished before" in capsys.readouterr().err
@@ -93,13 +106,15 @@ def test_a_trajectory_cut_short_goes_on_from_its_whole_frames(part, frames_left,
     unfinished = tmp_path / "out" / "relaxation.unfinished.traj"
     whole = read(unfinished, ":")
     content = unfinished.read_bytes()
-    unfinished.write_bytes(content[:int(part * len(content))])
+    unfinished.write_bytes(content[: int(part * len(content))])
     capsys.readouterr()
     assert run(*RUN, "--out", tmp_path / "out", "--steps", 1) == 1
     assert f"damaged, {frames_left} frame(s)" in capsys.readouterr().err
     again = read(unfinished, ":")
     assert len(again) == max(frames_left, 1) + 1
-    np.testing.assert_array_equal([a.positions for a in again[:frames_left]], [a.positions for a in whole[:frames_left]])
+    np.testing.assert_array_equal(
+        [a.positions for a in again[:frames_left]], [a.positions for a in whole[:frames_left]]
+    )
 
 
 def test_a_damaged_result_is_named(finished, tmp_path, capsys):
@@ -120,12 +135,14 @@ def test_the_parts_give_what_the_run_gave(finished, tmp_path):
     assert run("bands", "--hamiltonian", finished / "hamiltonian.npz", "--out", tmp_path / "b", *options) == 0
     np.testing.assert_allclose(read_json(tmp_path / "b" / "bands.json").energies, reference, atol=1e-9)
     assert run("relax", finished / "structure.extxyz", "--out", tmp_path / "c", "--fmax", 0.02) == 0
-    np.testing.assert_allclose(read(tmp_path / "c" / "structure.extxyz").positions, read(finished / "structure.extxyz").positions, atol=1e-7)
+    np.testing.assert_allclose(
+        read(tmp_path / "c" / "structure.extxyz").positions, read(finished / "structure.extxyz").positions, atol=1e-7
+    )
 
 
 def test_interrupted_bands_go_on(finished, tmp_path, monkeypatch, capsys):
     """Stopped between two k-points, the next call solves the rest only, and gives the same bands."""
-    from ase_wander.electronic import kpoints, parallel
+    from ase_wander.electronic.solvers import kpoints, parallel
 
     solve_one, solved = kpoints.solve_one, []
 
@@ -135,7 +152,17 @@ def test_interrupted_bands_go_on(finished, tmp_path, monkeypatch, capsys):
         solved.append(k)
         return solve_one(h, k, *rest)
 
-    command = ["bands", "--hamiltonian", finished / "hamiltonian.npz", "--out", tmp_path / "out", "--npoints", 13, "--n-bands", 20]
+    command = [
+        "bands",
+        "--hamiltonian",
+        finished / "hamiltonian.npz",
+        "--out",
+        tmp_path / "out",
+        "--npoints",
+        13,
+        "--n-bands",
+        20,
+    ]
     for module in (kpoints, parallel):
         monkeypatch.setattr(module, "solve_one", stops_at_the_fifth)
     assert run(*command) == 130 and "interrupted" in capsys.readouterr().err
@@ -144,9 +171,16 @@ def test_interrupted_bands_go_on(finished, tmp_path, monkeypatch, capsys):
     for module in (kpoints, parallel):
         monkeypatch.setattr(module, "solve_one", lambda h, k, *rest: solved.append(k) or solve_one(h, k, *rest))
     assert run(*command) == 0 and len(solved) == 13 - 5
-    np.testing.assert_allclose(read_json(tmp_path / "out" / "bands.json").energies, read_json(finished / "bands.json").energies, atol=1e-9)
+    np.testing.assert_allclose(
+        read_json(tmp_path / "out" / "bands.json").energies, read_json(finished / "bands.json").energies, atol=1e-9
+    )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "bands.json", "bands.png", "hamiltonian.npz", "settings.json", "summary.json"]
+        "bands.json",
+        "bands.png",
+        "hamiltonian.npz",
+        "settings.json",
+        "summary.json",
+    ]
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -190,7 +224,7 @@ def test_relaxation_inside_the_symmetry(tmp_path, capsys):
     assert "D3" in json.loads((tmp_path / "out" / "summary.json").read_text())["symmetry"]
     assert not read(tmp_path / "out" / "relaxation.traj").constraints
     capsys.readouterr()
-    assert run(*words[:2], "--out", tmp_path / "out") == 2      # other settings
+    assert run(*words[:2], "--out", tmp_path / "out") == 2  # other settings
     assert "symmetry" in capsys.readouterr().err
     assert run(*words[:2], "--symmetry", "1e-5", "--out", tmp_path / "other") == 2
     assert "no symmetry up to 1e-05" in capsys.readouterr().err
@@ -202,7 +236,19 @@ def test_relaxation_with_forces_alone(tmp_path, capsys):
     PublishedModel(published_networks().eval(), ideal_template(), "untrained").save(tmp_path / "model")
     atoms = bilayer(2, 0.03)
     write(tmp_path / "atoms.extxyz", atoms)
-    assert run("relax", tmp_path / "atoms.extxyz", "--model", tmp_path / "model", "--fmax", "0.4", "--out", tmp_path / "out") == 0
+    assert (
+        run(
+            "relax",
+            tmp_path / "atoms.extxyz",
+            "--model",
+            tmp_path / "model",
+            "--fmax",
+            "0.4",
+            "--out",
+            tmp_path / "out",
+        )
+        == 0
+    )
     assert "the model has none" in capsys.readouterr().out
     relaxed = read(tmp_path / "out" / "structure.extxyz")
     assert relaxed.get_center_of_mass() == pytest.approx(atoms.get_center_of_mass(), abs=1e-6)
@@ -210,7 +256,7 @@ def test_relaxation_with_forces_alone(tmp_path, capsys):
 
 
 def test_run_takes_the_model_of_the_material():
-    from ase_wander.cli_run import model_of
+    from ase_wander.cli.run import model_of
 
     assert model_of("graphene") == "graphene-bilayer" and model_of("mos2") == "mos2-bilayer"
     with pytest.raises(ValueError, match="no model of hBN"):

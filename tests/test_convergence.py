@@ -8,10 +8,10 @@ import pytest
 from ase.build import graphene
 
 from ase_wander import cli
-from ase_wander.data import convergence
-from ase_wander.data.convergence import band_gap, differences, plot_convergence, recommended, run_series, series
-from ase_wander.data.labels import Labels
-from ase_wander.data.recipe import Recipe
+from ase_wander.data.dft import convergence
+from ase_wander.data.dft.convergence import band_gap, differences, plot_convergence, recommended, run_series, series
+from ase_wander.data.dft.labels import Labels
+from ase_wander.data.dft.recipe import Recipe
 
 RECIPE = Recipe.from_dict({"shells": {"C": ["pz"]}, "cutoff": 400.0, "length": 14.0, "window": [-2.0, 2.0]})
 
@@ -36,9 +36,21 @@ def engine(monkeypatch):
         if recipe.cutoff == 666:
             raise ValueError("the self-consistent cycle\n did not converge")
         error = (200 / recipe.cutoff) ** 4 + 1 / recipe.grid(atoms)[0] ** 4
-        return Labels(atoms=atoms, energy=len(atoms) * (-9 + error), forces=error * np.ones((len(atoms), 3)), stress=error * np.ones(6) * 0.01, efermi=-4.5 + error,
-                      kpts=np.zeros((1, 3)), kweights=np.ones(1), grid=np.array(recipe.grid(atoms)), eigenvalues=np.array([[-6.0, -3.0]]),
-                      amplitudes=np.ones((1, 2, 2), complex), vacuum_top=0.0, vacuum_bottom=0.0, seconds=2.0)
+        return Labels(
+            atoms=atoms,
+            energy=len(atoms) * (-9 + error),
+            forces=error * np.ones((len(atoms), 3)),
+            stress=error * np.ones(6) * 0.01,
+            efermi=-4.5 + error,
+            kpts=np.zeros((1, 3)),
+            kweights=np.ones(1),
+            grid=np.array(recipe.grid(atoms)),
+            eigenvalues=np.array([[-6.0, -3.0]]),
+            amplitudes=np.ones((1, 2, 2), complex),
+            vacuum_top=0.0,
+            vacuum_bottom=0.0,
+            seconds=2.0,
+        )
 
     monkeypatch.setattr(convergence, "compute", compute)
     return calls
@@ -54,7 +66,12 @@ def test_rows_of_both_series():
     """Cutoffs ascend on the recipe's grid; lengths that give the same grid count once."""
     rows = series(RECIPE, atoms(), [500, 300, 400], [14.0, 7.0, 14.5])
     assert [(r.series, r.recipe.cutoff, r.grid(atoms())) for r in rows] == [
-        ("cutoff", 300, (6, 6)), ("cutoff", 400, (6, 6)), ("cutoff", 500, (6, 6)), ("k-grid", 400, (3, 3)), ("k-grid", 400, (6, 6))]
+        ("cutoff", 300, (6, 6)),
+        ("cutoff", 400, (6, 6)),
+        ("cutoff", 500, (6, 6)),
+        ("k-grid", 400, (3, 3)),
+        ("k-grid", 400, (6, 6)),
+    ]
 
 
 def test_series_settle_and_the_cheapest_row_is_recommended(engine, tmp_path):
@@ -94,8 +111,15 @@ def test_a_failed_row_does_not_stop_the_others(engine, tmp_path):
     assert rows[1].reason == "the self-consistent cycle did not converge" and differences(rows)[1] is None
 
 
-@pytest.mark.parametrize("cutoffs, lengths, message", [([], [], "neither cutoffs nor lengths"), ([300], [], "a single cutoff"), ([], [7, 7.1], "a single k-grid"),
-                                                       ([300, -1], [], "cutoff -1 is not a positive number")])
+@pytest.mark.parametrize(
+    "cutoffs, lengths, message",
+    [
+        ([], [], "neither cutoffs nor lengths"),
+        ([300], [], "a single cutoff"),
+        ([], [7, 7.1], "a single k-grid"),
+        ([300, -1], [], "cutoff -1 is not a positive number"),
+    ],
+)
 def test_nothing_to_compare_is_refused(cutoffs, lengths, message):
     with pytest.raises(ValueError, match=message):
         series(RECIPE, atoms(), cutoffs, lengths)
@@ -117,8 +141,16 @@ def test_command(engine, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "C4 p1_0000" in text and "+195.93" in text and "cutoff: nothing below the finest" in text
     assert max(len(line) for line in text.splitlines() if "─" in line) <= 80 and "…" not in text
-    assert {p.name for p in out.iterdir()} == {"300eV_6x6.npz", "400eV_6x6.npz", "1000eV_6x6.npz", "convergence.json", "convergence.png"}
-    assert json.loads((out / "convergence.json").read_text())[0]["differences"]["energy"] == pytest.approx((2 / 3) ** 4 - 0.2 ** 4)
+    assert {p.name for p in out.iterdir()} == {
+        "300eV_6x6.npz",
+        "400eV_6x6.npz",
+        "1000eV_6x6.npz",
+        "convergence.json",
+        "convergence.png",
+    }
+    assert json.loads((out / "convergence.json").read_text())[0]["differences"]["energy"] == pytest.approx(
+        (2 / 3) ** 4 - 0.2**4
+    )
     assert cli.main([*command, "666"]) == 1  # a failed row, told in words
     text = capsys.readouterr().out
     assert "666 eV, 6x6: the self-consistent cycle did not converge" in text and "failed" in text
@@ -127,8 +159,11 @@ def test_command(engine, tmp_path, capsys):
 def test_command_refuses_in_one_line(tmp_path, capsys):
     config = tmp_path / "data.yaml"
     config.write_text(CONFIG)
-    for extra, message in ((["--cutoffs", "300"], "a single cutoff"), (["--cutoffs", "300", "400", "--only", "p9"], "no configuration 'p9'"),
-                           (["--cutoffs", "300", "x"], "'x' is not a positive number")):
+    for extra, message in (
+        (["--cutoffs", "300"], "a single cutoff"),
+        (["--cutoffs", "300", "400", "--only", "p9"], "no configuration 'p9'"),
+        (["--cutoffs", "300", "x"], "'x' is not a positive number"),
+    ):
         try:
             code = cli.main(["data", "converge", str(config), "--out", str(tmp_path / "out"), *extra])
         except SystemExit as stop:

@@ -11,29 +11,47 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase_wander.cli import main as cli
 from ase_wander.data.compare import compare
 from ase_wander.data.convert import convert, read_entries
+from ase_wander.data.database import connect, write_row
 from ase_wander.data.dataset import dataset_hash, load_dataset
-from ase_wander.data.plan import read_plan
-from ase_wander.data.sampling import sample
-from ase_wander.data.store import connect, write_row
+from ase_wander.data.sampling.plan import read_plan
+from ase_wander.data.sampling.sample import sample
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Five configurations with random labels; four have a Hamiltonian of on-site blocks."""
     rng = np.random.default_rng(0)
-    plan = read_plan({"material": "graphene", "kinds": [{"prefix": "p1", "count": 4, "gap": [3.2, 3.6], "sigma": [0.05]}, {"prefix": "ml", "count": 1, "monolayer": True}]})
+    plan = read_plan(
+        {
+            "material": "graphene",
+            "kinds": [
+                {"prefix": "p1", "count": 4, "gap": [3.2, 3.6], "sigma": [0.05]},
+                {"prefix": "ml", "count": 1, "monolayer": True},
+            ],
+        }
+    )
     path = tmp_path / "data"
     (path / "hamiltonians").mkdir(parents=True)
     frames = sample(plan)
     for atoms in frames:
         n, name = len(atoms), atoms.info["config_id"]
         energy, stress = rng.normal(), rng.normal(size=6)
-        atoms.calc = SinglePointCalculator(atoms, energy=energy, free_energy=energy, forces=rng.normal(size=(n, 3)), stress=stress)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=energy, free_energy=energy, forces=rng.normal(size=(n, 3)), stress=stress
+        )
         atoms.arrays["d3_forces"] = rng.normal(size=(n, 3))
         atoms.info.update(vacuum_top=rng.normal(), vacuum_bottom=rng.normal(), d3_stress=rng.normal(size=6))
         if name != "ml_0000":
-            np.savez(path / "hamiltonians" / f"{name}.npz", numbers=atoms.numbers, positions=atoms.positions, pair_i=np.arange(n), pair_j=np.arange(n),
-                     pair_shift=np.zeros((n, 3), int), block=rng.normal(size=n), block_ptr=np.arange(n + 1))
+            np.savez(
+                path / "hamiltonians" / f"{name}.npz",
+                numbers=atoms.numbers,
+                positions=atoms.positions,
+                pair_i=np.arange(n),
+                pair_j=np.arange(n),
+                pair_shift=np.zeros((n, 3), int),
+                block=rng.normal(size=n),
+                block_ptr=np.arange(n + 1),
+            )
     ase.io.write(path / "structures.extxyz", frames)
     return path
 
@@ -42,11 +60,17 @@ def same(one, two):
     """Two folders hold the same to the last digit: structures, all labels, info, Hamiltonians."""
     assert dataset_hash(load_dataset(one)) == dataset_hash(load_dataset(two))
     for a, b in zip(ase.io.iread(one / "structures.extxyz"), ase.io.iread(two / "structures.extxyz")):
-        assert a.calc.results.keys() == b.calc.results.keys() and a.arrays.keys() == b.arrays.keys() and a.info.keys() == b.info.keys()
+        assert (
+            a.calc.results.keys() == b.calc.results.keys()
+            and a.arrays.keys() == b.arrays.keys()
+            and a.info.keys() == b.info.keys()
+        )
         for x, y in ((a.calc.results, b.calc.results), (a.arrays, b.arrays), (a.info, b.info)):
             assert all(np.array_equal(x[k], y[k]) for k in x)
     files = [sorted(f.name for f in (x / "hamiltonians").iterdir()) for x in (one, two)]
-    assert files[0] == files[1] and all((one / "hamiltonians" / f).read_bytes() == (two / "hamiltonians" / f).read_bytes() for f in files[0])
+    assert files[0] == files[1] and all(
+        (one / "hamiltonians" / f).read_bytes() == (two / "hamiltonians" / f).read_bytes() for f in files[0]
+    )
 
 
 def test_round_trip_through_a_database(folder, tmp_path):
@@ -97,7 +121,9 @@ def test_round_trip_through_a_server(folder, tmp_path):
     """A real PostgreSQL server, named by POSTGRESQL_URL; rows of other names are left alone."""
     url = os.environ.get("POSTGRESQL_URL")
     if not url:
-        pytest.skip("NEEDS A SERVER: POSTGRESQL_URL=postgresql://user:password@host/database, and pip install ase-db-backends")
+        pytest.skip(
+            "NEEDS A SERVER: POSTGRESQL_URL=postgresql://user:password@host/database, and pip install ase-db-backends"
+        )
     database = connect(url)
     before = database.count()
     convert(folder, url)
@@ -108,7 +134,9 @@ def test_round_trip_through_a_server(folder, tmp_path):
     for c in ours:
         other = back[c.name]
         assert np.array_equal(c.atoms.positions, other.atoms.positions) and c.results.keys() == other.results.keys()
-        assert np.array_equal(c.label("forces"), other.label("forces")) and c.label("free_energy") == other.label("free_energy")
+        assert np.array_equal(c.label("forces"), other.label("forces")) and c.label("free_energy") == other.label(
+            "free_energy"
+        )
         assert (c.hamiltonian is None) == (other.hamiltonian is None)
         if c.hamiltonian:
             assert c.hamiltonian.read_bytes() == other.hamiltonian.read_bytes()
@@ -145,6 +173,7 @@ def test_wannier90_output_becomes_a_data_set(tmp_path):
     """Elements of `seed_hr.dat` arrive in the blocks: H(k) of the data set is that of the model."""
     from ase_wander.electronic.hamiltonian import WannierHamiltonian
     from tests.electronic_helpers import graphene_model
+
     h = graphene_model()
     (tmp_path / "w").mkdir()
     h.write_wannier90(tmp_path / "w" / "g")
@@ -152,7 +181,12 @@ def test_wannier90_output_becomes_a_data_set(tmp_path):
     (c,) = load_dataset(tmp_path / "set")
     data = c.load_blocks()
     assert c.name == "g" and len(c.atoms) == len(h.atoms)
-    ours = WannierHamiltonian.from_blocks(c.atoms, {"C": ["pz"]}, *(data[n] for n in ("pair_i", "pair_j", "pair_shift", "block", "block_ptr")), n_electrons=None)
+    ours = WannierHamiltonian.from_blocks(
+        c.atoms,
+        {"C": ["pz"]},
+        *(data[n] for n in ("pair_i", "pair_j", "pair_shift", "block", "block_ptr")),
+        n_electrons=None,
+    )
     k = [[0.1, 0.23, 0], [1 / 3, 1 / 3, 0]]
     assert ours.eigenvalues(k) == pytest.approx(h.eigenvalues(k), abs=1e-5)
 
@@ -160,18 +194,28 @@ def test_wannier90_output_becomes_a_data_set(tmp_path):
 def test_a_foreign_database_becomes_a_data_set(tmp_path):
     """Rows that this program did not write keep their key-value pairs and get a name."""
     from ase.build import graphene
+
     atoms = graphene(vacuum=6)
     atoms.pbc = (True, True, False)
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.zeros((2, 3)))
     connect(tmp_path / "x.db").write(atoms, origin="elsewhere")
     convert(tmp_path / "x.db", tmp_path / "out")
     (c,) = load_dataset(tmp_path / "out")
-    assert c.name == "row_0001" and c.info["origin"] == "elsewhere" and c.label("energy") == -1.0 and c.hamiltonian is None
+    assert (
+        c.name == "row_0001" and c.info["origin"] == "elsewhere" and c.label("energy") == -1.0 and c.hamiltonian is None
+    )
 
 
-@pytest.mark.parametrize("source, target, message", [
-    ("none.db", "x", "none.db: no such file"), ("none", "x.db", "none"), ("data", "data", "holds reference data already"),
-    ("data", "x.extxyz", "a target is a folder or an ASE database"), ("data", "postgresql://me:pw@127.0.0.1:1/x", "postgresql://me@127")])
+@pytest.mark.parametrize(
+    "source, target, message",
+    [
+        ("none.db", "x", "none.db: no such file"),
+        ("none", "x.db", "none"),
+        ("data", "data", "holds reference data already"),
+        ("data", "x.extxyz", "a target is a folder or an ASE database"),
+        ("data", "postgresql://me:pw@127.0.0.1:1/x", "postgresql://me@127"),
+    ],
+)
 def test_refusals_are_one_line(folder, tmp_path, capsys, monkeypatch, source, target, message):
     monkeypatch.chdir(tmp_path)
     assert cli(["data", "convert", source, target]) == 2

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from ase_wander import WannierHamiltonian, load_model
-from ase_wander.derivatives import atomic_derivatives, hamiltonian_derivative
-from ase_wander.electronic.coupling import deformation_potentials, electron_phonon, zero_point_pattern
-from ase_wander.electronic.derived import difference
-from ase_wander.model import WanderModel
+from ase_wander.electronic.properties.coupling import deformation_potentials, electron_phonon, zero_point_pattern
+from ase_wander.electronic.transforms import difference
+from ase_wander.model.derivatives import atomic_derivatives, hamiltonian_derivative
+from ase_wander.model.wander import WanderModel
 from ase_wander.moire import twisted_bilayer
 from tests.helpers import displaced
 
@@ -24,8 +24,18 @@ def atoms():
 def charged():
     """Untrained, with effective charges, so that the slab's potential is part of H."""
     torch.manual_seed(1)
-    model = WanderModel({"species": ["Mo", "S"], "shells": {"Mo": [2], "S": [1]}, "electrons": {"Mo": 6, "S": 4},
-                         "heads": {"n_channels": 4, "n_scalars": 8, "hidden": 16, "n_gated": 4}}).double().eval()
+    model = (
+        WanderModel(
+            {
+                "species": ["Mo", "S"],
+                "shells": {"Mo": [2], "S": [1]},
+                "electrons": {"Mo": 6, "S": 4},
+                "heads": {"n_channels": 4, "n_scalars": 8, "hidden": 16, "n_gated": 4},
+            }
+        )
+        .double()
+        .eval()
+    )
     torch.nn.init.normal_(model.heads.charge.weight, std=0.5)
     return model
 
@@ -37,6 +47,7 @@ def hamiltonian(model, atoms, layers):
 
 def by_differences(model, atoms, layers, direction, strain, step):
     """Central difference of fourth order in `step`."""
+
     def at(x):
         moved = atoms.copy()
         moved.positions += x * direction
@@ -114,12 +125,14 @@ def test_electron_phonon_elements_are_hermitian_and_scale_with_the_zero_point_mo
     mode = np.random.default_rng(2).normal(size=(len(atoms), 3))
     pattern = zero_point_pattern(atoms, mode, 0.05)
     # hbar^2 / (2 x 0.05 eV) with hbar^2 = 0.00418015929 eV amu Å^2
-    assert (atoms.get_masses()[:, None] * pattern ** 2).sum() == pytest.approx(0.00418015929 / 0.1, rel=1e-6)
+    assert (atoms.get_masses()[:, None] * pattern**2).sum() == pytest.approx(0.00418015929 / 0.1, rel=1e-6)
     dh = hamiltonian_derivative(charged, atoms, pattern)
     _, states = hamiltonian(charged, atoms, atoms.arrays["layer"]).eigenstates(K)
     g = electron_phonon(dh, K, states[0][:, 15:19])
     assert g.shape == (4, 4) and np.abs(g - g.conj().T).max() < 1e-12
-    soft = electron_phonon(hamiltonian_derivative(charged, atoms, zero_point_pattern(atoms, mode, 0.0125)), K, states[0][:, 15:19])
+    soft = electron_phonon(
+        hamiltonian_derivative(charged, atoms, zero_point_pattern(atoms, mode, 0.0125)), K, states[0][:, 15:19]
+    )
     assert np.abs(soft - 2 * g).max() < 1e-12 * np.abs(g).max() + 1e-13
     with pytest.raises(ValueError, match="phonon energy"):
         zero_point_pattern(atoms, mode, -0.01)

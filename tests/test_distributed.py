@@ -21,8 +21,16 @@ from tests.test_training import CONFIG, DATA, STAGES
 def test_losses_of_the_shares_add_up_to_that_of_the_batch(kind):
     """Shares of unequal size, of configurations with unequal numbers of atoms and unequal weights."""
     torch.manual_seed(0)
-    model, weights = new_model(CONFIG).double(), with_defaults(kind, {**(STAGES[0]["weights"] if kind != "hamiltonian" else {}),
-                                                                      **(STAGES[1]["weights"] if kind != "forcefield" else {})})
+    model, weights = (
+        new_model(CONFIG).double(),
+        with_defaults(
+            kind,
+            {
+                **(STAGES[0]["weights"] if kind != "hamiltonian" else {}),
+                **(STAGES[1]["weights"] if kind != "forcefield" else {}),
+            },
+        ),
+    )
     samples = samples_of(kind, load_dataset(DATA), model, weights, torch.float64)
     for part in (getattr(samples, "force_field", samples), getattr(samples, "hamiltonian", samples)):
         for k, sample in enumerate(part.samples):
@@ -33,7 +41,9 @@ def test_losses_of_the_shares_add_up_to_that_of_the_batch(kind):
     parameters = [p for p in trained.parameters() if p.requires_grad]
 
     def gradient(loss):
-        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)])
+        return torch.cat(
+            [g.flatten() for g in torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)]
+        )
 
     whole, terms = samples.loss(batch, weights)
     shares = [samples.loss(share, weights, batch) for share in (batch[:1], batch[1:])]
@@ -53,15 +63,24 @@ def config(tmp_path_factory):
 
 
 def torchrun(*arguments):
-    return subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *map(str, arguments)],
-                          cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"})
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *map(str, arguments)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+    )
 
 
 def results(folder):
     """Rows of the logs without their clock, and the final weights."""
-    rows = [json.loads(line) for stage in STAGES for line in (folder / f"{stage['kind']}.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows], torch.load(folder / "hamiltonian.done.pt")
+    rows = [
+        json.loads(line) for stage in STAGES for line in (folder / f"{stage['kind']}.jsonl").read_text().splitlines()
+    ]
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows], torch.load(
+        folder / "hamiltonian.done.pt"
+    )
 
 
 #: The command, in which the second process dies in the middle of its run; torchrun starts both anew, and they resume.

@@ -12,8 +12,8 @@ from ase_wander.data.arrays import BLOCK_ARRAYS
 from ase_wander.data.dataset import load_dataset
 from ase_wander.training import losses
 from ase_wander.training.config import load_config
-from ase_wander.training.hamiltonian_stage import HamiltonianSamples
 from ase_wander.training.loop import LoopSettings, fit
+from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import new_model, train
 from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
 from tests.test_training import CONFIG, STAGES
@@ -66,7 +66,9 @@ def test_a_class_without_reference_decays_with_distance(model, configurations):
     HamiltonianSamples([c.without(["hamiltonian"]) for c in configurations[:2]], model).fit_normalisation()
     for head in model.heads.hopping.values():
         sizes = head.scale(torch.tensor([2.5, 5.0, 7.5, 10.0, 12.5])).log()
-        assert sizes[0].exp().item() == pytest.approx(0.4, rel=1e-4) and torch.allclose(sizes.diff(), torch.tensor(-0.62 * 2.5), rtol=1e-4)
+        assert sizes[0].exp().item() == pytest.approx(0.4, rel=1e-4) and torch.allclose(
+            sizes.diff(), torch.tensor(-0.62 * 2.5), rtol=1e-4
+        )
 
 
 def test_eigenvalues_do_not_know_the_signs_of_the_orbitals(model, configurations):
@@ -86,8 +88,17 @@ def test_bands_are_learned_from_eigenvalues_alone(tmp_path, model, configuration
     samples.fit_normalisation()
     model.force_field.requires_grad_(False)
     before = samples.report(sigma_max=1.0)
-    settings = LoopSettings(steps=25, batch=2, lr=2e-2, lr_final=2e-3, warmup=2, clip=100.0, average=0.5, validate_every=1000)
-    fit(model.heads, 2, lambda indices, batch=None: samples.loss(indices, EIGENVALUES, batch), settings, tmp_path, "bands")
+    settings = LoopSettings(
+        steps=25, batch=2, lr=2e-2, lr_final=2e-3, warmup=2, clip=100.0, average=0.5, validate_every=1000
+    )
+    fit(
+        model.heads,
+        2,
+        lambda indices, batch=None: samples.loss(indices, EIGENVALUES, batch),
+        settings,
+        tmp_path,
+        "bands",
+    )
     after = samples.report(sigma_max=1.0)
     assert "elements" not in before and after["eigenvalues"] < 0.3 * before["eigenvalues"]
 
@@ -95,14 +106,20 @@ def test_bands_are_learned_from_eigenvalues_alone(tmp_path, model, configuration
 def test_a_run_with_few_hamiltonians_and_more_bands(tmp_path):
     """Stages take what they can use: elements of one configuration, then eigenvalues of both; validation keeps its Hamiltonians."""
     data = [{"path": str(DATA), "include": "p1_*"}, {"path": str(DATA), "include": "ml_*", "withhold": "hamiltonian"}]
-    stages = [{**STAGES[0], "steps": 1}, {"kind": "hamiltonian", "name": "elements", "steps": 1, "batch": 1, "weights": {"onsite": 0.1}},
-              {"kind": "hamiltonian", "name": "bands", "steps": 1, "batch": 2, "weights": EIGENVALUES}]
+    stages = [
+        {**STAGES[0], "steps": 1},
+        {"kind": "hamiltonian", "name": "elements", "steps": 1, "batch": 1, "weights": {"onsite": 0.1}},
+        {"kind": "hamiltonian", "name": "bands", "steps": 1, "batch": 2, "weights": EIGENVALUES},
+    ]
     file = tmp_path / "few.yaml"
     file.write_text(yaml.safe_dump({**CONFIG, "data": data, "stages": stages}))
     rows = []
     train(load_config(file), tmp_path / "run", report=rows.append)
     labels = json.loads((tmp_path / "run" / "run.json").read_text())["labels"]
-    assert labels["elements"] == {"onsite": 1, "intra": 1, "inter": 1, "skipped": 1} and labels["bands"] == {"eigenvalues": 2, "skipped": 0}
+    assert labels["elements"] == {"onsite": 1, "intra": 1, "inter": 1, "skipped": 1} and labels["bands"] == {
+        "eigenvalues": 2,
+        "skipped": 0,
+    }
     assert [r["labels"] for r in rows if "labels" in r] == list(labels.values())
     validation = [r["validation"] for r in rows if r["stage"] == "bands" and "validation" in r][-1]
     assert validation["elements"] > 0 and "00_inter" in validation

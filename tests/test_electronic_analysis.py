@@ -4,16 +4,22 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, kron
 
-from ase_wander.electronic.analysis import atomic_density, band_group, density_map, fat_bands, matrix_elements
-from ase_wander.electronic.derived import difference, in_electric_field, truncation_error
 from ase_wander.electronic.filling import level_at_density, monkhorst_pack
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
-from ase_wander.electronic.optics import optical_conductivity
+from ase_wander.electronic.properties.analysis import (
+    atomic_density,
+    band_group,
+    density_map,
+    fat_bands,
+    matrix_elements,
+)
+from ase_wander.electronic.properties.optics import optical_conductivity
+from ase_wander.electronic.properties.topology import chern_number, z2_invariant
+from ase_wander.electronic.properties.unfolding import unfold
+from ase_wander.electronic.properties.velocities import HBAR, effective_mass, velocities
 from ase_wander.electronic.spinorbit import angular_momentum, with_spin_orbit
 from ase_wander.electronic.supercell import make_supercell
-from ase_wander.electronic.topology import chern_number, z2_invariant
-from ase_wander.electronic.unfolding import unfold
-from ase_wander.electronic.velocities import HBAR, effective_mass, velocities
+from ase_wander.electronic.transforms import difference, in_electric_field, truncation_error
 
 from .electronic_helpers import graphene_model, random_model
 from .test_electronic_hamiltonian import DATA, needs_data
@@ -91,12 +97,15 @@ def test_uniform_field_moves_bands_as_layers_do():
     h = random_model()
     same = h.replace(centres=np.tile(h.centres.mean(axis=0), (h.n_orbitals, 1)) + [0, 0, 2.0])
     k = [[0.1, 0.2, 0]]
-    assert np.allclose(in_electric_field(same, 0.3, origin=0.0).eigenvalues(k),
-                       same.eigenvalues(k) + 0.3 * same.centres[0, 2])
+    assert np.allclose(
+        in_electric_field(same, 0.3, origin=0.0).eigenvalues(k), same.eigenvalues(k) + 0.3 * same.centres[0, 2]
+    )
     step = 1e-4
     _, states = h.eigenstates(k)
     dipole = (np.abs(states[0]) ** 2 * (h.centres[:, 2] - h.centres[:, 2].mean())[:, None]).sum(axis=0)
-    slope = (in_electric_field(h, step, screening=2).eigenvalues(k) - in_electric_field(h, -step, 2).eigenvalues(k)) / step
+    slope = (
+        in_electric_field(h, step, screening=2).eigenvalues(k) - in_electric_field(h, -step, 2).eigenvalues(k)
+    ) / step
     assert np.abs(slope[0] - dipole).max() < 1e-4
 
 
@@ -108,7 +117,10 @@ def test_first_order_shift_is_a_diagonal_matrix_element():
     _, states = h.eigenstates(k)
     matrix = dh.at_k(k).toarray()
     hermitian = (matrix + matrix.conj().T) / 2
-    energies, shifted = np.linalg.eigvalsh(h.at_k(k).toarray()), np.linalg.eigvalsh(h.at_k(k).toarray() + step * hermitian)
+    energies, shifted = (
+        np.linalg.eigvalsh(h.at_k(k).toarray()),
+        np.linalg.eigvalsh(h.at_k(k).toarray() + step * hermitian),
+    )
     diagonal = np.diag(matrix_elements(dh, k, states[0])).real
     assert np.abs((shifted - energies) / step - diagonal).max() < 1e-3 * np.abs(diagonal).max()
 

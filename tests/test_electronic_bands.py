@@ -5,8 +5,8 @@ import pytest
 from ase.io.jsonio import decode, encode
 from ase.spectrum.band_structure import BandStructure
 
-from ase_wander.electronic import eigensolvers, factorisation
-from ase_wander.electronic.paths import resolve_path, special_points
+from ase_wander.electronic.kpath import resolve_path, special_points
+from ase_wander.electronic.solvers import eigensolvers, factorisation
 from ase_wander.electronic.supercell import make_supercell
 
 from .electronic_helpers import graphene_model, random_model
@@ -56,8 +56,10 @@ def test_other_cells_get_their_own_letters():
     assert (resolve_path(atoms, "GXSYG", 21).kpts[:, 2] == 0).all()
 
 
-@pytest.mark.parametrize("path, message", [("GXK", "unknown special point X; this cell has G, K, M"), ("", "none given"),
-                                           (5, "BandPath or letters")])
+@pytest.mark.parametrize(
+    "path, message",
+    [("GXK", "unknown special point X; this cell has G, K, M"), ("", "none given"), (5, "BandPath or letters")],
+)
 def test_bad_paths_are_named(path, message):
     with pytest.raises(ValueError, match=message):
         graphene_model().band_structure(path)

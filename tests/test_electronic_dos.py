@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from ase_wander.electronic import chebyshev
-from ase_wander.electronic.dos import BlochOperator, density_of_states, local_density_of_states, orbital_groups
 from ase_wander.electronic.filling import monkhorst_pack
+from ase_wander.electronic.properties.dos import (
+    BlochOperator,
+    density_of_states,
+    local_density_of_states,
+    orbital_groups,
+)
+from ase_wander.electronic.solvers import chebyshev
 from ase_wander.electronic.supercell import make_supercell
 
 from .electronic_helpers import graphene_model, random_model
@@ -79,7 +84,7 @@ def test_graphene_density_is_linear_at_the_dirac_point():
     kpts, weights = monkhorst_pack((100, 100, 1))
     grid = np.array([-0.5, 0.5])
     dos = density_of_states(h, grid, kpts=kpts, weights=weights, width=0.12).get_weights()
-    area = 2.46 ** 2 * np.sqrt(3) / 2
+    area = 2.46**2 * np.sqrt(3) / 2
     assert dos == pytest.approx(2 * area * np.abs(grid) / (np.pi * (np.sqrt(3) / 2 * 2.46 * 2.7) ** 2), rel=0.08)
 
 

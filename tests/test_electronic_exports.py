@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ase_wander.electronic.exports import read_petsc, read_wanniertools, write_petsc, write_wanniertools
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
-from ase_wander.electronic.tbmodels import read_tbmodels, write_tbmodels
+from ase_wander.electronic.io.exports import read_petsc, read_wanniertools, write_petsc, write_wanniertools
+from ase_wander.electronic.io.tbmodels import read_tbmodels, write_tbmodels
 
 from .electronic_helpers import graphene_model, random_model
 
@@ -86,4 +86,7 @@ def test_tbmodels_has_the_same_bands(tmp_path):
         assert np.abs(theirs.eigenval(k) - h.eigenvalues(k)[0]).max() < 1e-8
     theirs.set_sparse(False)
     tbmodels.io.save(theirs, str(tmp_path / "theirs.hdf5"))
-    assert np.abs(WannierHamiltonian(**read_tbmodels(tmp_path / "theirs.hdf5")).eigenvalues(K) - h.eigenvalues(K)).max() < 1e-8
+    assert (
+        np.abs(WannierHamiltonian(**read_tbmodels(tmp_path / "theirs.hdf5")).eigenvalues(K) - h.eigenvalues(K)).max()
+        < 1e-8
+    )

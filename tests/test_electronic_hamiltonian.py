@@ -58,8 +58,15 @@ def test_atomic_gauge_does_not_see_the_choice_of_cell():
     pairs = neighbour_pairs(moved, 1.6)
     n = len(pairs)
     other = WannierHamiltonian.from_blocks(
-        moved, {"C": ("pz",)}, np.append(pairs.i, [0, 1]), np.append(pairs.j, [0, 1]),
-        np.append(pairs.shift, np.zeros((2, 3), int), axis=0), np.append(np.full(n, -2.7), [0.3, 0.3]), np.arange(n + 3), 2)
+        moved,
+        {"C": ("pz",)},
+        np.append(pairs.i, [0, 1]),
+        np.append(pairs.j, [0, 1]),
+        np.append(pairs.shift, np.zeros((2, 3), int), axis=0),
+        np.append(np.full(n, -2.7), [0.3, 0.3]),
+        np.arange(n + 3),
+        2,
+    )
     k = [0.13, 0.4, 0]
     assert np.abs(h.at_k(k) - other.at_k(k)).max() > 0.1
     assert np.abs(h.at_k(k, "atomic") - other.at_k(k, "atomic")).max() < 1e-12
@@ -95,7 +102,7 @@ def test_damaged_files_are_named(tmp_path):
     path = tmp_path / "h.npz"
     graphene_model().save(path)
     content = path.read_bytes()
-    for bad in (b"", b"nonsense", content[:len(content) // 2]):
+    for bad in (b"", b"nonsense", content[: len(content) // 2]):
         path.write_bytes(bad)
         with pytest.raises(ValueError, match="h.npz"):
             WannierHamiltonian.load(path)
@@ -114,8 +121,15 @@ def test_errors_name_the_culprit():
     broken[r].data[:] += 0.01
     with pytest.raises(ValueError, match=r"not Hermitian.*0\.01 eV.*atoms . \(pz\) and . \(pz\), cell"):
         WannierHamiltonian(h.atoms, h.orbitals, shift, broken, 2)
-    args = dict(shells={"C": ("pz",)}, pair_i=[0, 1], pair_j=[0, 1], pair_shift=np.zeros((2, 3)), block=[0.0, 0.0],
-                block_ptr=[0, 1, 2], n_electrons=2)
+    args = dict(
+        shells={"C": ("pz",)},
+        pair_i=[0, 1],
+        pair_j=[0, 1],
+        pair_shift=np.zeros((2, 3)),
+        block=[0.0, 0.0],
+        block_ptr=[0, 1, 2],
+        n_electrons=2,
+    )
     with pytest.raises(ValueError, match="atom 0 is C"):
         WannierHamiltonian.from_blocks(h.atoms, **args | {"shells": {"S": (1,)}})
     with pytest.raises(ValueError, match=r"pair 1 \(atoms 1, 1.*has 2 elements.*1 x 1"):
@@ -144,7 +158,7 @@ def test_reference_blocks_give_the_dft_bands(name):
     h = WannierHamiltonian.from_dataset_file(path)
     data = np.load(path)
     difference = h.eigenvalues(data["kpts"]) - data["eigenvalues"]
-    assert np.sqrt((difference ** 2).mean()) < 1.5e-3
+    assert np.sqrt((difference**2).mean()) < 1.5e-3
     assert h.n_electrons == 14 * (data["numbers"] == 42).sum()
     assert 0.3 < h.band_gap() < 2.0
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import identity
 from scipy.sparse.linalg import splu
 
-from ase_wander.electronic import kpoints, memory, parallel, pardiso
+from ase_wander.electronic.solvers import kpoints, memory, parallel, pardiso
 from ase_wander.electronic.supercell import make_supercell
 
 from .electronic_helpers import graphene_model, random_model
@@ -44,8 +44,11 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     assert len(calls) - 10 == 3
     assert np.abs(energies - expected[0]).max() < 1e-12
     assert [p.name for p in tmp_path.iterdir()] == ["bands.npz"]
-    for change in (lambda: h.eigenvalues(KPTS, 4, restart=path), lambda: h.eigenstates(KPTS[:5], 4, restart=path),
-                   lambda: random_model(1).eigenstates(KPTS, 4, restart=path)):
+    for change in (
+        lambda: h.eigenvalues(KPTS, 4, restart=path),
+        lambda: h.eigenstates(KPTS[:5], 4, restart=path),
+        lambda: random_model(1).eigenstates(KPTS, 4, restart=path),
+    ):
         with pytest.raises(ValueError, match="bands.npz.*another"):
             change()
     path.write_bytes(b"")
@@ -81,15 +84,26 @@ def test_points_that_finish_out_of_order_are_kept(tmp_path):
     with pytest.raises(RuntimeError, match="node lost"):
         h.eigenvalues(KPTS, 4, executor=Backwards(fail=True), restart=path)
     done = np.isfinite(np.load(path)["energies"]).all(axis=1)
-    assert done.tolist() == [True, True, False, True, True, True]  # one before the tasks, then all but the second of them
+    assert done.tolist() == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]  # one before the tasks, then all but the second of them
     assert np.abs(h.eigenvalues(KPTS, 4, restart=path) - expected).max() < 1e-12
 
 
 def test_fill_in_estimate_is_that_of_the_factor():
     h = make_supercell(random_model(), (6, 5, 1))
     matrix = h.at_k([0.1, 0.2, 0])
-    lu = splu((matrix - 0.1 * identity(h.n_orbitals)).tocsc(), permc_spec="MMD_AT_PLUS_A",
-              diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    lu = splu(
+        (matrix - 0.1 * identity(h.n_orbitals)).tocsc(),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
     assert memory.fill_in(matrix, h.orbitals["atom"]) == pytest.approx(lu.L.nnz, rel=0.25)
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
-from ase_wander.electronic.local_edges import edges_by_registry, local_band_edges, plot_local_edges
 from ase_wander.electronic.orbitals import orbital_table
+from ase_wander.electronic.properties.local_edges import edges_by_registry, local_band_edges, plot_local_edges
 from ase_wander.moire import local_registry, twisted_bilayer
 
 

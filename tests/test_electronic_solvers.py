@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ase_wander.electronic import pardiso
-from ase_wander.electronic.eigensolvers import choose_method, nearest_bands, verify_window, window_bands
-from ase_wander.electronic.factorisation import BACKENDS, SingularShift, factorise
-from ase_wander.electronic.lanczos import both_sides, invert_lanczos
+from ase_wander.electronic.solvers import pardiso
+from ase_wander.electronic.solvers.eigensolvers import choose_method, nearest_bands, verify_window, window_bands
+from ase_wander.electronic.solvers.factorisation import BACKENDS, SingularShift, factorise
+from ase_wander.electronic.solvers.lanczos import both_sides, invert_lanczos
 from ase_wander.electronic.supercell import make_supercell
 
 from .electronic_helpers import graphene_model, random_model
@@ -26,7 +26,7 @@ def test_sparse_equals_dense(big, method, k):
     dense = np.linalg.eigvalsh(big.at_k(k).toarray())
     window = big.band_window(12)
     energies, states = big.eigenstates(k, 12, method=method, verify=True)
-    assert np.abs(energies[0] - dense[window.start:window.stop]).max() < 1e-8
+    assert np.abs(energies[0] - dense[window.start : window.stop]).max() < 1e-8
     assert np.abs(states[0].conj().T @ states[0] - np.eye(12)).max() < 1e-10
     assert np.abs(big.at_k(k) @ states[0] - states[0] * energies[0]).max() < 1e-7
     sigma = dense[100] + 1e-3
@@ -103,7 +103,7 @@ def test_filling_of_graphene_and_of_an_insulator():
 
 
 def test_real_matrices_at_time_reversal_points_stay_real(big):
-    from ase_wander.electronic.onepoint import matrix_at
+    from ase_wander.electronic.solvers.onepoint import matrix_at
 
     assert not np.iscomplexobj(matrix_at(big, np.array([0.5, 0, 0])).data)
     assert np.iscomplexobj(matrix_at(big, np.array([0.5, 0.1, 0])).data)
@@ -111,6 +111,7 @@ def test_real_matrices_at_time_reversal_points_stay_real(big):
 
 def test_the_solver_fits_the_matrix():
     """Small: LAPACK. Large and sparse: a sparse factor. Large and full: a dense one, where bands must be counted."""
+
     def choose(n, n_bands, fill, counted=True):
         return choose_method(n, n_bands, counted=counted, fill=lambda: fill)
 

@@ -50,9 +50,18 @@ def test_species_projections_and_bohr(tmp_path):
     h = graphene_model()
     h.write_wannier90(tmp_path / "g", files=("hr",))
     cell = h.atoms.cell.array / 0.529177210903
-    rows = ["begin unit_cell_cart", "bohr", *(" ".join(map(str, v)) for v in cell), "end unit_cell_cart",
-            "begin atoms_frac", *("C " + " ".join(map(str, s)) for s in h.atoms.get_scaled_positions()), "end atoms_frac",
-            "begin projections", "C:pz  ! comment", "end projections"]
+    rows = [
+        "begin unit_cell_cart",
+        "bohr",
+        *(" ".join(map(str, v)) for v in cell),
+        "end unit_cell_cart",
+        "begin atoms_frac",
+        *("C " + " ".join(map(str, s)) for s in h.atoms.get_scaled_positions()),
+        "end atoms_frac",
+        "begin projections",
+        "C:pz  ! comment",
+        "end projections",
+    ]
     (tmp_path / "g.win").write_text("\n".join(rows))
     back = WannierHamiltonian.from_wannier90(tmp_path / "g")
     assert (back.orbitals == h.orbitals).all()
@@ -65,7 +74,7 @@ def test_damage_is_reported_with_its_line(tmp_path):
     lines = path.read_text().splitlines()
 
     def broken(number, text):
-        path.write_text("\n".join(lines[:number - 1] + ([text] if text is not None else []) + lines[number:]))
+        path.write_text("\n".join(lines[: number - 1] + ([text] if text is not None else []) + lines[number:]))
         return pytest.raises(ValueError, match=rf"g_hr\.dat:{number}: ")
 
     with broken(6, lines[5].replace("0.", "0x", 1)):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ase import Atoms
 
-from ase_wander.graphs import build_graph
+from ase_wander.model.graphs import build_graph
 from ase_wander.nn.electrostatics import COULOMB, DIRECT, SlabPotential, half_reciprocal_lattice, kernel, slab_energies
 from ase_wander.nn.forcefield import ForceField, energy_and_gradients
 
@@ -42,8 +42,10 @@ def test_kernel_solves_poissons_equation():
     for z in (0.0, 0.5, 3.0):
         points = torch.tensor([z - h, z, z + h], dtype=torch.float64)
         k = kernel(g, points, SIGMA)[0]
-        second = (k[0] - 2 * k[1] + k[2]) / h ** 2
-        density = math.exp(-z * z / (2 * SIGMA ** 2)) / math.sqrt(2 * math.pi) / SIGMA * math.exp(-(0.7 * SIGMA) ** 2 / 2)
+        second = (k[0] - 2 * k[1] + k[2]) / h**2
+        density = (
+            math.exp(-z * z / (2 * SIGMA**2)) / math.sqrt(2 * math.pi) / SIGMA * math.exp(-((0.7 * SIGMA) ** 2) / 2)
+        )
         assert float(second - 0.49 * k[1]) == pytest.approx(-4 * math.pi * density, abs=1e-5)
 
 
@@ -60,6 +62,7 @@ def test_grid_of_heights_is_exact(slab):
         phase = (positions @ wave)[:, None] - (positions @ wave)[None]
         total += 2 * torch.cos(phase) * kernel(torch.tensor([g]), dz, SIGMA)[0]
     from ase_wander.nn.electrostatics import uniform_kernel
+
     total = (total + uniform_kernel(dz, SIGMA)) * COULOMB / float(potential.area)
     assert torch.allclose(potential(charges), total @ charges, atol=1e-7)
     assert torch.allclose(potential.matrix(), potential.matrix().T, atol=1e-7)
@@ -80,9 +83,12 @@ def test_two_sheets_are_a_plate_capacitor():
     expected = 4 * math.pi * COULOMB * 0.01 * 20 / float(potential.area)
     assert float(potential.vacuum_step(charges)) == pytest.approx(expected)
     phi = potential(charges)
-    assert float(phi[0] - phi[1]) == pytest.approx(expected - 2 * 0.01 * 2 * math.pi * COULOMB / float(potential.area)
-                                                   * SIGMA * math.sqrt(2 / math.pi)
-                                                   + 0.02 * float(self_energy(potential)), abs=1e-6)
+    assert float(phi[0] - phi[1]) == pytest.approx(
+        expected
+        - 2 * 0.01 * 2 * math.pi * COULOMB / float(potential.area) * SIGMA * math.sqrt(2 / math.pi)
+        + 0.02 * float(self_energy(potential)),
+        abs=1e-6,
+    )
 
 
 def self_energy(potential):
@@ -107,7 +113,13 @@ def test_energy_of_pairs_is_that_of_the_potential(slab):
     cell = torch.from_numpy(CELL)
     shifted = positions + torch.tensor([0.3, 0.2, 1.0])
     n = len(positions)
-    both = slab_energies(torch.cat([positions, shifted * 1.1]), torch.stack([cell, cell * 1.1]), torch.cat([charges, charges]), [n, n], 1.5)
+    both = slab_energies(
+        torch.cat([positions, shifted * 1.1]),
+        torch.stack([cell, cell * 1.1]),
+        torch.cat([charges, charges]),
+        [n, n],
+        1.5,
+    )
     for part, r, a in ((both[:n], positions, cell), (both[n:], shifted * 1.1, cell * 1.1)):
         torch.testing.assert_close(part, 0.5 * charges * SlabPotential(r, a, 1.5)(charges), rtol=0, atol=1e-12)
 
@@ -116,10 +128,16 @@ def test_energy_of_pairs_is_that_of_the_potential(slab):
 def test_forces_and_virial_of_an_energy_with_charges(repeat):
     """Against finite differences, summed over pairs (small cell) and through the grid of heights (more than DIRECT atoms)."""
     torch.manual_seed(0)
-    force_field = ForceField([42, 16], n_radial=3, n_channels=3, n_raer=4, hidden=6, cutoff=4.0, tail_cutoff=5.0, smearing=1.5).double()
+    force_field = ForceField(
+        [42, 16], n_radial=3, n_channels=3, n_raer=4, hidden=6, cutoff=4.0, tail_cutoff=5.0, smearing=1.5
+    ).double()
     cell = np.array([[3.2, 0, 0], [-1.5, 2.8, 0], [0, 0, 20]])
-    atoms = Atoms("MoS2MoS2", [[0, 0, 6.5], [1.6, 0.9, 8], [1.6, 0.9, 5], [0.1, 0.2, 12.7], [1.6, 1.0, 14.2], [1.7, 0.9, 11.2]], cell=cell,
-                  pbc=(1, 1, 0)).repeat((*repeat, 1))
+    atoms = Atoms(
+        "MoS2MoS2",
+        [[0, 0, 6.5], [1.6, 0.9, 8], [1.6, 0.9, 5], [0.1, 0.2, 12.7], [1.6, 1.0, 14.2], [1.7, 0.9, 11.2]],
+        cell=cell,
+        pbc=(1, 1, 0),
+    ).repeat((*repeat, 1))
     atoms.rattle(0.05, seed=1)
     assert (len(atoms) > DIRECT) == (repeat != (1, 1))
     layers = np.array([0, 0, 0, 1, 1, 1] * (repeat[0] * repeat[1]))
@@ -128,7 +146,9 @@ def test_forces_and_virial_of_an_energy_with_charges(repeat):
         work = atoms.copy()
         work.positions[moved[0], moved[1]] += moved[2]
         work.set_cell(work.cell.array @ (np.eye(3) + strain), scale_atoms=True)
-        energies, forces, virial, _ = energy_and_gradients(force_field, build_graph(work, layers, ("Mo", "S"), 4.0, 5.0))
+        energies, forces, virial, _ = energy_and_gradients(
+            force_field, build_graph(work, layers, ("Mo", "S"), 4.0, 5.0)
+        )
         return energies.sum().item(), forces.detach().numpy(), virial.detach().numpy()[0]
 
     _, forces, virial = evaluate()

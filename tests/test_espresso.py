@@ -10,25 +10,39 @@ from ase.build import graphene as build
 from ase.io.cube import write_cube
 from ase.units import Ry
 
-from ase_wander.data import engines, espresso_dft, espresso_files
-from ase_wander.data.bands_check import check_bands
-from ase_wander.data.espresso_files import check_end, pw_input, read_scf, read_vacuum_levels
-from ase_wander.data.labels import Labels
-from ase_wander.data.manifold import find_manifold
-from ase_wander.data.recipe import Recipe
-from ase_wander.data.wannier90_files import write_win
+from ase_wander.data.dft import engines, espresso_files
+from ase_wander.data.dft import espresso as espresso_dft
+from ase_wander.data.dft.bands_check import check_bands
+from ase_wander.data.dft.espresso_files import check_end, pw_input, read_scf, read_vacuum_levels
+from ase_wander.data.dft.labels import Labels
+from ase_wander.data.dft.recipe import Recipe
+from ase_wander.data.wannier.manifold import find_manifold
+from ase_wander.data.wannier.wannier90_files import write_win
 from ase_wander.electronic.orbitals import orbital_table
 
 PSEUDO = Path("/usr/share/espresso/pseudo")
 NEEDED = ("pw.x", "pp.x", "pw2wannier90.x", "wannier90.x")
 
-needs_programs = pytest.mark.skipif(any(shutil.which(p) is None for p in NEEDED) or not (PSEUDO / "C.pbe-van_bm.UPF").is_file(),
-                                    reason=f"NEEDS {', '.join(NEEDED)} and C.pbe-van_bm.UPF: apt-get install quantum-espresso quantum-espresso-data wannier90")
+needs_programs = pytest.mark.skipif(
+    any(shutil.which(p) is None for p in NEEDED) or not (PSEUDO / "C.pbe-van_bm.UPF").is_file(),
+    reason=f"NEEDS {', '.join(NEEDED)} and C.pbe-van_bm.UPF: apt-get install quantum-espresso quantum-espresso-data wannier90",
+)
 
-RECIPE = Recipe.from_dict({
-    "engine": "espresso", "shells": {"C": ["pz"]}, "cutoff": 270.0, "length": 7.3, "smearing": 0.1, "dispersion": None, "bands": {"C": 7},
-    "converged_bands": {"C": 6.5}, "window": [-2.0, 2.0], "extent": 30.0,
-    "options": {"pseudo_dir": str(PSEUDO), "pseudopotentials": {"C": "C.pbe-van_bm.UPF"}, "dual": 6.0}})
+RECIPE = Recipe.from_dict(
+    {
+        "engine": "espresso",
+        "shells": {"C": ["pz"]},
+        "cutoff": 270.0,
+        "length": 7.3,
+        "smearing": 0.1,
+        "dispersion": None,
+        "bands": {"C": 7},
+        "converged_bands": {"C": 6.5},
+        "window": [-2.0, 2.0],
+        "extent": 30.0,
+        "options": {"pseudo_dir": str(PSEUDO), "pseudopotentials": {"C": "C.pbe-van_bm.UPF"}, "dual": 6.0},
+    }
+)
 
 
 def graphene():
@@ -94,7 +108,9 @@ def test_agrees_with_gpaw(labels):
     other = engines.compute(graphene(), replace(RECIPE, engine="gpaw", options={}, cutoff=400.0))
     assert labels.forces == pytest.approx(other.forces, abs=0.15)
     assert labels.efermi == pytest.approx(other.efermi, abs=0.15)
-    assert np.sort(labels.eigenvalues[0])[:4] - labels.efermi == pytest.approx(other.eigenvalues[0, :4] - other.efermi, abs=0.15)
+    assert np.sort(labels.eigenvalues[0])[:4] - labels.efermi == pytest.approx(
+        other.eigenvalues[0, :4] - other.efermi, abs=0.15
+    )
 
 
 # -- refusals, without any program ------------------------------------------------------------------
@@ -115,14 +131,17 @@ def with_options(folder, **options):
     return replace(RECIPE, options={"pseudo_dir": str(folder), "pseudopotentials": {"C": "C.upf"}} | options)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"pseudopotentials": {"C": "other.upf"}}, "other.upf: no such file"),
-    ({"pseudopotentials": {}}, "pseudopotentials: none for C"),
-    ({"colour": 1}, "options: colour unknown; known: pseudo_dir"),
-    ({"slab": "wire"}, "slab: 'wire' is not known; known: dipole, periodic"),
-    ({"commands": {"pw": "mpirun-of-mine pw.x"}}, "mpirun-of-mine: not found on PATH"),
-    ({"commands": {"px": "x"}}, "commands: px unknown"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"pseudopotentials": {"C": "other.upf"}}, "other.upf: no such file"),
+        ({"pseudopotentials": {}}, "pseudopotentials: none for C"),
+        ({"colour": 1}, "options: colour unknown; known: pseudo_dir"),
+        ({"slab": "wire"}, "slab: 'wire' is not known; known: dipole, periodic"),
+        ({"commands": {"pw": "mpirun-of-mine pw.x"}}, "mpirun-of-mine: not found on PATH"),
+        ({"commands": {"px": "x"}}, "commands: px unknown"),
+    ],
+)
 def test_bad_options_are_named(programs, options, message):
     with pytest.raises(ValueError, match=message):
         espresso_dft.compute(graphene(), with_options(programs, **options))
@@ -139,11 +158,17 @@ def test_missing_pieces_are_named(programs, monkeypatch):
         espresso_dft.compute(graphene(), with_options(programs))
 
 
-@pytest.mark.parametrize("content, message", [
-    ("%%%\n     Error in routine vloc_of_g (1):\n     2D cutoff is smaller\n%%%\n", r"pw.x: 2D cutoff is smaller \(routine vloc_of_g\)"),
-    ("     convergence NOT achieved after 2 iterations: stopping\n   JOB DONE.\n", "did not converge"),
-    ("", "ended early, exit status 1, no output"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (
+            "%%%\n     Error in routine vloc_of_g (1):\n     2D cutoff is smaller\n%%%\n",
+            r"pw.x: 2D cutoff is smaller \(routine vloc_of_g\)",
+        ),
+        ("     convergence NOT achieved after 2 iterations: stopping\n   JOB DONE.\n", "did not converge"),
+        ("", "ended early, exit status 1, no output"),
+    ],
+)
 def test_bad_ends_are_told(content, message):
     with pytest.raises(ValueError, match=message):
         check_end(content, "pw.x", 1)
@@ -160,7 +185,7 @@ def test_vacuum_levels_and_their_refusal(tmp_path, slope, step):
     atoms = graphene()
     n, height = 120, atoms.cell[2, 2]
     z = np.arange(n) / n * height
-    potential = np.where(z < height / 2, -1.0, -1.0 + step) + slope * z - 20 * np.exp(-(z - height / 2) ** 2)
+    potential = np.where(z < height / 2, -1.0, -1.0 + step) + slope * z - 20 * np.exp(-((z - height / 2) ** 2))
     with open(tmp_path / "v.cube", "w") as file:
         write_cube(file, atoms, np.tile(potential / Ry, (2, 2, 1)))
     if slope:
@@ -173,7 +198,17 @@ def test_vacuum_levels_and_their_refusal(tmp_path, slope, step):
 def test_trial_orbitals_stand_on_the_layer(tmp_path):
     """p along the local normal: its own z axis, with x perpendicular to it."""
     atoms, normal = graphene(), np.array([0.6, 0.0, 0.8])
-    write_win(tmp_path / "x.win", atoms, orbital_table(atoms.symbols, {"C": ("pz",)}), (1, 1, 1), np.zeros((1, 3)), 4, {"num_iter": 0}, [normal, None], [1.0, 1.6])
+    write_win(
+        tmp_path / "x.win",
+        atoms,
+        orbital_table(atoms.symbols, {"C": ("pz",)}),
+        (1, 1, 1),
+        np.zeros((1, 3)),
+        4,
+        {"num_iter": 0},
+        [normal, None],
+        [1.0, 1.6],
+    )
     first, second = [line for line in (tmp_path / "x.win").read_text().splitlines() if line.startswith("c=")]
     z, x = (np.array([float(v) for v in first.split(f":{name}=")[1].split(":")[0].split(",")]) for name in "zx")
     assert z == pytest.approx(normal) and x @ z == pytest.approx(0, abs=1e-9) and np.linalg.norm(x) == pytest.approx(1)
@@ -182,11 +217,31 @@ def test_trial_orbitals_stand_on_the_layer(tmp_path):
 
 def test_input_of_pw():
     """Explicit points without symmetry, a dipole layer in the middle of the vacuum, entries of the user."""
-    options = {"dual": 8.0, "pseudo_dir": "/somewhere", "pseudopotentials": {"C": "C.upf"}, "input": {"electrons": {"mixing_beta": 0.2}}}
+    options = {
+        "dual": 8.0,
+        "pseudo_dir": "/somewhere",
+        "pseudopotentials": {"C": "C.upf"},
+        "input": {"electrons": {"mixing_beta": 0.2}},
+    }
     atoms = graphene()
-    text = pw_input(atoms, RECIPE, options, Path("."), calculation="nscf", dipole=True, kpts=np.array([[0, 0, 0], [0.5, 0, 0]]), n_bands=9)
-    for line in ("pseudo_dir       = '/somewhere'", "nosym            = .true.", "noinv            = .true.", "nbnd             = 9", "mixing_beta      = 0.2",
-                 "K_POINTS crystal\n2\n"):
+    text = pw_input(
+        atoms,
+        RECIPE,
+        options,
+        Path("."),
+        calculation="nscf",
+        dipole=True,
+        kpts=np.array([[0, 0, 0], [0.5, 0, 0]]),
+        n_bands=9,
+    )
+    for line in (
+        "pseudo_dir       = '/somewhere'",
+        "nosym            = .true.",
+        "noinv            = .true.",
+        "nbnd             = 9",
+        "mixing_beta      = 0.2",
+        "K_POINTS crystal\n2\n",
+    ):
         assert line in text
     at = float(text.split("emaxpos          = ")[1].split()[0])
     away = (at + espresso_files.LAYER / 2 - atoms.positions[:, 2] / atoms.cell[2, 2] + 0.5) % 1 - 0.5

@@ -9,11 +9,18 @@ from ase_wander import load_model
 from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
 from ase_wander.electronic.filling import filling_level
-from ase_wander.training.elements import eigenvalue_errors
-from ase_wander.training.evaluate import _common_formula, _different, evaluate, formula_units
-from ase_wander.training.evaluation_figures import plot_bands_errors, write_figures
-from ase_wander.training.report import learning_curve, residual_lines, shipped_learning_curve, table_lines, trust_lines, write_report
-from ase_wander.training.residuals import hermiticity, residuals
+from ase_wander.evaluation.evaluate import _common_formula, _different, evaluate, formula_units
+from ase_wander.evaluation.figures import plot_bands_errors, write_figures
+from ase_wander.evaluation.hamiltonian_errors import eigenvalue_errors
+from ase_wander.evaluation.report import (
+    learning_curve,
+    residual_lines,
+    shipped_learning_curve,
+    table_lines,
+    trust_lines,
+    write_report,
+)
+from ase_wander.evaluation.symmetry import hermiticity, residuals
 from tests.mos2_small import DATA, configurations, model  # noqa: F401 (fixtures)
 
 
@@ -31,7 +38,7 @@ class Reference:
         block, ptr = data["block"].astype(float), data["block_ptr"]
         for p in np.flatnonzero((i == j) & ~shift.any(1)):
             d = int(np.sqrt(ptr[p + 1] - ptr[p]))
-            block[ptr[p]:ptr[p + 1]] += self.error * np.eye(d).ravel()
+            block[ptr[p] : ptr[p + 1]] += self.error * np.eye(d).ravel()
         return i, j, shift, block, ptr, self.n_electrons
 
 
@@ -50,7 +57,10 @@ def test_of_a_metal_near_means_around_its_fermi_level(configurations, n_electron
     """Holes in the valence bands: no gap to be wrong of with an odd number, one of zero width with an even one."""
     c = configurations[2]
     data = c.load_blocks()
-    e, level = data["eigenvalues"], filling_level(data["eigenvalues"], data["kweights"] / data["kweights"].sum(), n_electrons / 2)
+    e, level = (
+        data["eigenvalues"],
+        filling_level(data["eigenvalues"], data["kweights"] / data["kweights"].sum(), n_electrons / 2),
+    )
     difference, _, gap = eigenvalue_errors(Reference(c, n_electrons), c)
     assert len(difference) == (np.abs(e - level) < 1).sum() and np.abs(difference).max() < 0.03
     assert gap == 0 if has_gap else np.isnan(gap)
@@ -78,8 +88,10 @@ def test_formula_of_the_layers(configurations):
 def test_each_hamiltonian_is_built_once(model, configurations, monkeypatch):
     built = []
     once = type(model).hamiltonian
-    monkeypatch.setattr(type(model), "hamiltonian", lambda self, atoms, *rest: built.append(len(atoms)) or once(self, atoms, *rest))
-    monkeypatch.setattr("ase_wander.training.evaluate.residuals", lambda *_: {})
+    monkeypatch.setattr(
+        type(model), "hamiltonian", lambda self, atoms, *rest: built.append(len(atoms)) or once(self, atoms, *rest)
+    )
+    monkeypatch.setattr("ase_wander.evaluation.evaluate.residuals", lambda *_: {})
     report = evaluate(model, configurations, None)
     assert len(built) == len(configurations) == report["n_configurations"]
 
@@ -93,7 +105,7 @@ def test_every_configuration_counts_once_in_the_figure_of_bands_as_in_the_report
 
 
 def test_a_folder_that_cannot_be_is_refused_before_anything_is_evaluated(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ase_wander.training.evaluate.evaluate", lambda *_: pytest.fail("evaluated"))
+    monkeypatch.setattr("ase_wander.evaluation.evaluate.evaluate", lambda *_: pytest.fail("evaluated"))
     (tmp_path / "file").touch()
     assert main(["evaluate", "mos2-bilayer", str(DATA), "--out", str(tmp_path / "file")]) == 2
     assert "file: is a file, not a folder" in capsys.readouterr().err
@@ -105,7 +117,13 @@ def test_the_whole_report(model, configurations, tmp_path):
     write_report(report, tmp_path)
     assert json.loads((tmp_path / "report.json").read_text()) == report
     names = {file.name for file in write_figures(samples, tmp_path)}
-    assert names == {"parity_forces.png", "parity_energies.png", "parity_elements.png", "eigenvalues.png", "reliability.png"}
+    assert names == {
+        "parity_forces.png",
+        "parity_energies.png",
+        "parity_elements.png",
+        "eigenvalues.png",
+        "reliability.png",
+    }
     assert all((tmp_path / name).stat().st_size > 10_000 for name in names)
     assert "net force on a layer per MoS2" in table_lines(report)[3]
     assert report["trust"]["calibration"] == "as shipped" and len(trust_lines(report)) == 5
@@ -134,7 +152,9 @@ def test_bars_are_those_of_the_model(model, configurations, monkeypatch):
     assert plain[0] == "| quantity | unit | measured |" and {line.count("|") for line in plain} == {4}
     assert all(long.startswith(short) for long, short in zip(lines, plain))
     monkeypatch.setitem(model.config, "bars", {"element": [0.75, 0.25]})
-    with pytest.raises(ValueError, match="config.json of the model mos2-bilayer: bars.element: unknown; known: force_mild"):
+    with pytest.raises(
+        ValueError, match="config.json of the model mos2-bilayer: bars.element: unknown; known: force_mild"
+    ):
         evaluate(model, configurations[:1], None)
 
 
@@ -145,8 +165,16 @@ def test_configurations_of_different_kinds_come_first(configurations):
 # ---------------------------------------------------------------- residuals
 def test_residuals_are_rounding(model, configurations):
     found = residuals(model, configurations[1:3])
-    assert found["covariance"]["hamiltonian"] < 1e-10 and found["covariance"]["forces"] < 1e-10 and found["hermiticity"] == 0
-    assert 0 < found["precision"]["forces"] < 1e-3 and 0 < found["precision"]["hamiltonian"] < 1e-3 and found["precision"]["energy"] < 1e-4
+    assert (
+        found["covariance"]["hamiltonian"] < 1e-10
+        and found["covariance"]["forces"] < 1e-10
+        and found["hermiticity"] == 0
+    )
+    assert (
+        0 < found["precision"]["forces"] < 1e-3
+        and 0 < found["precision"]["hamiltonian"] < 1e-3
+        and found["precision"]["energy"] < 1e-4
+    )
     assert model.dtype.itemsize == 8  # the model itself stays as it is
 
 
@@ -173,7 +201,14 @@ def test_a_block_without_partner_is_no_hermitian_hamiltonian():
 def write_run(folder, n_rows=200):
     folder.mkdir()
     (folder / "run.json").write_text(json.dumps({"config": {"stages": [{"name": "forcefield"}, {"name": "never"}]}}))
-    rows = [{"step": k + 1, "train": {"force_meV": 9.0 / (k + 1)}, **({"validation": {"force": 5.0 / (k + 1)}} if k % 2 else {})} for k in range(n_rows)]
+    rows = [
+        {
+            "step": k + 1,
+            "train": {"force_meV": 9.0 / (k + 1)},
+            **({"validation": {"force": 5.0 / (k + 1)}} if k % 2 else {}),
+        }
+        for k in range(n_rows)
+    ]
     (folder / "forcefield.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
 
@@ -188,17 +223,34 @@ def test_learning_curve_keeps_first_and_last(tmp_path):
 
 
 def test_evaluate_with_a_run(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ase_wander.training.evaluation_figures.write_figures", lambda *_: None)
+    monkeypatch.setattr("ase_wander.evaluation.figures.write_figures", lambda *_: None)
     before, model = model.trust, load_model("mos2-bilayer")
     model.trust = None
     folder, out = model.save(tmp_path / "model"), tmp_path / "out"
-    assert main(["evaluate", str(folder), str(DATA), "--out", str(out), "--run", str(write_run(tmp_path / "run")), "--fit-uncertainty"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(folder),
+                str(DATA),
+                "--out",
+                str(out),
+                "--run",
+                str(write_run(tmp_path / "run")),
+                "--fit-uncertainty",
+            ]
+        )
+        == 0
+    )
     assert np.allclose(load_model(folder).trust.forces, before.forces, rtol=1e-3)
     shown = capsys.readouterr().out
     assert "| turned, mirrored and permuted atoms" in shown and "| force on an atom |" in shown
     report = json.loads((out / "report.json").read_text())
     assert len(report["learning"]["forcefield"]) == 60 and (out / "learning.png").exists()
     (folder / "report.json").write_text(json.dumps(report))
-    assert shipped_learning_curve(folder, report["sha256"]) == report["learning"] and shipped_learning_curve(folder, "other") is None
+    assert (
+        shipped_learning_curve(folder, report["sha256"]) == report["learning"]
+        and shipped_learning_curve(folder, "other") is None
+    )
     assert main(["evaluate", str(folder), str(DATA), "--run", str(tmp_path)]) == 2
     assert "run.json" in capsys.readouterr().err

@@ -9,23 +9,27 @@ from scipy.spatial.transform import Rotation
 
 from ase_wander import WanderCalculator, WannierHamiltonian, load_model
 from ase_wander.data.dataset import load_dataset
-from ase_wander.derivatives import hamiltonian_derivative
-from ase_wander.electronic.derived import difference
+from ase_wander.electronic.properties.unfolding import unfold
 from ase_wander.electronic.spinorbit import with_spin_orbit
-from ase_wander.electronic.unfolding import unfold
-from ase_wander.graphs import build_graph
-from ase_wander.model import WanderModel
-from ase_wander.model_config import check_model_config
+from ase_wander.electronic.transforms import difference
+from ase_wander.evaluation.evaluate import evaluate
+from ase_wander.model.config import check_model_config
+from ase_wander.model.derivatives import hamiltonian_derivative
+from ase_wander.model.graphs import build_graph
+from ase_wander.model.wander import WanderModel
 from ase_wander.moire import twisted_bilayer
 from ase_wander.structure import local_normals, plane_normal
 from ase_wander.training.config import load_config
-from ase_wander.training.evaluate import evaluate
 from ase_wander.training.train import train
 from tests import graphene_toy
 from tests.helpers import displaced, random_orthogonal
 
-CONFIG = {"species": ["C"], "shells": {"C": ["pz"]}, "electrons": {"C": 1},
-          "heads": {"cutoff": 8.0, "taper": 7.0, "n_channels": 4, "n_scalars": 8, "hidden": 16, "n_gated": 4}}
+CONFIG = {
+    "species": ["C"],
+    "shells": {"C": ["pz"]},
+    "electrons": {"C": 1},
+    "heads": {"cutoff": 8.0, "taper": 7.0, "n_channels": 4, "n_scalars": 8, "hidden": 16, "n_gated": 4},
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,9 @@ def test_normal_of_a_flat_layer_is_that_of_the_plane():
 
 def test_normal_follows_the_bonds():
     """A neighbour lifted by h at x = d, two more at x = -d/2: the plane through the three has the slope h / (1.5 d)."""
-    atoms = Atoms("C4", [[0, 0, 0], [1.42, 0, 0.1], [-0.71, 1.23, 0], [-0.71, -1.23, 0]], cell=[20, 20, 20], pbc=(1, 1, 0))
+    atoms = Atoms(
+        "C4", [[0, 0, 0], [1.42, 0, 0.1], [-0.71, 1.23, 0], [-0.71, -1.23, 0]], cell=[20, 20, 20], pbc=(1, 1, 0)
+    )
     n = local_normals(atoms, np.zeros(4, int))[0]
     assert -n[0] / n[2] == pytest.approx(0.1 / (1.5 * 1.42), rel=0.02) and abs(n[1]) < 1e-4
 
@@ -168,9 +174,14 @@ def test_orbitals_save_load_and_win(model, tmp_path):
         with_spin_orbit(h, {"C": {1: 0.01}})
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"shells": {"C": ["px"]}}, "shells.C: .*pz"), ({"shells": {"C": [1, "pz"]}}, "shells.C"),
-    ({"force_field": {"cutoff": 2.5}}, "force_field.cutoff: 2.5 Å; the local normals that pz of C")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"shells": {"C": ["px"]}}, "shells.C: .*pz"),
+        ({"shells": {"C": [1, "pz"]}}, "shells.C"),
+        ({"force_field": {"cutoff": 2.5}}, "force_field.cutoff: 2.5 Å; the local normals that pz of C"),
+    ],
+)
 def test_bad_shells_are_named(change, message):
     def fail(key, what):
         raise ValueError(f"{key}: {what}")
@@ -183,7 +194,9 @@ def test_bad_shells_are_named(change, message):
 # ---------------------------------------------------------------- graphene: a semimetal
 def slater_koster(atoms):
     found = graphene_toy.blocks(atoms, atoms.arrays["layer"])
-    return WannierHamiltonian.from_blocks(atoms, {"C": ("pz",)}, *(v for k, v in found.items() if k != "pair_distance"), len(atoms))
+    return WannierHamiltonian.from_blocks(
+        atoms, {"C": ("pz",)}, *(v for k, v in found.items() if k != "pair_distance"), len(atoms)
+    )
 
 
 def test_fermi_level_lies_where_the_bands_touch():
@@ -204,12 +217,36 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graphene")
     graphene_toy.write_dataset(folder / "data", 12)
     stage = {"batch": 3, "clip": 50.0, "average": 0.9, "warmup": 20}
-    (folder / "train.yaml").write_text(yaml.safe_dump({
-        "name": "toy", "material": "graphene", "data": ["data"], **CONFIG, "heads": CONFIG["heads"] | {"n_channels": 8},
-        "stages": [{"kind": "forcefield", "steps": 10, "lr": 2e-3, "weights": {"energy": 4.0, "forces": 1.0}, **stage},
-                   {"kind": "hamiltonian", "name": "elements", "steps": 100, "lr": 1e-2, "weights": {"onsite": 0.1, "spread": 0.25}, **stage},
-                   {"kind": "hamiltonian", "name": "bands", "steps": 5, "lr": 1e-3,
-                    "weights": {"onsite": 0.1, "spread": 0.25, "eigenvalues": 0.04}, **stage}]}))
+    (folder / "train.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "toy",
+                "material": "graphene",
+                "data": ["data"],
+                **CONFIG,
+                "heads": CONFIG["heads"] | {"n_channels": 8},
+                "stages": [
+                    {"kind": "forcefield", "steps": 10, "lr": 2e-3, "weights": {"energy": 4.0, "forces": 1.0}, **stage},
+                    {
+                        "kind": "hamiltonian",
+                        "name": "elements",
+                        "steps": 100,
+                        "lr": 1e-2,
+                        "weights": {"onsite": 0.1, "spread": 0.25},
+                        **stage,
+                    },
+                    {
+                        "kind": "hamiltonian",
+                        "name": "bands",
+                        "steps": 5,
+                        "lr": 1e-3,
+                        "weights": {"onsite": 0.1, "spread": 0.25, "eigenvalues": 0.04},
+                        **stage,
+                    },
+                ],
+            }
+        )
+    )
     return folder, train(load_config(folder / "train.yaml"), folder / "run")
 
 

@@ -13,20 +13,31 @@ from scipy.sparse import csr_matrix
 
 from ase_wander.data.dataset import load_dataset, split
 from ase_wander.data.sources import load_source, load_sources
-from ase_wander.data.wannier90 import read_arrays
+from ase_wander.data.wannier.wannier90 import read_arrays
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.electronic.orbitals import orbital_table
 from ase_wander.training.config import load_config
-from ase_wander.training.forcefield_stage import ForceFieldSamples
-from ase_wander.training.hamiltonian_stage import HamiltonianSamples
-from ase_wander.training.joint_stage import JointSamples
+from ase_wander.training.stages.forcefield import ForceFieldSamples
+from ase_wander.training.stages.hamiltonian import HamiltonianSamples
+from ase_wander.training.stages.joint import JointSamples
 from ase_wander.training.terms import count_labels, is_used, labels_line
 from ase_wander.training.train import new_model, prepare, train
 from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
 from tests.test_training import CONFIG, STAGES
 
-JOINT = {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0, "onsite": 0.1, "intra": 1.0, "inter": 2.0,
-         "eigenvalues": 0.01, "projections": 0.01, "vacuum_step": 0.01, "spread": 0.25}
+JOINT = {
+    "energy": 4.0,
+    "forces": 1.0,
+    "stress": 0.5,
+    "layer": 1.0,
+    "onsite": 0.1,
+    "intra": 1.0,
+    "inter": 2.0,
+    "eigenvalues": 0.01,
+    "projections": 0.01,
+    "vacuum_step": 0.01,
+    "spread": 0.25,
+}
 
 
 def write_config(tmp_path, **change):
@@ -62,10 +73,16 @@ def test_joint_gradient_reaches_both_parts_and_is_that_of_the_loss(model, config
         assert max(g.abs().max() for name, g in zip(names, found) if name.startswith(part)) > 0
     # The loss of H alone moves the descriptors of the force field, that of forces alone no head.
     only = samples.hamiltonian.loss([0], JOINT)[0]
-    reached = {name for name, g in zip(names, torch.autograd.grad(only, parameters, allow_unused=True)) if g is not None and g.abs().max() > 0}
+    reached = {
+        name
+        for name, g in zip(names, torch.autograd.grad(only, parameters, allow_unused=True))
+        if g is not None and g.abs().max() > 0
+    }
     assert any(name.startswith("force_field.network") for name in reached)
     only = samples.force_field.loss([0], JOINT)[0]
-    reached = {name for name, g in zip(names, torch.autograd.grad(only, parameters, allow_unused=True)) if g is not None}
+    reached = {
+        name for name, g in zip(names, torch.autograd.grad(only, parameters, allow_unused=True)) if g is not None
+    }
     assert not any(name.startswith("heads.") for name in reached)
     generator = torch.Generator().manual_seed(1)
     directions = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
@@ -76,14 +93,19 @@ def test_joint_gradient_reaches_both_parts_and_is_that_of_the_loss(model, config
                 p.add_(move * d)
             with torch.enable_grad():
                 values.append(samples.loss(indices, JOINT)[0].item())
-    assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(sum((g * d).sum() for g, d in zip(found, directions))), rel=1e-4)
+    assert (values[0] - values[1]) / (2 * step) == pytest.approx(
+        float(sum((g * d).sum() for g, d in zip(found, directions))), rel=1e-4
+    )
 
 
 def test_joint_loss_is_the_sum_of_both(model, configurations):
     """While the force field stands still both ways of training see the same Hamiltonian."""
     samples = JointSamples(configurations, model, torch.float64, JOINT)
     prepare(model, samples, True, True)
-    alone = ForceFieldSamples(configurations, model, torch.float64), HamiltonianSamples(configurations, model, torch.float64, JOINT)
+    alone = (
+        ForceFieldSamples(configurations, model, torch.float64),
+        HamiltonianSamples(configurations, model, torch.float64, JOINT),
+    )
     total, terms = samples.loss([1, 2], JOINT)
     apart = [s.loss([1, 2], JOINT) for s in alone]
     assert total.item() == pytest.approx(sum(loss.item() for loss, _ in apart), rel=1e-9)
@@ -98,7 +120,10 @@ def test_frozen_parts_keep_every_bit_and_joint_stages_move_both(tmp_path):
     config = load_config(write_config(tmp_path, stages=stages))
     rows = []
     model = train(config, tmp_path / "run", report=rows.append)
-    states = [torch.load(tmp_path / "run" / f"{name}.done.pt", weights_only=True) for name in ("forcefield", "hamiltonian", "joint")]
+    states = [
+        torch.load(tmp_path / "run" / f"{name}.done.pt", weights_only=True)
+        for name in ("forcefield", "hamiltonian", "joint")
+    ]
     same = lambda a, b, part: [torch.equal(a[k], b[k]) for k in a if k.startswith(part)]
     assert all(same(states[0], states[1], "force_field.")) and not all(same(states[0], states[1], "heads."))
     assert not all(same(states[1], states[2], "force_field.")) and not all(same(states[1], states[2], "heads."))
@@ -135,7 +160,11 @@ def test_terms_skip_what_has_no_label(model, configurations):
 
 
 def test_counts_say_what_a_stage_trains_on(configurations):
-    chosen = [configurations[0], configurations[1].without(["hamiltonian"]), configurations[2].without(["hamiltonian", "eigenvalues"])]
+    chosen = [
+        configurations[0],
+        configurations[1].without(["hamiltonian"]),
+        configurations[2].without(["hamiltonian", "eigenvalues"]),
+    ]
     weights = {"eigenvalues": 1.0, "onsite": 0.1}
     counts = count_labels(chosen, "hamiltonian", weights)
     assert counts == {"onsite": 1, "intra": 1, "inter": 1, "eigenvalues": 2, "skipped": 1}
@@ -157,17 +186,27 @@ def test_a_stage_without_any_label_is_refused(tmp_path):
         atoms.calc.results = {"energy": atoms.calc.results["energy"]}
     ase.io.write(tmp_path / "energies.extxyz", frames)
     stage = lambda **weights: [{"kind": "forcefield", "steps": 1, "weights": weights}]
-    run = lambda stages: train(load_config(write_config(tmp_path, data=["energies.extxyz"], stages=stages)), tmp_path / "run")
-    with pytest.raises(ValueError, match="stage forcefield: no training configuration has forces: .*energies.extxyz, frame 0 .*has no forces"):
+    run = lambda stages: train(
+        load_config(write_config(tmp_path, data=["energies.extxyz"], stages=stages)), tmp_path / "run"
+    )
+    with pytest.raises(
+        ValueError,
+        match="stage forcefield: no training configuration has forces: .*energies.extxyz, frame 0 .*has no forces",
+    ):
         run(stage(forces=1.0))
-    with pytest.raises(ValueError, match="stage hamiltonian: no training configuration has a Hamiltonian or eigenvalues"):
+    with pytest.raises(
+        ValueError, match="stage hamiltonian: no training configuration has a Hamiltonian or eigenvalues"
+    ):
         run([STAGES[1]])
     run(stage(energy=1.0, forces=1.0))
 
 
 # ---------------------------------------------------------------- sources
 def test_sources_take_and_withhold_parts_of_one_folder():
-    source = {"path": str(DATA), "include": "ml_*"}, {"path": str(DATA), "exclude": "ml_*", "withhold": "hamiltonian", "weight": 2.0}
+    source = (
+        {"path": str(DATA), "include": "ml_*"},
+        {"path": str(DATA), "exclude": "ml_*", "withhold": "hamiltonian", "weight": 2.0},
+    )
     found = load_sources(source)
     assert [c.name for c in found] == ["ml_0000", "ml_0001", "p1_8003", "p1_0040"]
     assert [c.weight for c in found] == [1, 1, 2, 2] and all(c.has("hamiltonian") for c in found)
@@ -180,19 +219,33 @@ def test_sources_take_and_withhold_parts_of_one_folder():
         load_sources([str(DATA), source[0]])
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"path": 3}, r"data\[0\]: .*is not a path"), ({"withhold": "secrets"}, r"data\[0\].withhold: 'secrets' is no label"),
-    ({"weight": 0}, r"data\[0\].weight: 0 is not a positive number"), ({"colour": 1}, r"data\[0\].colour: unknown"),
-    ({"kind": "cube"}, r"data\[0\].kind: 'cube'"), ({"include": []}, r"data\[0\].include"), ({"vacuum_level": "high"}, "vacuum_level: 'high'"),
-    ({"hold_out": "no"}, r"data\[0\].hold_out: 'no'")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"path": 3}, r"data\[0\]: .*is not a path"),
+        ({"withhold": "secrets"}, r"data\[0\].withhold: 'secrets' is no label"),
+        ({"weight": 0}, r"data\[0\].weight: 0 is not a positive number"),
+        ({"colour": 1}, r"data\[0\].colour: unknown"),
+        ({"kind": "cube"}, r"data\[0\].kind: 'cube'"),
+        ({"include": []}, r"data\[0\].include"),
+        ({"vacuum_level": "high"}, "vacuum_level: 'high'"),
+        ({"hold_out": "no"}, r"data\[0\].hold_out: 'no'"),
+    ],
+)
 def test_bad_sources_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         load_config(write_config(tmp_path, data=[{"path": str(DATA), **change}]))
 
 
-@pytest.mark.parametrize("source, message", [
-    ({"kind": "wannier90"}, "is of kind folder, not wannier90"), ({"include": "zz*"}, r"include zz\* matches none of 4"),
-    ({"exclude": "*"}, "leaves no configuration"), ({"structure": "x.extxyz"}, "structure is for Wannier90 output")])
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        ({"kind": "wannier90"}, "is of kind folder, not wannier90"),
+        ({"include": "zz*"}, r"include zz\* matches none of 4"),
+        ({"exclude": "*"}, "leaves no configuration"),
+        ({"structure": "x.extxyz"}, "structure is for Wannier90 output"),
+    ],
+)
 def test_sources_that_do_not_fit_are_refused(source, message):
     with pytest.raises(ValueError, match=message):
         load_source({"path": str(DATA), **source})
@@ -216,12 +269,17 @@ def seed(tmp_path, configurations):
 def as_dictionary(data):
     """Blocks by pair."""
     parts = np.split(data["block"], data["block_ptr"][1:-1])
-    return {(*key,): p for key, p in zip(np.column_stack([data["pair_i"], data["pair_j"], data["pair_shift"]]).tolist(), parts)}
+    return {
+        (*key,): p
+        for key, p in zip(np.column_stack([data["pair_i"], data["pair_j"], data["pair_shift"]]).tolist(), parts)
+    }
 
 
 @pytest.mark.parametrize("form", ["{}", "{}_hr.dat", "{}/.."])
 def test_wannier90_output_is_the_data_it_was_written_from(seed, configurations, form):
-    (source,) = load_source({"path": str(seed.parent) if ".." in form else form.format(seed), "kind": "wannier90", "vacuum_level": 3.5})
+    (source,) = load_source(
+        {"path": str(seed.parent) if ".." in form else form.format(seed), "kind": "wannier90", "vacuum_level": 3.5}
+    )
     assert source.name == "mono" and source.has("eigenvalues") and not source.has("energy")
     own, there = configurations[0].load_blocks([5, 3, 3]), source.load_blocks([5, 3, 3])
     a, b = as_dictionary(own), as_dictionary(there)
@@ -265,16 +323,28 @@ def test_a_known_k_grid_moves_elements_to_the_nearest_images(tmp_path):
     data = read_arrays(tmp_path / "chain_hr.dat", atoms)
     found = as_dictionary(data)
     near = {k: v.item() for k, v in found.items() if np.abs(v).max() > 1e-12}
-    assert near == pytest.approx({(1, 1, 0, 0, 0): 0.5, (0, 1, 0, 0, 0): -1, (1, 0, 0, 0, 0): -1, (1, 0, 1, 0, 0): -0.6,
-                                  (0, 1, -1, 0, 0): -0.6, (0, 0, 1, 0, 0): 0.1, (0, 0, -1, 0, 0): 0.1, (1, 1, 1, 0, 0): 0.1,
-                                  (1, 1, -1, 0, 0): 0.1})
-    assert data["kpts"].tolist() == [[0, 0, 0], [pytest.approx(1 / 3), 0, 0]] and data["kweights"] == pytest.approx([1 / 3, 2 / 3])
+    assert near == pytest.approx(
+        {
+            (1, 1, 0, 0, 0): 0.5,
+            (0, 1, 0, 0, 0): -1,
+            (1, 0, 0, 0, 0): -1,
+            (1, 0, 1, 0, 0): -0.6,
+            (0, 1, -1, 0, 0): -0.6,
+            (0, 0, 1, 0, 0): 0.1,
+            (0, 0, -1, 0, 0): 0.1,
+            (1, 1, 1, 0, 0): 0.1,
+            (1, 1, -1, 0, 0): 0.1,
+        }
+    )
+    assert data["kpts"].tolist() == [[0, 0, 0], [pytest.approx(1 / 3), 0, 0]] and data["kweights"] == pytest.approx(
+        [1 / 3, 2 / 3]
+    )
     assert np.allclose(data["eigenvalues"], h.eigenvalues(data["kpts"]))
 
 
 def test_output_that_does_not_name_its_orbitals_is_refused(seed):
     text = seed.with_suffix(".win").read_text()
-    seed.with_suffix(".win").write_text(text[:text.index("begin projections")])
+    seed.with_suffix(".win").write_text(text[: text.index("begin projections")])
     with pytest.raises(ValueError, match="mono.win: its projections do not say which orbital"):
         load_dataset(seed)[0].load_blocks()
     seed.with_suffix(".win").unlink()
@@ -291,10 +361,22 @@ def test_pairs_that_a_reference_lacks_are_predicted_without_a_target(tmp_path, m
     near = data["pair_distance"] < 5.0
     keep = np.repeat(near, np.diff(data["block_ptr"]))
     ptr = np.concatenate([[0], np.cumsum(np.diff(data["block_ptr"])[near])])
-    np.savez(file, **{**data, "block": data["block"][keep], "block_ptr": ptr, **{k: data[k][near] for k in ("pair_i", "pair_j", "pair_shift", "pair_distance")}})
+    np.savez(
+        file,
+        **{
+            **data,
+            "block": data["block"][keep],
+            "block_ptr": ptr,
+            **{k: data[k][near] for k in ("pair_i", "pair_j", "pair_shift", "pair_distance")},
+        },
+    )
     whole, part = (HamiltonianSamples(load_dataset(f)[:1], model, torch.float64) for f in (DATA, folder))
     a, b = whole.samples[0], part.samples[0]
-    assert len(a["graph"].pair_i) == len(b["graph"].pair_i) and sum(map(len, b["known"].values())) < len(b["graph"].pair_i)
-    ends = [samples.eigenvalues(s, *samples.predict([s])[0][:2]) for samples in (whole, part) for s in samples.samples[:1]]
+    assert len(a["graph"].pair_i) == len(b["graph"].pair_i) and sum(map(len, b["known"].values())) < len(
+        b["graph"].pair_i
+    )
+    ends = [
+        samples.eigenvalues(s, *samples.predict([s])[0][:2]) for samples in (whole, part) for s in samples.samples[:1]
+    ]
     assert torch.allclose(*ends, atol=1e-9)
     assert part.report()["elements"] != whole.report()["elements"]

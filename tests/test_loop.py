@@ -98,12 +98,23 @@ def test_what_cannot_be_monitored_is_named(tmp_path):
         train(tmp_path, monitor="forse")
     with pytest.raises(ValueError, match="stage x: monitor 'force' needs configurations held out"):
         fit(torch.nn.Linear(1, 1), 1, None, LoopSettings(monitor="force"), tmp_path, "x")
-    for change, message in (({"patience": 3}, r"stages\[0\].patience: needs monitor"), ({"monitor": 3}, "monitor: 3 is not the name"),
-                            ({"monitor": "force", "patience": 1.5}, "patience: 1.5 is not an integer")):
+    for change, message in (
+        ({"patience": 3}, r"stages\[0\].patience: needs monitor"),
+        ({"monitor": 3}, "monitor: 3 is not the name"),
+        ({"monitor": "force", "patience": 1.5}, "patience: 1.5 is not an integer"),
+    ):
         with pytest.raises(ValueError, match=message):
             load_config(write_config(tmp_path, stages=[{**STAGES[0], **change}]))
-    assert load_config(write_config(tmp_path, stages=[{**STAGES[0], "monitor": "force", "patience": 2}]))["stages"][0]["loop"].patience == 2
-    for change, message in (({"device": "abacus"}, "device: torch cannot compute on 'abacus' here"), ({"dtype": "int8"}, "dtype: 'int8'")):
+    assert (
+        load_config(write_config(tmp_path, stages=[{**STAGES[0], "monitor": "force", "patience": 2}]))["stages"][0][
+            "loop"
+        ].patience
+        == 2
+    )
+    for change, message in (
+        ({"device": "abacus"}, "device: torch cannot compute on 'abacus' here"),
+        ({"dtype": "int8"}, "dtype: 'int8'"),
+    ):
         with pytest.raises(ValueError, match=message):
             load_config(write_config(tmp_path, **change))
 
@@ -117,20 +128,39 @@ def test_nothing_is_better_than_not_a_number():
 # ---------------------------------------------------------------- learning curves
 def test_learning_curves_have_units_and_follow_the_stages(tmp_path, monkeypatch):
     """A panel for each unit; a stage begins where the one before it stopped; no panel for a stage not yet begun."""
-    rows = {"forcefield": [{"stage": "forcefield", "step": s, "train": {"loss": 1.0, "force_meV": 9.0 / s},
-                            "validation": {"force": 10.0 / s, "energy": 1.0 / s}} for s in (5, 10)],
-            "elements": [{"stage": "elements", "step": s, "train": {"loss": 1.0, "H_meV": 2.0 / s, "eig_meV": 0.0}} for s in (4, 8)]}
+    rows = {
+        "forcefield": [
+            {
+                "stage": "forcefield",
+                "step": s,
+                "train": {"loss": 1.0, "force_meV": 9.0 / s},
+                "validation": {"force": 10.0 / s, "energy": 1.0 / s},
+            }
+            for s in (5, 10)
+        ],
+        "elements": [
+            {"stage": "elements", "step": s, "train": {"loss": 1.0, "H_meV": 2.0 / s, "eig_meV": 0.0}} for s in (4, 8)
+        ],
+    }
     for stage, found in rows.items():
         (tmp_path / f"{stage}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
     plot_learning_curves(tmp_path, ["forcefield", "elements", "polish"], tmp_path)
     assert [file.name for file in tmp_path.glob("*.png")] == ["learning.png"]
     drawn = []
-    monkeypatch.setattr("ase_wander.training.figures.save_figure", lambda ax, name: drawn.append(ax) or name.write_text(""))
+    monkeypatch.setattr(
+        "ase_wander.training.figures.save_figure", lambda ax, name: drawn.append(ax) or name.write_text("")
+    )
     plot_learning_curves(tmp_path, ["forcefield", "elements", "polish"], tmp_path)
     axes = drawn[0].figure.axes
     assert [ax.get_ylabel() for ax in axes] == ["force (meV/Å)", "energy (meV/atom)", "Hamiltonian (meV)"]
-    lines = [[line.get_xydata().tolist() for line in ax.lines if len(line.get_xdata()) > 1 and line.get_label().startswith("_child")]
-             for ax in axes]
+    lines = [
+        [
+            line.get_xydata().tolist()
+            for line in ax.lines
+            if len(line.get_xdata()) > 1 and line.get_label().startswith("_child")
+        ]
+        for ax in axes
+    ]
     assert [[5.0, 2.0], [10.0, 1.0]] in lines[0] and [[14.0, 0.5], [18.0, 0.25]] in lines[2]
     assert [text.get_text() for ax in axes for text in ax.texts] == ["forcefield", "forcefield", "elements"]
     assert "training elements of H 0.25 meV; loss 1" in progress_line(rows["elements"][1], 8)

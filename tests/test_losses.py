@@ -36,18 +36,30 @@ def small_change(generator, size=1e-3):
 
 
 # ---------------------------------------------------------------- gradients
-@pytest.mark.parametrize("loss, shape, scale", [
-    (losses.energy_loss, (4,), 2e-4), (losses.force_loss, (4, 3), 2e-3), (losses.stress_loss, (4, 3, 3), 2e-3),
-    (losses.layer_loss, (4, 2, 3), 1e-3)])
+@pytest.mark.parametrize(
+    "loss, shape, scale",
+    [
+        (losses.energy_loss, (4,), 2e-4),
+        (losses.force_loss, (4, 3), 2e-3),
+        (losses.stress_loss, (4, 3, 3), 2e-3),
+        (losses.layer_loss, (4, 2, 3), 1e-3),
+    ],
+)
 def test_gradients_of_the_force_fields_losses(loss, shape, scale, generator):
     """Errors about the scale where quadratic turns to linear, weights of which one is zero."""
-    error, weight = normal(*shape, generator=generator, scale=scale), torch.tensor([1.0, 0.5, 0.0, 2.0], dtype=torch.float64)
+    error, weight = (
+        normal(*shape, generator=generator, scale=scale),
+        torch.tensor([1.0, 0.5, 0.0, 2.0], dtype=torch.float64),
+    )
     assert gradcheck(lambda e: loss(e / 100, weight), (100 * error.detach()).requires_grad_(True), eps=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("power", [0.0, 0.25, 1.0])
 def test_gradient_of_the_elements_loss(power, generator):
-    error, scale = normal(3, 5, 3, generator=generator, scale=1e-3), torch.tensor([0.4, 0.02, 0.001], dtype=torch.float64)
+    error, scale = (
+        normal(3, 5, 3, generator=generator, scale=1e-3),
+        torch.tensor([0.4, 0.02, 0.001], dtype=torch.float64),
+    )
     assert gradcheck(lambda e: losses.element_loss(e, scale, power), error, eps=1e-8, atol=1e-3, rtol=1e-5)
 
 
@@ -72,7 +84,13 @@ def test_gradient_of_the_projection_loss(bands, generator):
     h, states, energies, kweights = bands
     importance = losses.band_importance(losses.band_window(energies, 2))
     start = (h + small_change(generator, 0.01)).requires_grad_(True)
-    assert gradcheck(lambda h: losses.projection_loss(h, states, energies, importance, kweights), start, eps=1e-7, atol=1e-3, rtol=1e-5)
+    assert gradcheck(
+        lambda h: losses.projection_loss(h, states, energies, importance, kweights),
+        start,
+        eps=1e-7,
+        atol=1e-3,
+        rtol=1e-5,
+    )
 
 
 # ---------------------------------------------------------------- physics
@@ -85,7 +103,9 @@ def test_projections_do_not_know_the_gauge(bands, generator):
     phases = torch.exp(2j * np.pi * torch.rand(3, 1, 5, generator=generator, dtype=torch.float64))
     pair = torch.eye(5, dtype=states.dtype).repeat(3, 1, 1)
     pair[0, 1:3, 1:3] = torch.linalg.qr(hermitian(1, 2, generator)[0])[0]
-    assert losses.projection_loss(wrong, states * phases @ pair, *arguments).item() == pytest.approx(loss.item(), rel=1e-10)
+    assert losses.projection_loss(wrong, states * phases @ pair, *arguments).item() == pytest.approx(
+        loss.item(), rel=1e-10
+    )
     pair[1] = pair[0]
     assert losses.projection_loss(wrong, states @ pair, *arguments).item() != pytest.approx(loss.item(), rel=1e-2)
 
@@ -120,7 +140,7 @@ def test_projections_are_first_order_bands_and_mixing(bands, generator):
 def test_far_bands_count_by_their_mixing(bands):
     energies = torch.tensor([[0.0, 0.0, 10.0]], dtype=torch.float64)
     w = losses.band_mixing_weight(energies, reach=1.0)[0]
-    assert w[0, 1] == w[0, 0] == 1 and w[0, 2].item() == pytest.approx(1 / 10 ** 2, rel=2e-2)
+    assert w[0, 1] == w[0, 0] == 1 and w[0, 2].item() == pytest.approx(1 / 10**2, rel=2e-2)
 
 
 def test_bloch_sum_is_that_of_the_definition(generator):
@@ -135,8 +155,10 @@ def test_bloch_sum_is_that_of_the_definition(generator):
 def test_bands_near_the_gap_are_those_about_its_edges_or_about_an_overlap():
     insulator = torch.tensor([[-3.0, -0.5, 1.0, 1.9], [-2.0, 0.0, 1.5, 9.0]])
     assert losses.band_window(insulator, 2).tolist() == [[False, True, True, True], [False, True, True, False]]
-    overlap = torch.tensor([[-4.0, 3.0], [0.0, 8.0], [-0.5, 0.0]])  # empty states reach down to 0, occupied ones up to 0
-    metal = torch.tensor([[-4.0, 0.5], [3.0, 8.0], [-0.4, 4.5]])    # and up to 3, beyond the lowest empty one at 0.5
+    overlap = torch.tensor(
+        [[-4.0, 3.0], [0.0, 8.0], [-0.5, 0.0]]
+    )  # empty states reach down to 0, occupied ones up to 0
+    metal = torch.tensor([[-4.0, 0.5], [3.0, 8.0], [-0.4, 4.5]])  # and up to 3, beyond the lowest empty one at 0.5
     assert losses.band_window(overlap, 1).tolist() == [[False, False], [True, False], [True, True]]
     assert losses.band_window(metal, 1).tolist() == [[False, True], [True, False], [True, False]]
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ase_wander.data.bands_check import BandError, check_bands, require_bands
-from ase_wander.data.bands_figure import points_on_path
-from ase_wander.data.manifold import find_manifold, frozen_window, isolated_groups, recipe_with_manifold
-from ase_wander.data.recipe import Recipe
-from ase_wander.electronic.paths import resolve_path
+from ase_wander.data.dft.bands_check import BandError, check_bands, require_bands
+from ase_wander.data.dft.bands_figure import points_on_path
+from ase_wander.data.dft.recipe import Recipe
+from ase_wander.data.wannier.manifold import find_manifold, frozen_window, isolated_groups, recipe_with_manifold
+from ase_wander.electronic.kpath import resolve_path
 
 from .wannier_toy import ENTANGLED, ISOLATED, SHELLS, Toy
 
@@ -20,7 +20,11 @@ def stacked(labels, below=2, above=2, gap=3.0):
     low = e.min() - gap - np.arange(below)[::-1] + np.zeros((n_k, 1))
     high = e.max() + gap + np.arange(above) + np.zeros((n_k, 1))
     foreign = [1e-4 * np.ones((n_k, count, n), complex) for count in (below, above)]
-    return replace(labels, eigenvalues=np.hstack([low, e, high]), amplitudes=np.concatenate([foreign[0], labels.amplitudes, foreign[1]], axis=1))
+    return replace(
+        labels,
+        eigenvalues=np.hstack([low, e, high]),
+        amplitudes=np.concatenate([foreign[0], labels.amplitudes, foreign[1]], axis=1),
+    )
 
 
 def test_isolated_group_is_found_among_others():
@@ -55,7 +59,9 @@ def test_entangled_window_ends_at_foreign_states():
     assert recipe.window == pytest.approx((low, high), abs=0.01) and again == found
     assert recipe.fade["centre"] == pytest.approx(high + 3, abs=0.01)
     own = {"height": 30.0, "centre": 5.0, "width": 4.0, "gate": 0.1}
-    assert recipe_with_manifold(replace(recipe, window=None, fade=own), labels)[0].fade == own  # weights of the user stay
+    assert (
+        recipe_with_manifold(replace(recipe, window=None, fade=own), labels)[0].fade == own
+    )  # weights of the user stay
 
 
 def test_window_never_holds_more_states_than_orbitals():
@@ -69,12 +75,21 @@ def test_window_never_holds_more_states_than_orbitals():
 def test_neither_isolated_nor_at_the_fermi_level():
     labels = stacked(Toy(third=7.0).labels(), above=0)
     crossing = np.linspace(-1, 1, len(labels.kpts))[:, None]  # a foreign band through the Fermi level
-    labels = replace(labels, eigenvalues=np.hstack([labels.eigenvalues, crossing]),
-                     amplitudes=np.concatenate([labels.amplitudes, 1e-4 * np.ones((len(crossing), 1, 2))], axis=1))
+    labels = replace(
+        labels,
+        eigenvalues=np.hstack([labels.eigenvalues, crossing]),
+        amplitudes=np.concatenate([labels.amplitudes, 1e-4 * np.ones((len(crossing), 1, 2))], axis=1),
+    )
     order = np.argsort(labels.eigenvalues, axis=1)
-    labels = replace(labels, eigenvalues=np.take_along_axis(labels.eigenvalues, order, 1),
-                     amplitudes=np.take_along_axis(labels.amplitudes, order[:, :, None], 1))
-    with pytest.raises(ValueError, match=r"no manifold found: no isolated group of 2 bands, and at the Fermi level band \d of k-point .* only 0 % the orbitals'"):
+    labels = replace(
+        labels,
+        eigenvalues=np.take_along_axis(labels.eigenvalues, order, 1),
+        amplitudes=np.take_along_axis(labels.amplitudes, order[:, :, None], 1),
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"no manifold found: no isolated group of 2 bands, and at the Fermi level band \d of k-point .* only 0 % the orbitals'",
+    ):
         find_manifold(labels.eigenvalues, labels.amplitudes, labels.efermi)
     with pytest.raises(ValueError, match="1 bands cannot hold 2 Wannier functions: compute more bands"):
         find_manifold(labels.eigenvalues[:, :1], labels.amplitudes[:, :1], 0.0)
@@ -110,7 +125,9 @@ def test_refusal_names_the_number_and_the_place(tmp_path):
     labels, figure = Toy(third=7.0).labels(), tmp_path / "bands.png"
     with pytest.raises(BandError, match=r"meV rms.*max_band_error is 20 meV; worst at k = \[.*\], [+-]\d") as caught:
         require_bands(labels, replace(ENTANGLED, extent=2.0), figure=figure, title="toy")
-    assert figure.stat().st_size > 10_000 and "states from -4.00 to 3.20 eV" in str(caught.value)  # the figure shows why
+    assert figure.stat().st_size > 10_000 and "states from -4.00 to 3.20 eV" in str(
+        caught.value
+    )  # the figure shows why
     assert require_bands(labels, replace(ENTANGLED, extent=40.0)).rms < 1e-5
     assert list(tmp_path.iterdir()) == [figure]
 
@@ -138,7 +155,9 @@ def test_grid_points_on_the_path():
     assert [np.sum((x >= a - 1e-6) & (x <= b + 1e-6)) for a, b in zip(ticks, ticks[1:])] == [4, 2, 3]
     for at, k in zip(x, toy.labels().kpts[index]):  # same energies as the path's nearest point
         near = path.kpts[np.abs(axis - at).argmin()]
-        assert np.linalg.eigvalsh(toy.hamiltonian(near)) == pytest.approx(np.linalg.eigvalsh(toy.hamiltonian(k)), abs=0.3)
+        assert np.linalg.eigvalsh(toy.hamiltonian(near)) == pytest.approx(
+            np.linalg.eigvalsh(toy.hamiltonian(k)), abs=0.3
+        )
 
 
 @pytest.mark.slow
@@ -147,12 +166,20 @@ def test_manifold_of_molybdenum_disulphide():
     pytest.importorskip("gpaw", reason="NEEDS gpaw: pip install ase-wander[dft]")
     from ase.build import mx2
 
-    from ase_wander.data import gpaw_dft
+    from ase_wander.data.dft import gpaw as gpaw_dft
 
     atoms = mx2("MoS2", a=3.18, thickness=3.13, vacuum=4.0)
     atoms.pbc = (True, True, False)
-    recipe = Recipe.from_dict({"shells": {"Mo": [2], "S": [1]}, "cutoff": 250.0, "length": 9.0, "dispersion": None, "bands": {"Mo": 9, "S": 6},
-                               "converged_bands": {"Mo": 8, "S": 5.5}})
+    recipe = Recipe.from_dict(
+        {
+            "shells": {"Mo": [2], "S": [1]},
+            "cutoff": 250.0,
+            "length": 9.0,
+            "dispersion": None,
+            "bands": {"Mo": 9, "S": 6},
+            "converged_bands": {"Mo": 8, "S": 5.5},
+        }
+    )
     labels = gpaw_dft.compute(atoms, recipe)
     found = find_manifold(labels.eigenvalues, labels.amplitudes, labels.efermi)
     assert (found.first, found.last) == (6, 16) and found.below > 4 and found.above > 1 and found.share > 0.8

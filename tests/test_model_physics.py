@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.build import make_supercell
 
 from ase_wander import WanderCalculator, WannierHamiltonian, load_model
-from ase_wander.model import WanderModel
+from ase_wander.model.wander import WanderModel
 from ase_wander.moire import twisted_bilayer
 from ase_wander.nn.angular import wigner_d
 from tests.helpers import displaced, random_orthogonal
@@ -45,7 +45,7 @@ def dense_blocks(h, atoms):
         dense = matrix.toarray()
         for i in range(len(atoms)):
             for j in range(len(atoms)):
-                block = dense[start[i]:start[i + 1], start[j]:start[j + 1]]
+                block = dense[start[i] : start[i + 1], start[j] : start[j + 1]]
                 if np.any(block):
                     out[(i, j, *map(int, shift))] = block
     return out
@@ -159,9 +159,20 @@ def test_supercell_has_the_folded_bands(atoms, model):
 def charged():
     """An untrained model whose effective charges are large."""
     torch.manual_seed(2)
-    model = WanderModel({"name": "charged", "species": ["Mo", "S"], "shells": {"Mo": [2], "S": [1]}, "electrons": {"Mo": 6, "S": 4},
-                         "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
-                         "heads": {"n_channels": 2, "n_scalars": 4, "hidden": 8, "n_gated": 2, "smearing": 2.0}}).double().eval()
+    model = (
+        WanderModel(
+            {
+                "name": "charged",
+                "species": ["Mo", "S"],
+                "shells": {"Mo": [2], "S": [1]},
+                "electrons": {"Mo": 6, "S": 4},
+                "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
+                "heads": {"n_channels": 2, "n_scalars": 4, "hidden": 8, "n_gated": 2, "smearing": 2.0},
+            }
+        )
+        .double()
+        .eval()
+    )
     torch.nn.init.normal_(model.heads.charge.weight)
     return model
 
@@ -229,7 +240,8 @@ def test_elements_fade_out_towards_the_hamiltonian_cutoff(model, atoms):
 
 
 def test_the_pass_of_pairs_in_parts_changes_nothing(model, atoms, monkeypatch):
-    import ase_wander.model as module
+    import ase_wander.model.wander as module
+
     layers = WanderCalculator(model).layers(atoms)
     whole = WannierHamiltonian.from_blocks(atoms, model.shells, *model.hamiltonian(atoms, layers))
     monkeypatch.setattr(module, "PAIRS_PER_PASS", 37)

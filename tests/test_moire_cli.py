@@ -34,7 +34,22 @@ def test_unequal_layers_and_stacks(tmp_path, capsys):
     assert run("graphene", "--angles", 0, 21.787, 0, "-o", tmp_path / "three.extxyz") == 0
     atoms = read(tmp_path / "three.extxyz")
     assert len(atoms) == 42 and "21.786789" in capsys.readouterr().out
-    assert run("hBN", "--top", "graphene", "--angle", 21.787, "--tolerance", 0.1, "--max-strain", 0.02, "-o", tmp_path / "two.extxyz") == 0
+    assert (
+        run(
+            "hBN",
+            "--top",
+            "graphene",
+            "--angle",
+            21.787,
+            "--tolerance",
+            0.1,
+            "--max-strain",
+            0.02,
+            "-o",
+            tmp_path / "two.extxyz",
+        )
+        == 0
+    )
     assert len(read(tmp_path / "two.extxyz")) == 28 and "strain 1." in capsys.readouterr().out
     assert run("hBN", "--top", "graphene", "--m", 1, "--r", 1, "-o", tmp_path / "no.extxyz") != 0
     assert "--m does not go with --top" in capsys.readouterr().err
@@ -42,6 +57,7 @@ def test_unequal_layers_and_stacks(tmp_path, capsys):
 
 def test_takes_a_file_with_one_layer(tmp_path):
     from ase_wander.moire import monolayer
+
     layer = monolayer("WSe2")
     layer.center(vacuum=8, axis=2)
     write(tmp_path / "layer.extxyz", layer)
@@ -49,17 +65,20 @@ def test_takes_a_file_with_one_layer(tmp_path):
     assert read(tmp_path / "cell.extxyz").symbols.get_chemical_formula() == "Se28W14"
 
 
-@pytest.mark.parametrize("words, message", [
-    (["MoS2", "--m", 2, "--r", 2, "-o", "x.extxyz"], "(1, 1)"),
-    (["MoS9", "--m", 2, "--r", 1, "-o", "x.extxyz"], "unknown material"),
-    (["MoS2", "--m", 2, "--r", 1], "-o FILE"),
-    (["MoS2", "--m", 2, "--r", 1, "-o", "x"], "extension"),
-    (["MoS2", "--m", 2, "--r", 1, "-o", "x.docx"], ".docx"),
-    (["MoS2", "--m", 2, "--r", 1, "-o", "nowhere/x.cif"], "no such folder"),
-    (["MoS2", "--angle", 12, "--max-atoms", 300, "-o", "x.extxyz"], "nearest"),
-    (["MoS2", "--list", "--angle-range", 59.99, 59.995], "no exact cell"),
-    ([], "name a material"),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["MoS2", "--m", 2, "--r", 2, "-o", "x.extxyz"], "(1, 1)"),
+        (["MoS9", "--m", 2, "--r", 1, "-o", "x.extxyz"], "unknown material"),
+        (["MoS2", "--m", 2, "--r", 1], "-o FILE"),
+        (["MoS2", "--m", 2, "--r", 1, "-o", "x"], "extension"),
+        (["MoS2", "--m", 2, "--r", 1, "-o", "x.docx"], ".docx"),
+        (["MoS2", "--m", 2, "--r", 1, "-o", "nowhere/x.cif"], "no such folder"),
+        (["MoS2", "--angle", 12, "--max-atoms", 300, "-o", "x.extxyz"], "nearest"),
+        (["MoS2", "--list", "--angle-range", 59.99, 59.995], "no exact cell"),
+        ([], "name a material"),
+    ],
+)
 def test_errors_are_one_line(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(*words) != 0

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_wander.moire import (coincidence_cells, commensurate_cells, heterobilayer, monolayer, twisted_bilayer,
-                              twisted_multilayer)
+from ase_wander.moire import (
+    coincidence_cells,
+    commensurate_cells,
+    heterobilayer,
+    monolayer,
+    twisted_bilayer,
+    twisted_multilayer,
+)
 from ase_wander.moire.coincidence import as_monolayer, common_cell, stretch
 
 
@@ -13,7 +19,7 @@ def test_graphene_on_boron_nitride():
     """56 x 56 on 55 x 55: 12,322 atoms at 0 degrees."""
     layers = [monolayer("graphene", 2.46), monolayer("hBN", 2.504)]
     cell = coincidence_cells(*layers, 13000, (0, 0), 5e-4)[0]
-    assert (cell.n_atoms, cell.n_cells, cell.angle) == (12322, (56 ** 2, 55 ** 2), 0)
+    assert (cell.n_atoms, cell.n_cells, cell.angle) == (12322, (56**2, 55**2), 0)
     assert cell.strain == pytest.approx(56 * 2.46 / (55 * 2.504) - 1, rel=1e-9)
     assert len(heterobilayer(*layers, cell, gap=3.4)) == 12322
 
@@ -22,10 +28,12 @@ def test_mos2_on_mose2():
     layers = [monolayer("MoS2", 3.164), monolayer("MoSe2", 3.301)]
     cell = next(c for c in coincidence_cells(*layers, 1300, (3.1, 3.11), 0.002) if c.n_atoms == 1248)
     assert cell.angle == pytest.approx(3.10565, abs=5e-6)
-    assert cell.strain == pytest.approx(abs(3.164 * 217 ** 0.5 / (3.301 * 199 ** 0.5) - 1), rel=1e-9)
+    assert cell.strain == pytest.approx(abs(3.164 * 217**0.5 / (3.301 * 199**0.5) - 1), rel=1e-9)
 
 
-@pytest.mark.parametrize("n_atoms, n_cells, angle, strain", [(201, (36, 31), 8.948, 0.0776), (1308, (225, 211), 3.418, 0.0326)])
+@pytest.mark.parametrize(
+    "n_atoms, n_cells, angle, strain", [(201, (36, 31), 8.948, 0.0776), (1308, (225, 211), 3.418, 0.0326)]
+)
 def test_strained_homobilayers_of_the_wander_paper(n_atoms, n_cells, angle, strain):
     """arXiv:2403.13675: (6,0)/(5,1), 8.95 degrees, 201 atoms; (15,0)/(14,1), 3.42 degrees, 1308 atoms."""
     layer = monolayer("MoS2", 3.16)
@@ -50,7 +58,9 @@ def brute_force(bottom, top, max_atoms, low, high, max_strain, size):
     """Invariants (twist, principal strains) and atoms of every common cell with small matrices, by trying all of them."""
     grid = np.array([(x, y) for x in range(-size, size + 1) for y in range(-size, size + 1)])
     a, b = grid @ bottom.cell, grid @ top.cell
-    i, j = np.nonzero(abs(np.linalg.norm(a, axis=1)[:, None] - np.linalg.norm(b, axis=1)) <= max_strain * np.linalg.norm(b, axis=1))
+    i, j = np.nonzero(
+        abs(np.linalg.norm(a, axis=1)[:, None] - np.linalg.norm(b, axis=1)) <= max_strain * np.linalg.norm(b, axis=1)
+    )
     k, m = (x.ravel() for x in np.indices((len(i), len(i))))
     m1, m2 = np.stack([grid[i[k]], grid[i[m]]], axis=1), np.stack([grid[j[k]], grid[j[m]]], axis=1)
     n1, n2 = (np.round(np.linalg.det(x)).astype(int) for x in (m1, m2))
@@ -61,7 +71,9 @@ def brute_force(bottom, top, max_atoms, low, high, max_strain, size):
     rotation = u @ vt
     twist = np.degrees(np.arctan2(rotation[:, 0, 1], rotation[:, 0, 0]))
     inside = (abs(s - 1).max(axis=1) <= max_strain) & (twist >= low - 1e-9) & (twist <= high + 1e-9)
-    rows = zip(n_atoms[keep][inside].tolist(), np.round(twist[inside], 4).tolist(), np.round(s[inside, ::-1] - 1, 6).tolist())
+    rows = zip(
+        n_atoms[keep][inside].tolist(), np.round(twist[inside], 4).tolist(), np.round(s[inside, ::-1] - 1, 6).tolist()
+    )
     return {(n, t, *strains) for n, t, strains in rows}
 
 
@@ -72,7 +84,7 @@ def test_search_misses_nothing():
     found = coincidence_cells(*layers, 60, (0, 59), 0.04, isotropic=False, max_aspect=4.0)
     smallest = {}
     for entry in sorted(brute_force(*layers, 60, 0, 59, 0.04, 5)):
-        smallest.setdefault(entry[1:], entry[0])          # the primitive cell of each coincidence
+        smallest.setdefault(entry[1:], entry[0])  # the primitive cell of each coincidence
     assert len(found) > 5
     mine = {(round(c.angle, 4), *np.round(c.principal_strains, 6).tolist()): c for c in found}
     assert {key: cell.n_atoms for key, cell in mine.items() if key in smallest} == smallest
@@ -103,7 +115,9 @@ def test_results_are_sorted_unique_and_within_bounds():
     cells = coincidence_cells("MoS2", "WSe2", 500, (5, 25), 0.02, isotropic=False)
     assert [(c.n_atoms, round(c.strain, 9)) for c in cells] == sorted((c.n_atoms, round(c.strain, 9)) for c in cells)
     assert all(c.n_atoms <= 500 and 5 <= c.angle <= 25 and c.strain <= 0.02 for c in cells)
-    assert len({(round(c.angle, 6), round(c.principal_strains[0], 8), round(c.principal_strains[1], 8)) for c in cells}) == len(cells)
+    assert len(
+        {(round(c.angle, 6), round(c.principal_strains[0], 8), round(c.principal_strains[1], 8)) for c in cells}
+    ) == len(cells)
     isotropic = coincidence_cells("MoS2", "WSe2", 500, (5, 25), 0.02)
     assert all(abs(np.subtract(*c.principal_strains)) < 1e-9 for c in isotropic)
     assert {(c.n_atoms, round(c.angle, 5)) for c in isotropic} <= {(c.n_atoms, round(c.angle, 5)) for c in cells}
@@ -115,13 +129,21 @@ def test_exact_twist_of_the_coincidence_builder_is_the_exact_builder():
     for stacking in "RH":
         a = heterobilayer("MoS2", "MoS2", cell, stacking=stacking)
         b = twisted_bilayer("MoS2", 2, 1, stacking=stacking)
-        assert np.sort(a.get_all_distances(mic=True).ravel()) == pytest.approx(np.sort(b.get_all_distances(mic=True).ravel()), abs=1e-7)
+        assert np.sort(a.get_all_distances(mic=True).ravel()) == pytest.approx(
+            np.sort(b.get_all_distances(mic=True).ravel()), abs=1e-7
+        )
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (dict(angle=5, max_strain=1e-3, max_atoms=300), ["within 0.02 degrees of 5", "nearest in angle"]),
-    (dict(angle=5, max_strain=1e-3, tolerance=0.5, max_atoms=600), ["least strained is"]),
-    (dict(max_strain=0), ["max_strain"]), (dict(weight=1.5), ["share"]), (dict(tolerance=-1, angle=3), ["tolerance"])])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (dict(angle=5, max_strain=1e-3, max_atoms=300), ["within 0.02 degrees of 5", "nearest in angle"]),
+        (dict(angle=5, max_strain=1e-3, tolerance=0.5, max_atoms=600), ["least strained is"]),
+        (dict(max_strain=0), ["max_strain"]),
+        (dict(weight=1.5), ["share"]),
+        (dict(tolerance=-1, angle=3), ["tolerance"]),
+    ],
+)
 def test_impossible_requests_say_what_is_possible(arguments, words):
     with pytest.raises(ValueError) as error:
         heterobilayer("MoS2", "WSe2", **arguments)
@@ -139,7 +161,7 @@ def test_lattices_without_common_symmetry_are_named():
 def test_trilayers():
     mirror = twisted_multilayer("MoS2", (0, 13.17, 0))
     assert len(mirror) == 3 * 57 and mirror.info["twist_angles"] == pytest.approx([0, 13.173551, 0], abs=1e-6)
-    flipped = mirror.positions[:57] * [1, 1, -1] + [0, 0, mirror.cell[2, 2]]      # z -> -z swaps the outer layers
+    flipped = mirror.positions[:57] * [1, 1, -1] + [0, 0, mirror.cell[2, 2]]  # z -> -z swaps the outer layers
     assert np.sort(flipped, axis=0) == pytest.approx(np.sort(mirror.positions[114:], axis=0), abs=1e-9)
     # the helical trilayer needs the square of the bilayer's cell: rho^2 = (alpha / conj alpha)^2
     helical = twisted_multilayer("graphene", (0, 21.787, 2 * 21.787))
@@ -154,7 +176,8 @@ def test_a_stack_of_two_is_the_bilayer():
         pair = twisted_bilayer("MoS2", 2, 1, stacking=stacking, gap=6.4)
         assert two.get_chemical_symbols() == pair.get_chemical_symbols()
         assert np.sort(two.get_all_distances(mic=True).ravel()) == pytest.approx(
-            np.sort(pair.get_all_distances(mic=True).ravel()), abs=1e-8)
+            np.sort(pair.get_all_distances(mic=True).ravel()), abs=1e-8
+        )
 
 
 def test_multilayer_errors():

@@ -11,10 +11,17 @@ from ase_wander.moire.commensurate import lattice_points, supercell_matrices
 from ase_wander.structure import find_layers
 
 REFERENCE = [  # (m, r), angle, cells per layer, atoms of graphene, of MoS2
-    ((1, 1), 21.786789, 7, 28, 42), ((1, 2), 32.204228, 13, 52, 78), ((1, 3), 38.213211, 7, 28, 42),
-    ((2, 1), 13.173551, 19, 76, 114), ((2, 3), 27.795772, 13, 52, 78), ((4, 1), 7.340993, 61, 244, 366),
-    ((6, 1), 5.085848, 127, 508, 762), ((9, 1), 3.481006, 271, 1084, 1626), ((30, 1), 1.084549, 2791, 11164, 16746),
-    ((31, 1), 1.050121, 2977, 11908, 17862)]
+    ((1, 1), 21.786789, 7, 28, 42),
+    ((1, 2), 32.204228, 13, 52, 78),
+    ((1, 3), 38.213211, 7, 28, 42),
+    ((2, 1), 13.173551, 19, 76, 114),
+    ((2, 3), 27.795772, 13, 52, 78),
+    ((4, 1), 7.340993, 61, 244, 366),
+    ((6, 1), 5.085848, 127, 508, 762),
+    ((9, 1), 3.481006, 271, 1084, 1626),
+    ((30, 1), 1.084549, 2791, 11164, 16746),
+    ((31, 1), 1.050121, 2977, 11908, 17862),
+]
 
 
 def measured_angle(atoms):
@@ -99,8 +106,13 @@ def test_origin_is_the_rotation_axis():
     at_origin = np.linalg.norm(atoms.positions[:, :2], axis=1) < 1e-9
     assert atoms.symbols[at_origin].get_chemical_formula() == "Mo2"
     hollow = twisted_bilayer(monolayer("graphene", 2.46), 2, 1, gap=3.4)
-    distance = np.sort(np.linalg.norm((hollow.get_scaled_positions()[:, :2] + 0.5) % 1 @ hollow.cell[:2, :2]
-                                      - 0.5 * hollow.cell[:2, :2].sum(axis=0), axis=1))
+    distance = np.sort(
+        np.linalg.norm(
+            (hollow.get_scaled_positions()[:, :2] + 0.5) % 1 @ hollow.cell[:2, :2]
+            - 0.5 * hollow.cell[:2, :2].sum(axis=0),
+            axis=1,
+        )
+    )
     assert distance[:12] == pytest.approx(np.full(12, 2.46 / np.sqrt(3)), abs=1e-9)
 
 
@@ -130,10 +142,11 @@ def test_input_cells_of_any_setting_give_the_same_bilayer():
 def test_square_lattice():
     """Sigma 5 of the square lattice: tan(theta/2) = 1/3."""
     from ase import Atoms
+
     layer = Atoms("FeSe", positions=[(0, 0, 0), (1.9, 1.9, 1.4)], cell=[3.8, 3.8, 0], pbc=(True, True, False))
     atoms = twisted_bilayer(layer, 1, 1, gap=5.5)
     assert len(atoms) == 20 and atoms.info["twist_angle"] == pytest.approx(36.869898, abs=1e-6)
-    assert atoms.cell.cellpar()[[0, 1, 5]] == pytest.approx((3.8 * 5 ** 0.5, 3.8 * 5 ** 0.5, 90))
+    assert atoms.cell.cellpar()[[0, 1, 5]] == pytest.approx((3.8 * 5**0.5, 3.8 * 5**0.5, 90))
 
 
 def test_table_is_complete():
@@ -147,17 +160,17 @@ def test_table_is_complete():
             if 0 < n <= 150:
                 of_length.setdefault(n, []).append(np.array([x, y]) @ basis)
     expected = {}
-    for n in sorted(of_length):     # two lattice vectors of equal length coincide after a turn by the angle between them
+    for n in sorted(of_length):  # two lattice vectors of equal length coincide after a turn by the angle between them
         for turn in np.angle(np.divide.outer(of_length[n], of_length[n])).ravel():
             expected.setdefault(round(float(np.degrees(turn)) % 60, 6) % 60, n)
     found = {round(c.angle, 6) % 60: c.cells_per_layer for c in table}
     assert found == expected
-    assert len(table) == len(found) + 1      # 0 and 60 are both listed
+    assert len(table) == len(found) + 1  # 0 and 60 are both listed
     assert [c.angle for c in table] == sorted(c.angle for c in table)
 
 
 def test_wanted_angles():
-    assert [(c.m, c.r) for c in cells_near(1.05, 0.02)] [0] == (31, 1)
+    assert [(c.m, c.r) for c in cells_near(1.05, 0.02)][0] == (31, 1)
     assert twisted_bilayer("MoS2", angle=5.1, tolerance=0.1).info["m"] == 6
     assert len(twisted_bilayer("graphene", angle=0)) == 4 and len(twisted_bilayer("graphene", angle=60)) == 4
     near = cells_near(13.2, 1.5, max_atoms=3000)
@@ -165,15 +178,35 @@ def test_wanted_angles():
     assert all(abs(c.angle - 13.2) <= 1.5 for c in near)
 
 
-@pytest.mark.parametrize("request_, words", [
-    (dict(angle=12.0, tolerance=0.01, max_atoms=300), ["nearest", "(2, 1)", "within the tolerance the smallest is"]),
-    (dict(m=2, r=2), ["(1, 1)"]), (dict(m=-1, r=2), ["non-negative"]), (dict(m=1.5, r=2), ["m must be an integer"]), (dict(m="a", r=2), ["m must be an integer"]),
-    (dict(m=10 ** 12, r=1), ["max_atoms"]), (dict(angle=0.1), ["nearest is (m, r) = (52, 1)", "(276, 1)"]),
-    (dict(m=1), ["both m and r"]), (dict(m=1, r=1, angle=3), ["either"]), (dict(angle=75), ["-45"]),
-    (dict(angle=float("nan")), ["nan"]), (dict(m=200, r=1), ["max_atoms"]), (dict(m=1, r=1, stacking="AB"), ["'R'"]),
-    (dict(m=1, r=1, gap=-1), ["gap"]), (dict(m=1, r=1, gap=2.5), ["leaves -0.6"]), (dict(m=1, r=1, vacuum=0), ["vacuum"]), (dict(m=1, r=1, centre="void"), ["centre"]),
-    (dict(m=1, r=1, shift=(1, 2, 3)), ["shift"]), (dict(m=1, r=1, shift="x"), ["shift"]), (dict(m=1, r=1, lattice_constant=0), ["lattice constant"]),
-    (dict(m=1, r=1, gamma=90), ["gamma"])])
+@pytest.mark.parametrize(
+    "request_, words",
+    [
+        (
+            dict(angle=12.0, tolerance=0.01, max_atoms=300),
+            ["nearest", "(2, 1)", "within the tolerance the smallest is"],
+        ),
+        (dict(m=2, r=2), ["(1, 1)"]),
+        (dict(m=-1, r=2), ["non-negative"]),
+        (dict(m=1.5, r=2), ["m must be an integer"]),
+        (dict(m="a", r=2), ["m must be an integer"]),
+        (dict(m=10**12, r=1), ["max_atoms"]),
+        (dict(angle=0.1), ["nearest is (m, r) = (52, 1)", "(276, 1)"]),
+        (dict(m=1), ["both m and r"]),
+        (dict(m=1, r=1, angle=3), ["either"]),
+        (dict(angle=75), ["-45"]),
+        (dict(angle=float("nan")), ["nan"]),
+        (dict(m=200, r=1), ["max_atoms"]),
+        (dict(m=1, r=1, stacking="AB"), ["'R'"]),
+        (dict(m=1, r=1, gap=-1), ["gap"]),
+        (dict(m=1, r=1, gap=2.5), ["leaves -0.6"]),
+        (dict(m=1, r=1, vacuum=0), ["vacuum"]),
+        (dict(m=1, r=1, centre="void"), ["centre"]),
+        (dict(m=1, r=1, shift=(1, 2, 3)), ["shift"]),
+        (dict(m=1, r=1, shift="x"), ["shift"]),
+        (dict(m=1, r=1, lattice_constant=0), ["lattice constant"]),
+        (dict(m=1, r=1, gamma=90), ["gamma"]),
+    ],
+)
 def test_impossible_requests_say_what_is_possible(request_, words):
     with pytest.raises(ValueError) as error:
         twisted_bilayer("MoS2", **request_)
@@ -227,20 +260,21 @@ def test_gamma_60_is_the_same_crystal():
     for atoms in (obtuse, acute):
         assert measured_angle(atoms) == pytest.approx(13.173551, abs=1e-6)
     assert np.sort(obtuse.get_all_distances(mic=True).ravel()) == pytest.approx(
-        np.sort(acute.get_all_distances(mic=True).ravel()), abs=1e-8)
+        np.sort(acute.get_all_distances(mic=True).ravel()), abs=1e-8
+    )
 
 
 def test_monolayers_have_their_bond_lengths():
     mos2 = monolayer("mos2", 3.16, 3.13)
-    assert mos2.get_all_distances(mic=True)[0, 1] == pytest.approx(np.hypot(3.16 / 3 ** 0.5, 3.13 / 2))
-    assert monolayer("graphene", 2.46).get_all_distances(mic=True)[0, 1] == pytest.approx(2.46 / 3 ** 0.5)
+    assert mos2.get_all_distances(mic=True)[0, 1] == pytest.approx(np.hypot(3.16 / 3**0.5, 3.13 / 2))
+    assert monolayer("graphene", 2.46).get_all_distances(mic=True)[0, 1] == pytest.approx(2.46 / 3**0.5)
 
 
 def test_supercells_of_the_layer_are_reduced():
     """A rectangular or doubled cell of MoS2 gives the bilayer of the primitive one."""
     unit = mx2("MoS2", a=3.16, thickness=3.13, vacuum=8)
     rectangular = unit.copy() * (1, 2, 1)
-    rectangular.set_cell(np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]]) @ rectangular.cell[:])    # (1,0), (1,2): 90 degrees
+    rectangular.set_cell(np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]]) @ rectangular.cell[:])  # (1,0), (1,2): 90 degrees
     assert rectangular.cell.cellpar()[5] == pytest.approx(90)
     wanted = np.sort(twisted_bilayer(unit, 1, 1).get_all_distances(mic=True).ravel())
     for layer in (rectangular, unit * (3, 2, 1), unit * (2, 2, 1)):
@@ -251,6 +285,7 @@ def test_supercells_of_the_layer_are_reduced():
 
 def test_a_stack_is_no_monolayer():
     from ase.build import bulk
+
     with pytest.raises(ValueError, match="bulk crystal"):
         twisted_bilayer(bulk("Cu"), 1, 1, gap=3)
     with pytest.raises(ValueError, match="single layer is needed, the structure has 2"):
@@ -260,7 +295,9 @@ def test_a_stack_is_no_monolayer():
 def test_equilibrium_comes_from_a_model_card(tmp_path, monkeypatch):
     """The folder that ASE_WANDER_MODELS names is searched first; a broken card is named."""
     import json
+
     from ase_wander.moire import equilibrium
+
     monkeypatch.setenv("ASE_WANDER_MODELS", str(tmp_path))
     card = tmp_path / "alpha" / "config.json"
     card.parent.mkdir()
@@ -268,7 +305,7 @@ def test_equilibrium_comes_from_a_model_card(tmp_path, monkeypatch):
     assert (equilibrium("WSe2").a, equilibrium("wse2").source) == (3.3, "model alpha")
     assert equilibrium("MoSe2").a == 3.289
     atoms = twisted_bilayer("WSe2", 1, 1)
-    assert atoms.cell.lengths()[0] == pytest.approx(3.3 * 7 ** 0.5) and atoms.info["gap"] == 6.6
+    assert atoms.cell.lengths()[0] == pytest.approx(3.3 * 7**0.5) and atoms.info["gap"] == 6.6
     card.write_text(json.dumps({"material": "WSe2", "equilibrium": {"a": "x"}}))
     with pytest.raises(ValueError, match="config.json.*equilibrium"):
         equilibrium("WSe2")

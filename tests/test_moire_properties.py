@@ -64,20 +64,36 @@ def check(atoms, layers, strains=None):
 
 
 @few
-@given(cell=st.sampled_from(EXACT), name=st.sampled_from(NAMES), stacking=st.sampled_from("RH"), mirrored=st.booleans(),
-       centre=st.sampled_from(["hexagon", "atom", "bond", (0.1, 0.7)]), shift=st.tuples(*[st.floats(-2, 2)] * 2),
-       gap=st.floats(6.2, 9), vacuum=st.floats(0.5, 40), gamma=st.sampled_from([60, 120]))
+@given(
+    cell=st.sampled_from(EXACT),
+    name=st.sampled_from(NAMES),
+    stacking=st.sampled_from("RH"),
+    mirrored=st.booleans(),
+    centre=st.sampled_from(["hexagon", "atom", "bond", (0.1, 0.7)]),
+    shift=st.tuples(*[st.floats(-2, 2)] * 2),
+    gap=st.floats(6.2, 9),
+    vacuum=st.floats(0.5, 40),
+    gamma=st.sampled_from([60, 120]),
+)
 def test_exact_bilayers(cell, name, stacking, mirrored, centre, shift, gap, vacuum, gamma):
     angle = dict(m=cell.m, r=cell.r) if not mirrored else dict(angle=-cell.angle, tolerance=1e-7)
-    atoms = twisted_bilayer(name, **angle, stacking=stacking, centre=centre, shift=shift, gap=gap, vacuum=vacuum, gamma=gamma)
+    atoms = twisted_bilayer(
+        name, **angle, stacking=stacking, centre=centre, shift=shift, gap=gap, vacuum=vacuum, gamma=gamma
+    )
     layer = as_monolayer(name)
     assert len(atoms) == 2 * len(layer) * cell.cells_per_layer
     check(atoms, [layer, layer])
 
 
 @few
-@given(pair=st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), low=st.floats(0, 55), weight=st.floats(0, 1),
-       isotropic=st.booleans(), pick=st.integers(0, 10), stacking=st.sampled_from("RH"))
+@given(
+    pair=st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)),
+    low=st.floats(0, 55),
+    weight=st.floats(0, 1),
+    isotropic=st.booleans(),
+    pick=st.integers(0, 10),
+    stacking=st.sampled_from("RH"),
+)
 def test_strained_bilayers(pair, low, weight, isotropic, pick, stacking):
     layers = [as_monolayer(name) for name in pair]
     cells = coincidence_cells(*layers, 200, (low, low + 5), 0.03, isotropic=isotropic)
@@ -104,8 +120,12 @@ def test_layers_of_any_lattice(a, b, gamma, pick):
 
 
 @few
-@given(cell=st.sampled_from([c for c in EXACT if c.cells_per_layer <= 37]), name=st.sampled_from(NAMES),
-       signs=st.lists(st.sampled_from([0, 1]), min_size=1, max_size=3), stacking=st.sampled_from("RH"))
+@given(
+    cell=st.sampled_from([c for c in EXACT if c.cells_per_layer <= 37]),
+    name=st.sampled_from(NAMES),
+    signs=st.lists(st.sampled_from([0, 1]), min_size=1, max_size=3),
+    stacking=st.sampled_from("RH"),
+)
 def test_stacks(cell, name, signs, stacking):
     """Layers that alternate between two orientations have the bilayer's cell."""
     angles = [0.0] + [cell.angle * s for s in signs]

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_wander.moire import (displacements, domains, equilibrium, interlayer_distance, local_registry, moire_vectors, strain_field,
-                              twisted_bilayer)
+from ase_wander.moire import (
+    displacements,
+    domains,
+    equilibrium,
+    interlayer_distance,
+    local_registry,
+    moire_vectors,
+    strain_field,
+    twisted_bilayer,
+)
 
 
 def ripple(atoms, positions, amplitude):
@@ -19,7 +27,9 @@ def test_distance_of_a_rigid_bilayer_is_its_gap(name, gap):
     for pair in ((1, 0), (2, 1), (1, 3)):
         atoms = twisted_bilayer(name, *pair, gap=gap)
         positions, distance = interlayer_distance(atoms)
-        assert len(positions) == len(distance) == (1 if name == "MoS2" else 2) * len(atoms) // (6 if name == "MoS2" else 4)
+        assert (
+            len(positions) == len(distance) == (1 if name == "MoS2" else 2) * len(atoms) // (6 if name == "MoS2" else 4)
+        )
         assert distance == pytest.approx(np.full(len(distance), gap), abs=1e-9)
 
 
@@ -31,19 +41,25 @@ def test_distance_follows_a_ripple():
     assert distance == pytest.approx(6.3 + ripple(atoms, positions, 0.2), abs=5e-4)
     for change in ("wrapped", "permuted"):
         other = atoms.copy()
-        if change == "wrapped":     # cut by the cell's top, periodic in all directions
+        if change == "wrapped":  # cut by the cell's top, periodic in all directions
             other.pbc = True
             other.positions += (11.0, 3.0, 0.6 * other.cell[2, 2])
             other.wrap()
         else:
             other = other[np.random.default_rng(0).permutation(len(other))]
-        assert np.sort(interlayer_distance(other)[1]) == pytest.approx(np.sort(distance), abs=2e-4)  # triangles may differ
+        assert np.sort(interlayer_distance(other)[1]) == pytest.approx(
+            np.sort(distance), abs=2e-4
+        )  # triangles may differ
 
 
 def test_distance_of_thick_layers_without_metal_is_between_midplanes():
     a = 4.0
-    gase = Atoms("Ga2Se2", positions=[(0, 0, 1.2), (0, 0, -1.2), (0, a / 3 ** 0.5, 2.4), (0, a / 3 ** 0.5, -2.4)],
-                 cell=[[a, 0, 0], [-a / 2, a * 0.75 ** 0.5, 0], [0, 0, 0]], pbc=(True, True, False))
+    gase = Atoms(
+        "Ga2Se2",
+        positions=[(0, 0, 1.2), (0, 0, -1.2), (0, a / 3**0.5, 2.4), (0, a / 3**0.5, -2.4)],
+        cell=[[a, 0, 0], [-a / 2, a * 0.75**0.5, 0], [0, 0, 0]],
+        pbc=(True, True, False),
+    )
     atoms = twisted_bilayer(gase, 2, 1, gap=8.0)
     assert interlayer_distance(atoms)[1] == pytest.approx(np.full(19, 8.0), abs=1e-9)
 
@@ -60,9 +76,15 @@ def test_distance_needs_two_layers_in_the_xy_plane():
 
 
 STACKINGS = [  # name, stacking, shift of metal against metal in lattice vectors, expected name
-    ("MoS2", "R", (0, 0), "MM"), ("MoS2", "R", (2 / 3, 1 / 3), "MX"), ("MoS2", "R", (1 / 3, 2 / 3), "XM"),
-    ("MoS2", "H", (0, 0), "MM"), ("MoS2", "H", (2 / 3, 1 / 3), "2H"), ("MoS2", "H", (1 / 3, 2 / 3), "XX"),
-    ("graphene", "R", (0, 0), "AA"), ("hBN", "R", (0, 0), "AA")]
+    ("MoS2", "R", (0, 0), "MM"),
+    ("MoS2", "R", (2 / 3, 1 / 3), "MX"),
+    ("MoS2", "R", (1 / 3, 2 / 3), "XM"),
+    ("MoS2", "H", (0, 0), "MM"),
+    ("MoS2", "H", (2 / 3, 1 / 3), "2H"),
+    ("MoS2", "H", (1 / 3, 2 / 3), "XX"),
+    ("graphene", "R", (0, 0), "AA"),
+    ("hBN", "R", (0, 0), "AA"),
+]
 
 
 @pytest.mark.parametrize("name, stacking, shift, expected", STACKINGS)
@@ -85,7 +107,9 @@ def test_name_says_what_lies_above_what():
         assert domains(atoms).areas[("MX", "XM")[k]] == 1
 
 
-@pytest.mark.parametrize("name, stacking, angle", [("MoS2", "R", 3.48), ("MoS2", "H", 3.48), ("graphene", "R", 3.48), ("MoS2", "R", -3.48)])
+@pytest.mark.parametrize(
+    "name, stacking, angle", [("MoS2", "R", 3.48), ("MoS2", "H", 3.48), ("graphene", "R", 3.48), ("MoS2", "R", -3.48)]
+)
 def test_a_rigid_twist_has_three_equal_domains(name, stacking, angle):
     atoms = twisted_bilayer(name, angle=angle)
     found = domains(atoms, layers=atoms.arrays["layer"])
@@ -147,7 +171,7 @@ def test_strain_field_of_a_known_field():
         phase = field.positions @ waves.T
         curl = sign * amplitude * (np.cos(phase) * np.linalg.norm(waves, axis=1)).sum(axis=1)
         assert field.rotation == pytest.approx(np.degrees(curl / 2), abs=0.02)
-        assert abs(field.dilation).max() < 1e-3      # transverse waves
+        assert abs(field.dilation).max() < 1e-3  # transverse waves
 
 
 def test_strain_field_of_a_homogeneous_deformation():
@@ -182,19 +206,23 @@ def test_requests_that_make_no_sense_are_named():
 
 def test_figures_show_what_they_are_given(tmp_path):
     """Every figure is drawn and written; the colour bar spans the values."""
-    from ase_wander.moire import moire_plots
+    from ase_wander.moire import plots as moire_plots
     from ase_wander.plotting import save_figure
 
     relaxed, rigid, *_ = relaxed_by_hand(2)
     positions, distance = interlayer_distance(relaxed)
-    drawn = [moire_plots.plot_cell(relaxed, moire=moire_vectors(relaxed)), moire_plots.plot_domains(relaxed, domains(relaxed)),
-             moire_plots.plot_registry(relaxed, *local_registry(relaxed)),
-             moire_plots.plot_displacements(relaxed, rigid.positions, displacements(relaxed, rigid)),
-             moire_plots.plot_map(relaxed, positions, 10 * positions[:, 0], label="ten x (Å)")]
+    drawn = [
+        moire_plots.plot_cell(relaxed, moire=moire_vectors(relaxed)),
+        moire_plots.plot_domains(relaxed, domains(relaxed)),
+        moire_plots.plot_registry(relaxed, *local_registry(relaxed)),
+        moire_plots.plot_displacements(relaxed, rigid.positions, displacements(relaxed, rigid)),
+        moire_plots.plot_map(relaxed, positions, 10 * positions[:, 0], label="ten x (Å)"),
+    ]
     low, high = drawn[-1].images[0].get_clim()
     assert (low, high) == pytest.approx((10 * positions[:, 0].min(), 10 * positions[:, 0].max()))
     assert [t.get_text() for t in drawn[1].get_legend().get_texts()] == [
-        f"{n} {100 * x:.1f} %" for n, x in domains(relaxed).areas.items()]
+        f"{n} {100 * x:.1f} %" for n, x in domains(relaxed).areas.items()
+    ]
     for k, ax in enumerate(drawn):
         save_figure(ax, tmp_path / f"{k}.png")
         assert (tmp_path / f"{k}.png").stat().st_size > 5000

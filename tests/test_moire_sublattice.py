@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from ase.io import read, write
 
-from ase_wander.moire import (coincidence_cells, domains, heterobilayer, layer_lattices, local_registry, moire_vectors, monolayer,
-                              twisted_bilayer, twisted_multilayer)
+from ase_wander.moire import (
+    coincidence_cells,
+    domains,
+    heterobilayer,
+    layer_lattices,
+    local_registry,
+    moire_vectors,
+    monolayer,
+    twisted_bilayer,
+    twisted_multilayer,
+)
 from ase_wander.moire.sublattice import local_areas, reference_sites
 from tests.test_moire_registry import relaxed_by_hand
 
@@ -26,14 +35,24 @@ def same_lattice(one, other, tolerance=1e-6):
 
 def strained_pair():
     layer = monolayer("MoS2", lattice_constant=3.14, thickness=3.13)
-    cell = next(c for c in coincidence_cells(layer, layer, max_atoms=201, max_strain=0.08, angle_range=(8.9, 9.0)) if c.n_atoms == 201)
+    cell = next(
+        c
+        for c in coincidence_cells(layer, layer, max_atoms=201, max_strain=0.08, angle_range=(8.9, 9.0))
+        if c.n_atoms == 201
+    )
     return heterobilayer(layer, layer, cell, weight=0.0, gap=6.4)
 
 
-CELLS = {"untwisted": lambda: twisted_bilayer("MoS2", 1, 0), "R": lambda: twisted_bilayer("MoS2", 3, 1),
-         "60 degrees": lambda: twisted_bilayer("MoS2", 2, 1, gamma=60), "graphene": lambda: twisted_bilayer("graphene", 1, 3),
-         "hBN": lambda: twisted_bilayer("hBN", 3, 2), "several moires": lambda: twisted_bilayer("graphene", 7, 2),
-         "trilayer": lambda: twisted_multilayer("graphene", (0, 13.17, 0)), "unequal layers": strained_pair}
+CELLS = {
+    "untwisted": lambda: twisted_bilayer("MoS2", 1, 0),
+    "R": lambda: twisted_bilayer("MoS2", 3, 1),
+    "60 degrees": lambda: twisted_bilayer("MoS2", 2, 1, gamma=60),
+    "graphene": lambda: twisted_bilayer("graphene", 1, 3),
+    "hBN": lambda: twisted_bilayer("hBN", 3, 2),
+    "several moires": lambda: twisted_bilayer("graphene", 7, 2),
+    "trilayer": lambda: twisted_multilayer("graphene", (0, 13.17, 0)),
+    "unequal layers": strained_pair,
+}
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -45,7 +64,7 @@ def test_lattices_are_those_of_the_builder(name):
     for other in (bare(atoms), bare(atoms).repeat((2, 1, 1))):
         for found, expected in zip(layer_lattices(other), built, strict=True):
             assert same_lattice(found, expected)
-            assert found[0] @ found[1] == pytest.approx(-found[0] @ found[0] / 2, rel=1e-3)   # 120 degrees
+            assert found[0] @ found[1] == pytest.approx(-found[0] @ found[0] / 2, rel=1e-3)  # 120 degrees
 
 
 def test_info_of_another_cell_is_not_believed():
@@ -74,7 +93,9 @@ def test_everything_measured_is_the_same_without_the_builders_info():
         for key, area in one.areas.items():
             # sublattices A and B are a matter of the first atom; a rigid twist has sites at equal distance from two registries
             assert two.areas[key] == pytest.approx(area, abs=0.02)
-        np.testing.assert_allclose(np.abs(np.linalg.det(moire_vectors(other))), np.abs(np.linalg.det(moire_vectors(atoms))), rtol=1e-9)
+        np.testing.assert_allclose(
+            np.abs(np.linalg.det(moire_vectors(other))), np.abs(np.linalg.det(moire_vectors(atoms))), rtol=1e-9
+        )
         assert len(local_registry(other)[0]) == len(local_registry(atoms)[0])
 
 
@@ -86,13 +107,15 @@ def test_through_files_that_keep_no_info(tmp_path, suffix):
     back.pbc = (True, True, False)
     assert "supercells" not in back.info
     areas = domains(back).areas
-    assert [areas[k] for k in ("MM", "MX", "XM")] == pytest.approx([domains(relaxed).areas[k] for k in ("MM", "MX", "XM")], abs=0.005)
+    assert [areas[k] for k in ("MM", "MX", "XM")] == pytest.approx(
+        [domains(relaxed).areas[k] for k in ("MM", "MX", "XM")], abs=0.005
+    )
 
 
 def test_sublattice_of_a_relaxed_honeycomb():
     """Whatever the order of the atoms, the sites are one of the two sublattices, complete."""
     rigid = twisted_bilayer("graphene", 9, 1)
-    sublattice = np.arange(len(rigid)) % 2         # cell by cell, A before B
+    sublattice = np.arange(len(rigid)) % 2  # cell by cell, A before B
     relaxed, g = rigid.copy(), 2 * np.pi * np.linalg.inv(rigid.cell[:2, :2])
     relaxed.positions[:, :2] += 0.25 * np.sin(rigid.positions[:, :2] @ g[:, 0])[:, None] * [0.6, 0.8]
     order = np.random.default_rng(2).permutation(len(rigid))

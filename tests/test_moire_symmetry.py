@@ -4,12 +4,27 @@ import numpy as np
 import pytest
 from ase.constraints import FixSymmetry
 
-from ase_wander.moire import FixLayerSymmetry, irreducible_kpoints, symmetrised, symmetry, twisted_bilayer, twisted_multilayer
+from ase_wander.moire import (
+    FixLayerSymmetry,
+    irreducible_kpoints,
+    symmetrised,
+    symmetry,
+    twisted_bilayer,
+    twisted_multilayer,
+)
 
 
-@pytest.mark.parametrize("name, stacking, centre, group", [
-    ("graphene", "R", "hexagon", "D6"), ("graphene", "R", "bond", "D2"),
-    ("MoS2", "R", "hexagon", "D3"), ("MoS2", "R", "atom", "D3"), ("MoS2", "H", "hexagon", "D3"), ("MoS2", "H", "bond", "C2")])
+@pytest.mark.parametrize(
+    "name, stacking, centre, group",
+    [
+        ("graphene", "R", "hexagon", "D6"),
+        ("graphene", "R", "bond", "D2"),
+        ("MoS2", "R", "hexagon", "D3"),
+        ("MoS2", "R", "atom", "D3"),
+        ("MoS2", "H", "hexagon", "D3"),
+        ("MoS2", "H", "bond", "C2"),
+    ],
+)
 def test_point_group_of_the_twist_axis(name, stacking, centre, group):
     """A twist leaves the rotations about the axis and the two-fold axes in the plane."""
     for pair in ((2, 1), (1, 3)):
@@ -25,17 +40,19 @@ def test_graphene_twisted_about_an_atom():
 
 
 def test_untwisted_bilayers():
-    assert symmetry(twisted_bilayer("MoS2", 1, 0, stacking="H")).point_group == "D3d"      # 2H
-    assert symmetry(twisted_bilayer("MoS2", 1, 0, stacking="R")).point_group == "D3h"      # AA
-    assert symmetry(twisted_bilayer("MoS2", 1, 0, shift=(2 / 3, 1 / 3))).point_group == "C3v"     # 3R
-    assert symmetry(twisted_multilayer("graphene", (0, 13.17, 0))).point_group == "C6h"    # mirror-symmetric trilayer
+    assert symmetry(twisted_bilayer("MoS2", 1, 0, stacking="H")).point_group == "D3d"  # 2H
+    assert symmetry(twisted_bilayer("MoS2", 1, 0, stacking="R")).point_group == "D3h"  # AA
+    assert symmetry(twisted_bilayer("MoS2", 1, 0, shift=(2 / 3, 1 / 3))).point_group == "C3v"  # 3R
+    assert symmetry(twisted_multilayer("graphene", (0, 13.17, 0))).point_group == "C6h"  # mirror-symmetric trilayer
 
 
 def test_r_at_60_minus_theta_is_h_at_theta():
     """The mirror image: the same layer group and orbits."""
     r, h = (symmetry(twisted_bilayer("MoS2", *pair, stacking=s)) for pair, s in (((1, 1), "R"), ((1, 3), "H")))
     assert r.layer_group_number != symmetry(twisted_bilayer("MoS2", 1, 1, stacking="H")).layer_group_number
-    assert sorted(np.unique(r.equivalent_atoms, return_counts=True)[1]) == sorted(np.unique(h.equivalent_atoms, return_counts=True)[1])
+    assert sorted(np.unique(r.equivalent_atoms, return_counts=True)[1]) == sorted(
+        np.unique(h.equivalent_atoms, return_counts=True)[1]
+    )
 
 
 def test_symmetrised_structure_regains_its_symmetry():
@@ -90,7 +107,7 @@ def test_constraint_is_that_of_ase():
         c.adjust_forces(a, f)
         new = a.positions + f
         c.adjust_positions(a, new)
-        assert new == pytest.approx(a.positions + f, abs=1e-8)     # a projection: symmetric steps pass
+        assert new == pytest.approx(a.positions + f, abs=1e-8)  # a projection: symmetric steps pass
         stress = np.arange(6.0)
         c.adjust_stress(a, stress)
         projected.append((f, stress))

@@ -39,7 +39,7 @@ def test_forces_are_derivatives_of_the_energy(calculator, trilayer):
     atoms.calc = calculator
     forces = atoms.get_forces()
     assert np.abs(forces.sum(axis=0)).max() < 1e-9
-    for atom in (1, 25, 50):      # one in each layer
+    for atom in (1, 25, 50):  # one in each layer
         direction = np.random.default_rng(atom).normal(size=3)
         energies = []
         for step in (1e-3, -1e-3):
@@ -78,7 +78,9 @@ def test_a_layer_lifted_away_is_a_monolayer(calculator, trilayer):
     lifted.cell[2, 2] += 40
     lifted.positions[layers == 2, 2] += 20
     parts = [lifted[layers == 2], lifted[layers != 2]]
-    assert calculator.get_potential_energy(lifted) == pytest.approx(sum(calculator.get_potential_energy(p) for p in parts), abs=1e-8)
+    assert calculator.get_potential_energy(lifted) == pytest.approx(
+        sum(calculator.get_potential_energy(p) for p in parts), abs=1e-8
+    )
     size = largest_blocks(calculator.get_wannier_hamiltonian(lifted), layers)
     assert size[0, 2] == size[1, 2] == 0 and size[0, 1] > 0.3
 

@@ -13,9 +13,9 @@ import pytest
 from ase.io import write
 
 from ase_wander import cli
-from ase_wander.data.campaign_config import load_campaign
+from ase_wander.data.campaign.config import load_campaign
 from ase_wander.data.dataset import is_validation
-from ase_wander.data.engines import labels_hash
+from ase_wander.data.dft.engines import labels_hash
 from ase_wander.moire import monolayer
 from ase_wander.moire.build import resolve_material
 from ase_wander.moire.layer_file import is_layer_file, layer_of, read_layer
@@ -29,12 +29,21 @@ TEXT = ROOT / "docs" / "own_material.md"
 @pytest.mark.parametrize("name", ["toy-data.yaml", "data.yaml"])
 def test_plan_fits_the_recipe(name):
     config = load_campaign(TUTORIAL / name)
-    assert len({labels_hash(a, config.recipe_of(a.info["config_id"])) for a in config.configurations}) == len(config.configurations)
+    assert len({labels_hash(a, config.recipe_of(a.info["config_id"])) for a in config.configurations}) == len(
+        config.configurations
+    )
     for atoms in config.configurations:
         recipe = config.recipe_of(atoms.info["config_id"])
-        assert len(recipe.orbitals(atoms)) == len(atoms) <= recipe.count("converged_bands", atoms) < recipe.count("bands", atoms)
+        assert (
+            len(recipe.orbitals(atoms))
+            == len(atoms)
+            <= recipe.count("converged_bands", atoms)
+            < recipe.count("bands", atoms)
+        )
         # the Wigner-Seitz cell of the k-grid's period L ends between L/2 and L/sqrt(3): beyond it elements repeat
-        assert recipe.extent <= 0.65 * min(n * length for n, length in zip(recipe.grid(atoms)[:2], atoms.cell.lengths()))
+        assert recipe.extent <= 0.65 * min(
+            n * length for n, length in zip(recipe.grid(atoms)[:2], atoms.cell.lengths())
+        )
 
 
 @pytest.mark.parametrize("plan, name", [("toy-data.yaml", "toy-train.yaml"), ("data.yaml", "train.yaml")])
@@ -103,9 +112,9 @@ def test_training_takes_a_file(layer_file):
 
 
 def test_the_gap_to_start_from_is_that_of_the_data(layer_file):
+    from ase_wander.evaluation.release import layer_to_relax
     from ase_wander.moire import twisted_bilayer
     from ase_wander.structure import find_layers
-    from ase_wander.training.ship import layer_to_relax
 
     bilayers = [twisted_bilayer("hBN", angle=0.0, gap=gap) for gap in (3.2, 3.5, 4.4)]
     configurations = [SimpleNamespace(atoms=atoms, layers=find_layers(atoms)) for atoms in bilayers]
@@ -122,10 +131,29 @@ def test_run_takes_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     reports = {}
     for material in ("MoS2", "mine.xyz"):
-        code = cli.main(["run", material, "--m", "1", "--r", "0", "--fmax", "50", "--npoints", "5", "--n-bands", "4", "--out", Path(material).stem])
+        code = cli.main(
+            [
+                "run",
+                material,
+                "--m",
+                "1",
+                "--r",
+                "0",
+                "--fmax",
+                "50",
+                "--npoints",
+                "5",
+                "--n-bands",
+                "4",
+                "--out",
+                Path(material).stem,
+            ]
+        )
         assert code in (0, None)
         reports[material] = capsys.readouterr().out
-    edges = [line.split("band edges")[1] for text in reports.values() for line in text.splitlines() if "band edges" in line]
+    edges = [
+        line.split("band edges")[1] for text in reports.values() for line in text.splitlines() if "band edges" in line
+    ]
     assert len(edges) == 2 and edges[0] == edges[1]
 
 
@@ -147,5 +175,12 @@ def test_the_chain_runs(tmp_path):
         done = subprocess.run(["sh", "own_material.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "10 of 10 configurations done" in done.stdout
-    for file in ("campaign/bands/s_0000.png", "data/structures.extxyz", "run/learning.png", "model/card.md", "report/report.json", "twisted/bands.png"):
+    for file in (
+        "campaign/bands/s_0000.png",
+        "data/structures.extxyz",
+        "run/learning.png",
+        "model/card.md",
+        "report/report.json",
+        "twisted/bands.png",
+    ):
         assert (tmp_path / file).stat().st_size > 0

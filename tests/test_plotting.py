@@ -5,14 +5,22 @@ import pytest
 from ase import Atoms
 from ase.spectrum.band_structure import BandStructure
 
-from ase_wander.plotting import (_tile, band_edges, plot_bands, plot_corrugation, plot_learning_curve, plot_parity,
-                                 save_figure, with_subscripts)
+from ase_wander.plotting import (
+    _tile,
+    band_edges,
+    plot_bands,
+    plot_corrugation,
+    plot_learning_curve,
+    plot_parity,
+    save_figure,
+    with_subscripts,
+)
 
 
 @pytest.fixture
 def sheet():
     """A hexagonal cell of 10 Å."""
-    return Atoms("H", cell=[[10, 0, 0], [-5, 75 ** 0.5, 0], [0, 0, 20]], pbc=(True, True, False))
+    return Atoms("H", cell=[[10, 0, 0], [-5, 75**0.5, 0], [0, 0, 20]], pbc=(True, True, False))
 
 
 def two_bands(sheet, gap=1.0):
@@ -20,7 +28,7 @@ def two_bands(sheet, gap=1.0):
     path = sheet.cell.bandpath("GMKG", npoints=61, pbc=sheet.pbc)
     k = path.kpts
     f = 1 + np.exp(2j * np.pi * k[:, 0]) + np.exp(2j * np.pi * (k[:, 0] + k[:, 1]))
-    e = np.sqrt(np.abs(f) ** 2 + gap ** 2 / 4)
+    e = np.sqrt(np.abs(f) ** 2 + gap**2 / 4)
     return BandStructure(path, -5 + np.stack([-e, e], axis=1)[None], reference=-5.0)
 
 
@@ -85,7 +93,10 @@ def test_parity_prints_error_and_r2():
 
 def test_learning_curve_names_its_lines():
     ax = plot_learning_curve([1, 2], {"force": [0.1, 0.01], "force, training": [0.1, 0.005]})
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["force", "force, training"] and ax.get_yscale() == "log"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "force",
+        "force, training",
+    ] and ax.get_yscale() == "log"
 
 
 def test_formula_subscripts():

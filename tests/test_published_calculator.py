@@ -12,11 +12,11 @@ from ase.io import read
 from ase.optimize import FIRE
 
 from ase_wander import WanderCalculator, load_model
-from ase_wander.nn.published import published_networks
-from ase_wander.nn.published_template import ideal_template
-from ase_wander.published import PublishedModel, RY_PER_BOHR
-from ase_wander.published_bands import general_eigenvalues, published_path
-from ase_wander.published_relax import PublishedDescent, forces_only
+from ase_wander.published.bands import general_eigenvalues, published_path
+from ase_wander.published.model import RY_PER_BOHR, PublishedModel
+from ase_wander.published.networks import published_networks
+from ase_wander.published.relax import PublishedDescent, forces_only
+from ase_wander.published.template import ideal_template
 from tests.test_published_model import bilayer
 
 
@@ -78,8 +78,10 @@ def test_bands_of_the_published_path_without_symmetrisation(atoms):
     """From the calculator: every k-point of the published scripts' path, real parts of general eigenvalues."""
     path = BandPath(atoms.cell, kpts=published_path(n=2))
     bs = atoms.calc.get_band_structure(atoms, path, hermitian=False, reference=0.0)
-    expected = [np.sort(np.linalg.eigvals(atoms.calc.get_wannier_hamiltonian(atoms, hermitian=False).at_k(k).toarray()).real)
-                for k in published_path(n=2)]
+    expected = [
+        np.sort(np.linalg.eigvals(atoms.calc.get_wannier_hamiltonian(atoms, hermitian=False).at_k(k).toarray()).real)
+        for k in published_path(n=2)
+    ]
     assert bs.energies.shape == (1, 7, 88)
     np.testing.assert_allclose(bs.energies[0], expected, atol=1e-8)
     assert np.abs(bs.energies - atoms.calc.get_band_structure(atoms, path).energies).max() > 1e-3

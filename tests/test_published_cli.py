@@ -11,9 +11,9 @@ import yaml
 from ase_wander import load_model, load_published
 from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
-from ase_wander.nn.published import PublishedNetwork
-from ase_wander.training.evaluate import evaluate, refused
-from ase_wander.training.published_trainer import SGDSettings, fit_network
+from ase_wander.evaluation.evaluate import evaluate, refused
+from ase_wander.published.networks import PublishedNetwork
+from ase_wander.training.stages.published import SGDSettings, fit_network
 from tests.test_cli import fails
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "shared" / "published"
@@ -54,8 +54,14 @@ def test_export_that_cannot_be(tmp_path, capsys):
 
 
 # ---------------------------------------------------------------- training and evaluation
-SETTINGS = {"kind": "published", "name": "quick", "data": [str(DATA)], "validation_fraction": 0.4,
-            "forces": {"epochs": 3, "lr": 1.0e-3}, "hamiltonian": {"epochs": 2, "steps": 6}}
+SETTINGS = {
+    "kind": "published",
+    "name": "quick",
+    "data": [str(DATA)],
+    "validation_fraction": 0.4,
+    "forces": {"epochs": 3, "lr": 1.0e-3},
+    "hamiltonian": {"epochs": 2, "steps": 6},
+}
 
 
 @pytest.fixture
@@ -78,7 +84,7 @@ def test_train_ship_and_evaluate(config, tmp_path, capsys):
     assert "| force MAE" in card and "| inter |" in card and model.digest in card
     report = json.loads((folder / "report.json").read_text())
     assert report["table"]["energy_mild"] is None and report["table"]["elements"] > 0
-    assert all(name.startswith("ml_") for name in report["left_out"])   # monolayers
+    assert all(name.startswith("ml_") for name in report["left_out"])  # monolayers
     assert run("evaluate", folder, DATA) == 0
     shown = capsys.readouterr().out
     assert f"{report['table']['elements']:.3g}" in shown and "n/a" in shown
@@ -92,10 +98,19 @@ def test_train_ship_and_evaluate(config, tmp_path, capsys):
     assert "another config" in fails(capsys, tmp_path, "train", config(seed=2), "--out", run_folder, "--resume")
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"kind": "magic"}, "kind: 'magic'"), ({"species": ["Mo"]}, "species: unknown"), ({"data": None}, "data: missing"),
-    ({"forces": {"speed": 1}}, "forces.speed: unknown"), ({"hamiltonian": {"lr": "fast"}}, "hamiltonian.lr: 'fast'"),
-    ({"hamiltonian": {"epochs": 0}}, "hamiltonian.epochs: 0"), ({"forces": {"batch": 2.5}}, "forces.batch: 2.5"), ({"forces": 3}, "forces")])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"kind": "magic"}, "kind: 'magic'"),
+        ({"species": ["Mo"]}, "species: unknown"),
+        ({"data": None}, "data: missing"),
+        ({"forces": {"speed": 1}}, "forces.speed: unknown"),
+        ({"hamiltonian": {"lr": "fast"}}, "hamiltonian.lr: 'fast'"),
+        ({"hamiltonian": {"epochs": 0}}, "hamiltonian.epochs: 0"),
+        ({"forces": {"batch": 2.5}}, "forces.batch: 2.5"),
+        ({"forces": 3}, "forces"),
+    ],
+)
 def test_bad_configurations_are_named(config, changes, message, tmp_path, capsys):
     file = config(**changes)
     assert message in fails(capsys, tmp_path, "train", file, "--out", tmp_path / "run")

@@ -13,12 +13,12 @@ import pytest
 
 from ase_wander import WanderCalculator
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
-from ase_wander.nn.published_environment import environment_vectors
-from ase_wander.nn.published_frame import find_frame
-from ase_wander.nn.published_template import ideal_template
-from ase_wander.published import PublishedModel, RY_PER_BOHR, load_published
-from ase_wander.published_bands import general_eigenvalues, published_path
-from ase_wander.published_relax import PublishedDescent
+from ase_wander.published.bands import general_eigenvalues, published_path
+from ase_wander.published.environment import environment_vectors
+from ase_wander.published.frame import find_frame
+from ase_wander.published.model import RY_PER_BOHR, PublishedModel, load_published
+from ase_wander.published.relax import PublishedDescent
+from ase_wander.published.template import ideal_template
 from ase_wander.structure import find_layers
 
 ROOT = Path(os.environ.get("ASE_WANDER_PUBLISHED", Path(__file__).resolve().parents[2] / "shared" / "published"))
@@ -121,13 +121,17 @@ def test_all_fifteen_networks_take_part(elements):
 
 def test_bands_do_not_depend_on_order_wrapping_or_orbital_basis(model, cell):
     k = published_path()[[37]]
-    published = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell, hermitian=False), check=False)
+    published = WannierHamiltonian.from_blocks(
+        cell, model.shells, *model.hamiltonian(cell, hermitian=False), check=False
+    )
     reference = general_eigenvalues(published, k)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(cell))
     other = cell[order]
     other.positions += rng.integers(-1, 2, (201, 3)) * [1, 1, 0] @ cell.cell.array
-    h = WannierHamiltonian.from_blocks(other, model.shells, *model.hamiltonian(other, hermitian=False, orbitals="global"), check=False)
+    h = WannierHamiltonian.from_blocks(
+        other, model.shells, *model.hamiltonian(other, hermitian=False, orbitals="global"), check=False
+    )
     # A rounded input may fall to the other side; an element's last digit with it.
     np.testing.assert_allclose(general_eigenvalues(h, k), reference, rtol=0, atol=1e-6)
     assert h.n_electrons == 14 * 67
@@ -159,11 +163,16 @@ def test_our_ideal_template_visits_the_published_sites(model, cell):
     bilayer = find_frame(cell, find_layers(cell), "Mo", "S").bilayer
     theirs, ours = (environment_vectors(bilayer, t) for t in (model.template, ideal_template()))
     for kind in ("metal", "chalcogen"):
-        same = [np.allclose(*(v[np.lexsort(v.round(5).T)] for v in pair), atol=1e-9) for pair in zip(theirs[kind][1], ours[kind][1])]
+        same = [
+            np.allclose(*(v[np.lexsort(v.round(5).T)] for v in pair), atol=1e-9)
+            for pair in zip(theirs[kind][1], ours[kind][1])
+        ]
         assert np.mean(same) == 1.0
 
 
-@pytest.mark.parametrize("damage, match", [("missing", "is missing"), ("garbage", "no weight file|does not hold"), ("template", "line 3")])
+@pytest.mark.parametrize(
+    "damage, match", [("missing", "is missing"), ("garbage", "no weight file|does not hold"), ("template", "line 3")]
+)
 def test_damaged_download_is_named(tmp_path, damage, match):
     import shutil
 
@@ -191,9 +200,15 @@ def test_orbitals_agree_with_independent_dft(model, cell, layer, name):
 
     Signs and axes of the layer-attached orbitals enter: turned 4 degrees off they fit markedly worse.
     """
+
     def bonds(atoms, layers, i, j, shift, metal_layer):
         vector = atoms.positions[j] + shift @ atoms.cell.array - atoms.positions[i]
-        keep = (atoms.numbers[i] == 42) & (atoms.numbers[j] == 16) & (layers[i] == metal_layer) & (layers[j] == metal_layer)
+        keep = (
+            (atoms.numbers[i] == 42)
+            & (atoms.numbers[j] == 16)
+            & (layers[i] == metal_layer)
+            & (layers[j] == metal_layer)
+        )
         return np.flatnonzero(keep & (np.linalg.norm(vector, axis=1) < 3.0)), vector
 
     layers = find_layers(cell)
@@ -202,7 +217,9 @@ def test_orbitals_agree_with_independent_dft(model, cell, layer, name):
     atoms = next(a for a in ase.io.iread(DATA / "structures.extxyz", ":") if a.info["config_id"] == name)
     data = np.load(DATA / "hamiltonians" / f"{name}.npz")
     theirs, other = bonds(atoms, find_layers(atoms), data["pair_i"], data["pair_j"], data["pair_shift"], layer)
-    angle = find_frame(cell, layers, "Mo", "S").axes_angle(layer) - find_frame(atoms, find_layers(atoms), "Mo", "S").axes_angle(layer)
+    angle = find_frame(cell, layers, "Mo", "S").axes_angle(layer) - find_frame(
+        atoms, find_layers(atoms), "Mo", "S"
+    ).axes_angle(layer)
 
     def error(turn):
         c, s = np.cos(turn), np.sin(turn)
@@ -214,8 +231,8 @@ def test_orbitals_agree_with_independent_dft(model, cell, layer, name):
         out = []
         for q in theirs:
             near = ours[np.linalg.norm(vector[ours] - other[q] @ rotation.T, axis=1) < 0.5]
-            turned = d @ data["block"][data["block_ptr"][q]:data["block_ptr"][q + 1]].reshape(5, 3) @ p.T
-            out += [np.abs(block[ptr[k]:ptr[k + 1]].reshape(5, 3) - turned).mean() for k in near]
+            turned = d @ data["block"][data["block_ptr"][q] : data["block_ptr"][q + 1]].reshape(5, 3) @ p.T
+            out += [np.abs(block[ptr[k] : ptr[k + 1]].reshape(5, 3) - turned).mean() for k in near]
         assert len(out) > 100
         return np.mean(out)
 

@@ -8,11 +8,11 @@ from ase.build import make_supercell
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
-from ase_wander.nn.published import HAMILTONIAN_NETWORKS, NETWORKS, published_networks
-from ase_wander.nn.published_environment import PeriodicTree, environment_vectors, inverse_coordinates
-from ase_wander.nn.published_frame import find_frame, rotation
-from ase_wander.nn.published_template import ideal_template
-from ase_wander.published import PublishedModel
+from ase_wander.published.environment import PeriodicTree, environment_vectors, inverse_coordinates
+from ase_wander.published.frame import find_frame, rotation
+from ase_wander.published.model import PublishedModel
+from ase_wander.published.networks import HAMILTONIAN_NETWORKS, NETWORKS, published_networks
+from ase_wander.published.template import ideal_template
 from ase_wander.structure import find_layers
 
 A, H = 3.16, 1.56
@@ -44,8 +44,9 @@ def bilayer(n=1, rattle=0.0, gap=6.4, parallel=False, shift=(0.0, 0.0), seed=1, 
 
 
 def hamiltonian(model, atoms, **kwargs):
-    return WannierHamiltonian.from_blocks(atoms, model.shells, *model.hamiltonian(atoms, **kwargs),
-                                          check=kwargs.get("hermitian", True))
+    return WannierHamiltonian.from_blocks(
+        atoms, model.shells, *model.hamiltonian(atoms, **kwargs), check=kwargs.get("hermitian", True)
+    )
 
 
 def test_widths_are_those_of_the_paper(model):
@@ -60,7 +61,7 @@ def test_ideal_walk_finds_the_shells_of_a_perfect_layer():
     atoms = bilayer()
     vectors = environment_vectors(find_frame(atoms, find_layers(atoms), "Mo", "S").bilayer, template)
     for kind, n in (("metal", 30), ("chalcogen", 25)):
-        for walk in (vectors[kind][1][:, :n], vectors[kind][1][:, n + 1:] - vectors[kind][1][:, n:n + 1]):
+        for walk in (vectors[kind][1][:, :n], vectors[kind][1][:, n + 1 :] - vectors[kind][1][:, n : n + 1]):
             for v in walk:
                 assert len(np.unique(v.round(6), axis=0)) == n
     distance = np.linalg.norm(vectors["metal"][1][0], axis=1)
@@ -73,8 +74,8 @@ def test_ideal_walk_finds_the_shells_of_a_perfect_layer():
 def test_inverse_coordinates_are_a_direction_and_a_length():
     v = np.random.default_rng(0).normal(size=(5, 3))
     x = inverse_coordinates(v)
-    np.testing.assert_allclose((x[:, 1:]**2).sum(1), x[:, 0]**2)
-    np.testing.assert_allclose(x[:, 1:] / x[:, :1]**2, v)
+    np.testing.assert_allclose((x[:, 1:] ** 2).sum(1), x[:, 0] ** 2)
+    np.testing.assert_allclose(x[:, 1:] / x[:, :1] ** 2, v)
 
 
 def test_nearest_atom_is_that_of_all_images():
@@ -85,7 +86,9 @@ def test_nearest_atom_is_that_of_all_images():
     atom, shift = PeriodicTree(positions, cell, [0, 2, 3]).nearest(targets)
     found = np.linalg.norm(positions[atom] + shift @ cell[:2] - targets, axis=1)
     images = np.stack(np.meshgrid(*[np.arange(-14, 15)] * 2), -1).reshape(-1, 2) @ cell[:2]
-    brute = np.linalg.norm(positions[[0, 2, 3]][None, None] + images[None, :, None] - targets[:, None, None], axis=-1).min((1, 2))
+    brute = np.linalg.norm(
+        positions[[0, 2, 3]][None, None] + images[None, :, None] - targets[:, None, None], axis=-1
+    ).min((1, 2))
     np.testing.assert_allclose(found, brute, atol=1e-12)
 
 
@@ -120,9 +123,13 @@ def test_rotation_of_the_whole_structure_turns_forces_and_bands(model):
     assert abs(np.degrees(frame.angle) - 37) < 2
     aligned = turned.copy()
     aligned.positions, aligned.cell = frame.bilayer.positions, frame.bilayer.cell
-    np.testing.assert_allclose(model.compute(turned)["forces"], model.compute(aligned)["forces"] @ rotation(-frame.angle), atol=1e-9)
+    np.testing.assert_allclose(
+        model.compute(turned)["forces"], model.compute(aligned)["forces"] @ rotation(-frame.angle), atol=1e-9
+    )
     k = [[0.1, 0.2, 0]]
-    np.testing.assert_allclose(hamiltonian(model, turned).eigenvalues(k), hamiltonian(model, aligned).eigenvalues(k), atol=1e-9)
+    np.testing.assert_allclose(
+        hamiltonian(model, turned).eigenvalues(k), hamiltonian(model, aligned).eigenvalues(k), atol=1e-9
+    )
 
 
 def test_supercell_repeats_forces_and_folds_bands(model):
@@ -153,7 +160,9 @@ def test_offsets_move_the_layers(model):
     one = PublishedModel(model.networks, model.template, layer_offsets=(0.5, 0.5), rounding=False)
     none = PublishedModel(model.networks, model.template, layer_offsets=(0, 0), rounding=False)
     k = [[0.2, 0.1, 0]]
-    np.testing.assert_allclose(hamiltonian(one, atoms).eigenvalues(k), hamiltonian(none, atoms).eigenvalues(k) + 0.5, atol=1e-12)
+    np.testing.assert_allclose(
+        hamiltonian(one, atoms).eigenvalues(k), hamiltonian(none, atoms).eigenvalues(k) + 0.5, atol=1e-12
+    )
 
 
 def test_elements_carry_the_index_of_their_matrix_entry(model):
@@ -182,11 +191,14 @@ def test_parallel_layers_only_where_trained_on(model):
     assert np.isfinite(h.eigenvalues([[0, 0, 0]])).all() and h.n_electrons == 28
 
 
-@pytest.mark.parametrize("change, match", [
-    (lambda a: a.symbols.__setitem__(4, "Se"), r"atom 4 is Se"),
-    (lambda a: a.__delitem__(slice(3, 6)), "exactly two layers"),
-    (lambda a: a.rotate(20, "x", rotate_cell=True), "xy plane"),
-])
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (lambda a: a.symbols.__setitem__(4, "Se"), r"atom 4 is Se"),
+        (lambda a: a.__delitem__(slice(3, 6)), "exactly two layers"),
+        (lambda a: a.rotate(20, "x", rotate_cell=True), "xy plane"),
+    ],
+)
 def test_refusals_name_what_is_wrong(model, change, match):
     atoms = bilayer()
     change(atoms)
@@ -201,7 +213,9 @@ def test_energy_is_refused(model):
 
 def test_folder_round_trip(model, tmp_path):
     torch.manual_seed(0)
-    single = PublishedModel(published_networks().eval(), model.template, "copy", orientations=((1, 1), (1, -1)), provenance="a test")
+    single = PublishedModel(
+        published_networks().eval(), model.template, "copy", orientations=((1, 1), (1, -1)), provenance="a test"
+    )
     single.save(tmp_path / "m")
     again = PublishedModel.load(tmp_path / "m")
     atoms = bilayer(2, 0.05)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from ase_wander.nn.published_orbitals import (CHALCOGEN_AXES, METAL_AXES, METAL_X_AXIS, chalcogen_orbitals,
-                                              metal_orbitals)
+from ase_wander.published.orbitals import CHALCOGEN_AXES, METAL_AXES, METAL_X_AXIS, chalcogen_orbitals, metal_orbitals
 
 # Quadrupoles Q of the real d functions f(r) = r.Q.r in the order (xy, yz, z2, xz, x2-y2), all of one norm.
 D = np.zeros((5, 3, 3))
@@ -46,8 +45,12 @@ def test_orbitals_turn_with_the_layer(angle):
     c, s = np.cos(angle), np.sin(angle)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     quadrupoles = np.einsum("pg,gij->pij", metal_orbitals(0.0), D)
-    np.testing.assert_allclose(np.einsum("pg,gij->pij", metal_orbitals(angle), D), turn @ quadrupoles @ turn.T, atol=1e-12)
+    np.testing.assert_allclose(
+        np.einsum("pg,gij->pij", metal_orbitals(angle), D), turn @ quadrupoles @ turn.T, atol=1e-12
+    )
     xyz = [2, 0, 1]
-    np.testing.assert_allclose(chalcogen_orbitals(angle, 1)[:, xyz], chalcogen_orbitals(0.0, 1)[:, xyz] @ turn.T, atol=1e-12)
+    np.testing.assert_allclose(
+        chalcogen_orbitals(angle, 1)[:, xyz], chalcogen_orbitals(0.0, 1)[:, xyz] @ turn.T, atol=1e-12
+    )
     for u in (metal_orbitals(angle), chalcogen_orbitals(angle, -1)):
         np.testing.assert_allclose(u @ u.T, np.eye(len(u)), atol=1e-12)

@@ -8,18 +8,26 @@ import torch
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ase_wander.data.dataset import Configuration
-from ase_wander.nn.published import PublishedNetwork, published_networks
-from ase_wander.nn.published_template import ideal_template
-from ase_wander.published import PublishedModel
+from ase_wander.published.model import PublishedModel
+from ase_wander.published.networks import PublishedNetwork, published_networks
+from ase_wander.published.template import ideal_template
 from ase_wander.structure import find_layers
-from ase_wander.training.published_trainer import (ORIENTATIONS, SGDSettings, fit_network, force_samples,
-                                                   hamiltonian_samples, train_published)
+from ase_wander.training.stages.published import (
+    ORIENTATIONS,
+    SGDSettings,
+    fit_network,
+    force_samples,
+    hamiltonian_samples,
+    train_published,
+)
 from tests.test_published_model import bilayer
 
 
 def untrained(seed=3):
     torch.manual_seed(seed)
-    return PublishedModel(published_networks().eval(), ideal_template(), "teacher", orientations=ORIENTATIONS, rounding=False)
+    return PublishedModel(
+        published_networks().eval(), ideal_template(), "teacher", orientations=ORIENTATIONS, rounding=False
+    )
 
 
 def labelled(model, folder, n=6):
@@ -34,8 +42,16 @@ def labelled(model, folder, n=6):
         order = np.random.default_rng(k).permutation(len(i))  # files promise no order
         size = np.diff(ptr)[order]
         file = folder / f"t_{k}.npz"
-        np.savez(file, pair_i=i[order], pair_j=j[order], pair_shift=shift[order], numbers=atoms.numbers, positions=atoms.positions,
-                 block=np.concatenate([block[ptr[p]:ptr[p + 1]] for p in order]), block_ptr=np.concatenate([[0], np.cumsum(size)]))
+        np.savez(
+            file,
+            pair_i=i[order],
+            pair_j=j[order],
+            pair_shift=shift[order],
+            numbers=atoms.numbers,
+            positions=atoms.positions,
+            block=np.concatenate([block[ptr[p] : ptr[p + 1]] for p in order]),
+            block_ptr=np.concatenate([[0], np.cumsum(size)]),
+        )
         out.append(Configuration(f"t_{k}", "t", atoms, layers, file))
     return out
 
@@ -71,7 +87,9 @@ def test_run_writes_a_model_and_goes_on_where_it_stopped(tmp_path):
     configurations = labelled(untrained(), tmp_path)
     quick = SGDSettings(epochs=2, steps=4)
     done = []
-    run = dict(forces=quick, hamiltonian=quick, provenance="made-up labels", report=lambda row: done.append(row["network"]))
+    run = dict(
+        forces=quick, hamiltonian=quick, provenance="made-up labels", report=lambda row: done.append(row["network"])
+    )
     model = train_published(configurations[:4], configurations[4:], tmp_path / "run", **run)
     assert len(done) == 17
     again = PublishedModel.load(tmp_path / "run" / "model")
@@ -80,7 +98,9 @@ def test_run_writes_a_model_and_goes_on_where_it_stopped(tmp_path):
     done.clear()
     resumed = train_published(configurations[:4], configurations[4:], tmp_path / "run", **run)
     assert done == ["inter_mm"]
-    np.testing.assert_array_equal(resumed.compute(configurations[0].atoms)["forces"], model.compute(configurations[0].atoms)["forces"])
+    np.testing.assert_array_equal(
+        resumed.compute(configurations[0].atoms)["forces"], model.compute(configurations[0].atoms)["forces"]
+    )
     recipe = json.loads((tmp_path / "run" / "force_m.jsonl").read_text().splitlines()[0])
     assert recipe["momentum"] == 0.9 and recipe["batch"] == 64
 

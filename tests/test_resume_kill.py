@@ -34,7 +34,7 @@ def die_inside_checkpoint(number, *arguments):
             return save(state, file)
         whole = io.BytesIO()
         save(state, whole)
-        file.write(whole.getvalue()[:whole.tell() // 2])
+        file.write(whole.getvalue()[: whole.tell() // 2])
         file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -45,8 +45,15 @@ def die_inside_checkpoint(number, *arguments):
 @pytest.fixture(scope="module")
 def start():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ase_wander.cli", "ase_wander.training.train", "ase_wander.training.figures", "torch._dynamo",
-                                    "tests.test_resume_kill"])
+    context.set_forkserver_preload(
+        [
+            "ase_wander.cli",
+            "ase_wander.training.train",
+            "ase_wander.training.figures",
+            "torch._dynamo",
+            "tests.test_resume_kill",
+        ]
+    )
 
     def start(target, *arguments):
         process = context.Process(target=target, args=arguments)
@@ -58,7 +65,9 @@ def start():
 
 def log(folder):
     """Rows of the logs of all stages, without their clock."""
-    rows = [json.loads(line) for stage in STAGES for line in (folder / f"{stage['kind']}.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for stage in STAGES for line in (folder / f"{stage['kind']}.jsonl").read_text().splitlines()
+    ]
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
@@ -105,7 +114,10 @@ def test_what_a_kill_before_the_first_step_leaves_is_no_run(tmp_path, capfd):
         folder.mkdir()
         (folder / "run.part").write_text('{"config": {')
         assert main(["train", str(config), "--out", str(folder), *flags]) == 0
-        assert json.loads((folder / "run.json").read_text())["processes"] == 1 and (folder / "learning.png").stat().st_size > 0
+        assert (
+            json.loads((folder / "run.json").read_text())["processes"] == 1
+            and (folder / "learning.png").stat().st_size > 0
+        )
     assert "forcefield 1/1: training forces" in capfd.readouterr().err
 
 

@@ -7,14 +7,24 @@ import pytest
 import yaml
 from ase import Atoms
 
-from ase_wander.data.displacements import commensurate_vectors, waves
-from ase_wander.data.plan import Kind, Plan, gap_at, quantile, read_plan
-from ase_wander.data.sampling import configuration, order, sample
+from ase_wander.data.sampling.displacements import commensurate_vectors, waves
+from ase_wander.data.sampling.plan import Kind, Plan, gap_at, quantile, read_plan
+from ase_wander.data.sampling.sample import configuration, order, sample
 from ase_wander.structure import find_layers
 
 ROOT = Path(__file__).resolve().parents[1]
-FULL = Kind("p2", 9, cell="2x2", stackings=("R", "H"), gap=[6.0, 6.6], strain=0.03, shear=0.01, thickness=0.02, sigma=(0.0, 0.03),
-            waves={"in_plane": 0.05, "flexural": 0.1, "optical": 0.02})
+FULL = Kind(
+    "p2",
+    9,
+    cell="2x2",
+    stackings=("R", "H"),
+    gap=[6.0, 6.6],
+    strain=0.03,
+    shear=0.01,
+    thickness=0.02,
+    sigma=(0.0, 0.03),
+    waves={"in_plane": 0.05, "flexural": 0.1, "optical": 0.02},
+)
 
 
 def plan_of(*kinds, material="MoS2", **keywords):
@@ -22,7 +32,9 @@ def plan_of(*kinds, material="MoS2", **keywords):
 
 
 def test_a_longer_plan_continues_a_shorter_one():
-    short, long = (plan_of(Kind(**{**FULL.__dict__, "count": n}), Kind("ml", 3, monolayer=True, sigma=(0.1,))) for n in (3, 20))
+    short, long = (
+        plan_of(Kind(**{**FULL.__dict__, "count": n}), Kind("ml", 3, monolayer=True, sigma=(0.1,))) for n in (3, 20)
+    )
     by_name = {a.info["config_id"]: a for a in sample(long)}
     for atoms in sample(short):
         twin = by_name[atoms.info["config_id"]]
@@ -35,8 +47,16 @@ def test_seed_and_number_change_everything():
     assert abs(one.info["gap"] - two.info["gap"]) > 1e-6 and abs(one.info["gap"] - three.info["gap"]) > 1e-6
 
 
-@pytest.mark.parametrize("material, cell, atoms_per_cell, cells", [("MoS2", "1x1", 6, 1), ("MoS2", "4x1", 6, 4), ("graphene", "1xsqrt3", 4, 2),
-                                                                  ("graphene", "sqrt3xsqrt3", 4, 3), ("hBN", [[2, 1], [0, 2]], 4, 4)])
+@pytest.mark.parametrize(
+    "material, cell, atoms_per_cell, cells",
+    [
+        ("MoS2", "1x1", 6, 1),
+        ("MoS2", "4x1", 6, 4),
+        ("graphene", "1xsqrt3", 4, 2),
+        ("graphene", "sqrt3xsqrt3", 4, 3),
+        ("hBN", [[2, 1], [0, 2]], 4, 4),
+    ],
+)
 def test_undisplaced_cell(material, cell, atoms_per_cell, cells):
     """Number of atoms, area, gap, vacuum; and every layer is the monolayer's lattice: all its atoms have equal surroundings."""
     kind = Kind("x", 1, cell=cell, gap=[6.4, 6.5])
@@ -93,13 +113,19 @@ def test_strain_is_what_info_says():
         deformation = np.linalg.solve(ideal, atoms.cell[:2, :2])
         biaxial, uniaxial, shear = atoms.info["strain"]
         assert deformation == pytest.approx((1 + biaxial) * np.array([[1 + uniaxial, shear], [shear, 1 - uniaxial]]))
-        assert atoms.info["a"] == pytest.approx(3.2 * (1 + biaxial)) and max(abs(biaxial) / 3, abs(uniaxial), abs(shear)) <= 0.01
+        assert (
+            atoms.info["a"] == pytest.approx(3.2 * (1 + biaxial))
+            and max(abs(biaxial) / 3, abs(uniaxial), abs(shear)) <= 0.01
+        )
 
 
 def test_random_displacements_have_the_named_size():
     kind = Kind("p2", 40, cell="2x2", gap=6.5, sigma=(0.05,))
     plain = Kind(**{**kind.__dict__, "sigma": (0.0,)})
-    difference = [configuration(plan_of(kind), kind, i).positions - configuration(plan_of(plain), plain, i).positions for i in range(40)]
+    difference = [
+        configuration(plan_of(kind), kind, i).positions - configuration(plan_of(plain), plain, i).positions
+        for i in range(40)
+    ]
     assert np.std(difference) == pytest.approx(0.05, rel=0.05)
 
 
@@ -121,7 +147,11 @@ def test_every_prefix_holds_all_kinds_in_proportion():
 def test_waves_are_commensurate_and_move_no_layer_as_a_whole():
     """Each wave sums to zero over the cell; a flexural one moves only z; the sublattices of an optical one move along one line."""
     matrix = np.diag([4, 1])
-    atoms = Atoms("C8", positions=np.column_stack([np.repeat(np.arange(4), 2) + 0.5 * np.tile([0, 1], 4), np.zeros((8, 2))]), cell=[4, 1, 9])
+    atoms = Atoms(
+        "C8",
+        positions=np.column_stack([np.repeat(np.arange(4), 2) + 0.5 * np.tile([0, 1], 4), np.zeros((8, 2))]),
+        cell=[4, 1, 9],
+    )
     layers, sub = np.zeros(8, int), np.tile([0, 1], 4)
     for sort, still in (("flexural", [0, 1]), ("in_plane", [2])):
         u = waves(atoms, layers, sub, matrix, {sort: 0.1}, np.random.default_rng(0))
@@ -151,7 +181,9 @@ def test_twisted_cell_on_request():
 def test_any_monolayer_as_atoms(tmp_path):
     """A monolayer from a file, with its cell turned and in vacuum, gives the same set as the known name."""
     from ase.io import write
+
     from ase_wander.moire.materials import monolayer
+
     layer = monolayer("graphene", 2.46)
     layer.cell[2] = [0, 0, 20]
     layer.rotate(30, "z", rotate_cell=True)
@@ -161,22 +193,46 @@ def test_any_monolayer_as_atoms(tmp_path):
     known = sample(read_plan({**raw, "material": "graphene", "lattice_constant": 2.46}))
     for a, b in zip(ours, known):
         assert a.cell.array == pytest.approx(b.cell.array, abs=1e-6)
-        assert np.sort(a.get_all_distances(mic=True), axis=None) == pytest.approx(np.sort(b.get_all_distances(mic=True), axis=None), abs=1e-5)
+        assert np.sort(a.get_all_distances(mic=True), axis=None) == pytest.approx(
+            np.sort(b.get_all_distances(mic=True), axis=None), abs=1e-5
+        )
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"kinds": []}, "sampling.kinds"), ({"matrial": "MoS2"}, "sampling.matrial: unknown"), ({"material": "unobtainium"}, "sampling.material: unobtainium"),
-    ({"seed": 1.5}, "sampling.seed"), ({"vacuum": 0}, "sampling.vacuum")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"kinds": []}, "sampling.kinds"),
+        ({"matrial": "MoS2"}, "sampling.matrial: unknown"),
+        ({"material": "unobtainium"}, "sampling.material: unobtainium"),
+        ({"seed": 1.5}, "sampling.seed"),
+        ({"vacuum": 0}, "sampling.vacuum"),
+    ],
+)
 def test_plan_names_the_wrong_key(change, message):
     raw = {"material": "graphene", "kinds": [{"prefix": "p1", "count": 1, "gap": 3.4}], **change}
     with pytest.raises(ValueError, match=message):
         read_plan(raw)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"count": 0}, "count"), ({"prefix": "p_1"}, "prefix"), ({"gap": [4.0, 3.0]}, "gap"), ({"gap": None}, "gap: missing"), ({"gap": {"top": 3.6}}, "gap"),
-    ({"cell": "2by2"}, "cell"), ({"cell": [[0, 1], [1, 0]]}, "cell"), ({"shifts": [[0, 0, 0]]}, "shifts"), ({"stackings": "RS"}, "stackings"),
-    ({"sigma": -0.1}, "sigma"), ({"waves": {"sideways": 1}}, "waves"), ({"twist": [2]}, "twist"), ({"shear": 0.7}, "shear"), ({"strian": 0.1}, "strian: unknown")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"count": 0}, "count"),
+        ({"prefix": "p_1"}, "prefix"),
+        ({"gap": [4.0, 3.0]}, "gap"),
+        ({"gap": None}, "gap: missing"),
+        ({"gap": {"top": 3.6}}, "gap"),
+        ({"cell": "2by2"}, "cell"),
+        ({"cell": [[0, 1], [1, 0]]}, "cell"),
+        ({"shifts": [[0, 0, 0]]}, "shifts"),
+        ({"stackings": "RS"}, "stackings"),
+        ({"sigma": -0.1}, "sigma"),
+        ({"waves": {"sideways": 1}}, "waves"),
+        ({"twist": [2]}, "twist"),
+        ({"shear": 0.7}, "shear"),
+        ({"strian": 0.1}, "strian: unknown"),
+    ],
+)
 def test_kind_names_the_wrong_key(change, message):
     kind = {"prefix": "p1", "count": 1, "gap": 3.4, **change}
     with pytest.raises(ValueError, match=r"sampling.kinds\[0\]." + message):

@@ -129,11 +129,21 @@ def refused(name):
     return atoms
 
 
-@pytest.mark.parametrize("name, message", [
-    ("crystal", "atom 0 .Na. belongs to a bulk crystal"), ("molecule", "atom 0 .N. belongs to a molecule"),
-    ("chain", "atom 0 .C. belongs to a chain"), ("flat cell", "does not span"),
-    ("no second vector", "does not span"), ("nothing but one vector", "does not span"), ("infinite", "position of atom 5 .S."),
-    ("no atoms", "holds no atoms"), ("overlap", "atoms 3 .* and 4 .* overlap: 0.224 Å"), ("one direction", "periodic along the first two")])
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("crystal", "atom 0 .Na. belongs to a bulk crystal"),
+        ("molecule", "atom 0 .N. belongs to a molecule"),
+        ("chain", "atom 0 .C. belongs to a chain"),
+        ("flat cell", "does not span"),
+        ("no second vector", "does not span"),
+        ("nothing but one vector", "does not span"),
+        ("infinite", "position of atom 5 .S."),
+        ("no atoms", "holds no atoms"),
+        ("overlap", "atoms 3 .* and 4 .* overlap: 0.224 Å"),
+        ("one direction", "periodic along the first two"),
+    ],
+)
 def test_refusals_say_what_and_where(name, message):
     with pytest.raises(ValueError, match=message):
         find_layers(refused(name))

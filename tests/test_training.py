@@ -10,24 +10,47 @@ import yaml
 from ase_wander import load_model
 from ase_wander.data.dataset import dataset_hash, is_validation, load_dataset, split
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
+from ase_wander.evaluation.evaluate import eigenvalue_errors, evaluate, hamiltonian_errors, table_lines
 from ase_wander.training.config import load_config
-from ase_wander.training.evaluate import eigenvalue_errors, evaluate, hamiltonian_errors, table_lines
-from ase_wander.training.forcefield_stage import ForceFieldSamples
-from ase_wander.training.hamiltonian_samples import thin
-from ase_wander.training.hamiltonian_stage import HamiltonianSamples
 from ase_wander.training.loop import LoopSettings, batches, fit
+from ase_wander.training.stages.forcefield import ForceFieldSamples
+from ase_wander.training.stages.hamiltonian import HamiltonianSamples
+from ase_wander.training.stages.samples import thin
 from ase_wander.training.terms import with_defaults
 from ase_wander.training.train import new_model, train
 from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
 
-CONFIG = {"name": "tiny", "material": "MoS2", "data": [str(DATA)], "species": ["Mo", "S"], "shells": {"Mo": [2], "S": [1]},
-          "electrons": {"Mo": 6, "S": 4}, "validation_fraction": 0.15,
-          "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
-          "heads": {"n_channels": 2, "n_scalars": 4, "hidden": 8, "n_gated": 2}}
-STAGES = [{"kind": "forcefield", "steps": 12, "batch": 1, "noise": 0.01, "validate_every": 2, "checkpoint_every": 0.0,
-           "weights": {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0}},
-          {"kind": "hamiltonian", "steps": 6, "batch": 1, "noise": 0.01, "validate_every": 2, "checkpoint_every": 0.0,
-           "weights": {"onsite": 0.1, "eigenvalues": 0.01, "vacuum_step": 0.01, "spread": 0.25}}]
+CONFIG = {
+    "name": "tiny",
+    "material": "MoS2",
+    "data": [str(DATA)],
+    "species": ["Mo", "S"],
+    "shells": {"Mo": [2], "S": [1]},
+    "electrons": {"Mo": 6, "S": 4},
+    "validation_fraction": 0.15,
+    "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
+    "heads": {"n_channels": 2, "n_scalars": 4, "hidden": 8, "n_gated": 2},
+}
+STAGES = [
+    {
+        "kind": "forcefield",
+        "steps": 12,
+        "batch": 1,
+        "noise": 0.01,
+        "validate_every": 2,
+        "checkpoint_every": 0.0,
+        "weights": {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0},
+    },
+    {
+        "kind": "hamiltonian",
+        "steps": 6,
+        "batch": 1,
+        "noise": 0.01,
+        "validate_every": 2,
+        "checkpoint_every": 0.0,
+        "weights": {"onsite": 0.1, "eigenvalues": 0.01, "vacuum_step": 0.01, "spread": 0.25},
+    },
+]
 
 
 @pytest.fixture
@@ -79,7 +102,9 @@ def test_reference_blocks_give_the_reference_eigenvalues(configurations, tiny):
     samples = HamiltonianSamples(configurations[2:3], tiny.double(), torch.float64)
     s = samples.samples[0]
     own = samples.eigenvalues(s, s["onsite"], s["targets"])
-    whole = WannierHamiltonian.from_dataset_file(configurations[2].hamiltonian, n_electrons=28, cutoff=tiny.heads.cutoff)
+    whole = WannierHamiltonian.from_dataset_file(
+        configurations[2].hamiltonian, n_electrons=28, cutoff=tiny.heads.cutoff
+    )
     kpts = configurations[2].load_blocks()["kpts"]
     assert np.abs(own.numpy() - whole.eigenvalues(kpts)).max() < 1e-5
 
@@ -124,10 +149,17 @@ def test_a_share_of_the_pairs_gives_the_loss_in_the_mean(configurations, tiny):
         same = (part["r"][name][:, None] - s["r"][name]).abs() < 1e-12
         assert len(index) == max(round(0.4 * len(s["r"][name])), 1)
         assert torch.allclose(part["graph"].pair_vector[index].norm(dim=1), part["r"][name])
-        assert all((s["targets"][name][row] == block).flatten(1).all(1).any() for row, block in zip(same, part["targets"][name]))
+        assert all(
+            (s["targets"][name][row] == block).flatten(1).all(1).any()
+            for row, block in zip(same, part["targets"][name])
+        )
     reference, _ = samples.loss([0, 1], weights)
-    assert samples._terms(whole, *samples.predict([whole])[0], weights={**with_defaults("hamiltonian", weights)})[0].item() == pytest.approx(
-        samples._terms(s, *samples.predict([s])[0], weights={**with_defaults("hamiltonian", weights)})[0].item(), rel=1e-12)
+    assert samples._terms(whole, *samples.predict([whole])[0], weights={**with_defaults("hamiltonian", weights)})[
+        0
+    ].item() == pytest.approx(
+        samples._terms(s, *samples.predict([s])[0], weights={**with_defaults("hamiltonian", weights)})[0].item(),
+        rel=1e-12,
+    )
     torch.manual_seed(0)
     samples.pairs = 0.4
     drawn = torch.stack([samples.loss([0, 1], weights)[0].detach() for _ in range(60)])
@@ -140,7 +172,9 @@ def test_batches_cover_every_sample_once():
     assert found == batches(23, 5, epoch=3, seed=1) != batches(23, 5, epoch=4, seed=1)
 
 
-@pytest.mark.parametrize("killed_at, noise", [(3, 0.1), (8, 0.1), (8, 0.0)])  # samples draw random numbers without noise too, see `pairs`
+@pytest.mark.parametrize(
+    "killed_at, noise", [(3, 0.1), (8, 0.1), (8, 0.0)]
+)  # samples draw random numbers without noise too, see `pairs`
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, killed_at, noise):
     settings = LoopSettings(steps=12, batch=2, lr=1e-2, noise=noise, warmup=2, checkpoint_every=0.0, validate_every=1)
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
@@ -155,7 +189,9 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path, killed_at, noise):
             count[0] += 1
             if count[0] == stop:
                 raise KeyboardInterrupt
-            return (module(x[indices] + getattr(module, "noise", 0.1) * torch.randn(len(indices), 3)) - 1).square().mean(), {}
+            return (
+                module(x[indices] + getattr(module, "noise", 0.1) * torch.randn(len(indices), 3)) - 1
+            ).square().mean(), {}
 
         fit(module, 6, loss_of, settings, folder, "stage", resume=resume)
         return module.state_dict()
@@ -206,8 +242,12 @@ def test_evaluation_of_a_perfect_model_is_the_truncation_error(configurations):
 
         def hamiltonian(self, atoms, layers):
             data = configurations[2].load_blocks()
-            return (*(data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift")), data["block"].astype(float),
-                    data["block_ptr"], 28.0)
+            return (
+                *(data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift")),
+                data["block"].astype(float),
+                data["block_ptr"],
+                28.0,
+            )
 
     errors = hamiltonian_errors(Perfect(), configurations[2])
     assert np.array_equal(errors["predicted"], errors["reference"])
@@ -216,14 +256,23 @@ def test_evaluation_of_a_perfect_model_is_the_truncation_error(configurations):
 
 
 # ---------------------------------------------------------------- configuration files
-@pytest.mark.parametrize("change, message", [
-    ({"species": ["Mo", "Xx"]}, "species: 'Xx' is no element"), ({"colour": 1}, "colour: unknown"),
-    ({"stages": [{"kind": "magic"}]}, r"stages\[0\]: kind"), ({"data": None}, "data: missing"),
-    ({"stages": [{"kind": "forcefield", "lr": "fast"}]}, r"stages\[0\].lr: 'fast' is not a number"),
-    ({"stages": [{"kind": "forcefield", "monitor": "eigenvalues", "weights": {"forces": 1}}]}, r"stages\[0\].monitor: 'eigenvalues' is no error"),
-    ({"stages": [{"kind": "hamiltonian", "pairs": 0}]}, r"stages\[0\].pairs: 0 is not a share"),
-    ({"stages": [{"kind": "hamiltonian", "pairs": 0.5, "weights": {"eigenvalues": 1}}]}, "bands need all pairs"),
-    ({"stages": [{"kind": "forcefield", "weights": {"eigenvalues": 1}}]}, "weights.eigenvalues: unknown")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"species": ["Mo", "Xx"]}, "species: 'Xx' is no element"),
+        ({"colour": 1}, "colour: unknown"),
+        ({"stages": [{"kind": "magic"}]}, r"stages\[0\]: kind"),
+        ({"data": None}, "data: missing"),
+        ({"stages": [{"kind": "forcefield", "lr": "fast"}]}, r"stages\[0\].lr: 'fast' is not a number"),
+        (
+            {"stages": [{"kind": "forcefield", "monitor": "eigenvalues", "weights": {"forces": 1}}]},
+            r"stages\[0\].monitor: 'eigenvalues' is no error",
+        ),
+        ({"stages": [{"kind": "hamiltonian", "pairs": 0}]}, r"stages\[0\].pairs: 0 is not a share"),
+        ({"stages": [{"kind": "hamiltonian", "pairs": 0.5, "weights": {"eigenvalues": 1}}]}, "bands need all pairs"),
+        ({"stages": [{"kind": "forcefield", "weights": {"eigenvalues": 1}}]}, "weights.eigenvalues: unknown"),
+    ],
+)
 def test_bad_configurations_are_named(tmp_path, change, message):
     file = tmp_path / "bad.yaml"
     file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES, **change}))

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -12,13 +11,13 @@ import yaml
 
 from ase_wander import load_model
 from ase_wander.data.dataset import load_dataset
-from ase_wander.equilibrium import middle_atoms, relaxed_stackings
+from ase_wander.evaluation.equilibrium import middle_atoms, relaxed_stackings
+from ase_wander.evaluation.evaluate import evaluate, hamiltonian_errors
+from ase_wander.evaluation.release import check_shippable, ship
 from ase_wander.training.config import load_config
-from ase_wander.training.evaluate import evaluate, hamiltonian_errors
-from ase_wander.training.forcefield_stage import ForceFieldSamples
-from ase_wander.training.hamiltonian_stage import HamiltonianSamples
 from ase_wander.training.loop import LoopSettings, fit
-from ase_wander.training.ship import check_shippable, ship
+from ase_wander.training.stages.forcefield import ForceFieldSamples
+from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import new_model, train
 from tests.test_training import CONFIG, DATA, STAGES
 
@@ -42,7 +41,7 @@ def write_config(tmp_path, **change):
 
 
 # ---------------------------------------------------------------- reference data
-@pytest.mark.parametrize("text", ["", "garbage\nand more\n", "3\nLattice=\"1 2\"\nMo 0 0\n"])
+@pytest.mark.parametrize("text", ["", "garbage\nand more\n", '3\nLattice="1 2"\nMo 0 0\n'])
 def test_unreadable_structure_files_are_named(tmp_path, text):
     file = tmp_path / "structures.extxyz"
     file.write_text(text)
@@ -51,9 +50,14 @@ def test_unreadable_structure_files_are_named(tmp_path, text):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("label, message", [("forces", r"frame 1 \(.*\): force on atom 2 \(S\) is not finite"),
-                                            ("energy", "frame 1 .*: energy is not finite"),
-                                            ("stress", "frame 1 .*: stress is not finite")])
+@pytest.mark.parametrize(
+    "label, message",
+    [
+        ("forces", r"frame 1 \(.*\): force on atom 2 \(S\) is not finite"),
+        ("energy", "frame 1 .*: energy is not finite"),
+        ("stress", "frame 1 .*: stress is not finite"),
+    ],
+)
 def test_labels_that_are_not_finite_are_named(tmp_path, label, message):
     frames = ase.io.read(DATA / "structures.extxyz", ":")
     results = frames[1].calc.results
@@ -73,11 +77,20 @@ def test_missing_labels_are_named():
         bare.label("forces")
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(numbers=None), "numbers.*missing"), (dict(pair_shift=np.zeros((3, 3), int)), "pair_shift has shape"),
-    (dict(kweights=None), "eigenvalues without kweights"), (dict(eigenvalues=np.zeros((41, 10))), "eigenvalues has shape"),
-    ("index", "pair_j of pair 5 is 99"), ("short", "block has"), ("nan", r"block of pair 3 \(atoms .* is not finite"),
-    ("size", "block of pair 0 .* elements, expected"), ("onsite", "no on-site block of atom 1")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(numbers=None), "numbers.*missing"),
+        (dict(pair_shift=np.zeros((3, 3), int)), "pair_shift has shape"),
+        (dict(kweights=None), "eigenvalues without kweights"),
+        (dict(eigenvalues=np.zeros((41, 10))), "eigenvalues has shape"),
+        ("index", "pair_j of pair 5 is 99"),
+        ("short", "block has"),
+        ("nan", r"block of pair 3 \(atoms .* is not finite"),
+        ("size", "block of pair 0 .* elements, expected"),
+        ("onsite", "no on-site block of atom 1"),
+    ],
+)
 def test_damaged_hamiltonians_are_named(data, change, message):
     configuration = load_dataset(data)[0]
     with np.load(configuration.hamiltonian) as archive:
@@ -103,32 +116,66 @@ def test_damaged_hamiltonians_are_named(data, change, message):
 
 
 # ---------------------------------------------------------------- configuration files
-@pytest.mark.parametrize("change, message", [
-    ({"threads": "two"}, "threads: 'two'"), ({"seed": 1.5}, "seed: 1.5"), ({"validation_fraction": 1.2}, "validation_fraction: 1.2"),
-    ({"data": [3]}, r"data: \[3\]"), ({"shells": {"Mo": [2, 1], "S": [1]}}, "shells.Mo"), ({"shells": {"Mo": 2, "S": [1]}}, "shells.Mo"),
-    ({"shells": {"Mo": [3], "S": [1]}}, "shells.Mo"), ({"electrons": {"Mo": "six", "S": 4}}, "electrons.Mo: 'six'"),
-    ({"species": "Mo"}, "species: 'Mo' is not a list"), ({"species": ["Mo", "Mo", "S"]}, "species: names repeat"),
-    ({"force_field": {"depth": 3}}, "force_field.depth: unknown"), ({"force_field": {"n_raer": 4.5}}, "force_field.n_raer: 4.5"),
-    ({"heads": {"cutoff": 8.0}}, "heads.taper: 12 Å is not below the cutoff of 8 Å"), ({"heads": {"cutoff": "far"}}, "heads.cutoff: 'far'"), ({"heads": [1]}, r"heads: \[1\]"), ({"name": "a/b"}, "name: 'a/b'"),
-    ({"bars": [3]}, r"bars: \[3\] is not a mapping"), ({"bars": {"forces": [1, 2]}}, "bars.forces: unknown; known: force_mild"),
-    ({"bars": {"elements": 0.3}}, "bars.elements: 0.3 is not a list of two"), ({"notes": 3}, "notes: 3"), ({"stages": [{**STAGES[0], "steps": 0}]}, r"stages\[0\].steps: 0"),
-    ({"stages": [{**STAGES[0], "batch": 1.5}]}, "batch: 1.5"), ({"stages": [{**STAGES[0], "validate_every": -1}]}, "validate_every: -1"),
-    ({"stages": [{**STAGES[0], "lr": 0.0}]}, "lr: 0.0 is out of range"), ({"stages": [{**STAGES[0], "name": "../x"}]}, "name: '../x'"),
-    ({"stages": [{**STAGES[0], "weights": [1]}]}, r"weights: \[1\]"), ({"stages": [{**STAGES[0], "weights": {"energy": "x"}}]}, "weights.energy: 'x'"),
-    ({"stages": [{**STAGES[0], "name": ""}]}, "name: ''"), ({"stages": [{**STAGES[0], "name": "x" * 300}]}, "name: 'xxx"), ({"name": "a\0b"}, "name: 'a"),
-    ({"seed": 2 ** 70}, "seed: 118"), ({"stages": [{**STAGES[0], "seed": 2 ** 70}]}, "seed: 118"), ({"heads": {"backbone": "mace"}}, "heads.backbone: unknown"),
-    ({"stages": [{**STAGES[0], "lr": float("nan")}]}, "lr: nan is not a number"), ({"stages": {"kind": "forcefield"}}, "stages: .*not a list")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"threads": "two"}, "threads: 'two'"),
+        ({"seed": 1.5}, "seed: 1.5"),
+        ({"validation_fraction": 1.2}, "validation_fraction: 1.2"),
+        ({"data": [3]}, r"data: \[3\]"),
+        ({"shells": {"Mo": [2, 1], "S": [1]}}, "shells.Mo"),
+        ({"shells": {"Mo": 2, "S": [1]}}, "shells.Mo"),
+        ({"shells": {"Mo": [3], "S": [1]}}, "shells.Mo"),
+        ({"electrons": {"Mo": "six", "S": 4}}, "electrons.Mo: 'six'"),
+        ({"species": "Mo"}, "species: 'Mo' is not a list"),
+        ({"species": ["Mo", "Mo", "S"]}, "species: names repeat"),
+        ({"force_field": {"depth": 3}}, "force_field.depth: unknown"),
+        ({"force_field": {"n_raer": 4.5}}, "force_field.n_raer: 4.5"),
+        ({"heads": {"cutoff": 8.0}}, "heads.taper: 12 Å is not below the cutoff of 8 Å"),
+        ({"heads": {"cutoff": "far"}}, "heads.cutoff: 'far'"),
+        ({"heads": [1]}, r"heads: \[1\]"),
+        ({"name": "a/b"}, "name: 'a/b'"),
+        ({"bars": [3]}, r"bars: \[3\] is not a mapping"),
+        ({"bars": {"forces": [1, 2]}}, "bars.forces: unknown; known: force_mild"),
+        ({"bars": {"elements": 0.3}}, "bars.elements: 0.3 is not a list of two"),
+        ({"notes": 3}, "notes: 3"),
+        ({"stages": [{**STAGES[0], "steps": 0}]}, r"stages\[0\].steps: 0"),
+        ({"stages": [{**STAGES[0], "batch": 1.5}]}, "batch: 1.5"),
+        ({"stages": [{**STAGES[0], "validate_every": -1}]}, "validate_every: -1"),
+        ({"stages": [{**STAGES[0], "lr": 0.0}]}, "lr: 0.0 is out of range"),
+        ({"stages": [{**STAGES[0], "name": "../x"}]}, "name: '../x'"),
+        ({"stages": [{**STAGES[0], "weights": [1]}]}, r"weights: \[1\]"),
+        ({"stages": [{**STAGES[0], "weights": {"energy": "x"}}]}, "weights.energy: 'x'"),
+        ({"stages": [{**STAGES[0], "name": ""}]}, "name: ''"),
+        ({"stages": [{**STAGES[0], "name": "x" * 300}]}, "name: 'xxx"),
+        ({"name": "a\0b"}, "name: 'a"),
+        ({"seed": 2**70}, "seed: 118"),
+        ({"stages": [{**STAGES[0], "seed": 2**70}]}, "seed: 118"),
+        ({"heads": {"backbone": "mace"}}, "heads.backbone: unknown"),
+        ({"stages": [{**STAGES[0], "lr": float("nan")}]}, "lr: nan is not a number"),
+        ({"stages": {"kind": "forcefield"}}, "stages: .*not a list"),
+    ],
+)
 def test_values_of_the_wrong_kind_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=f"changed.yaml: .*{message}"):
         load_config(write_config(tmp_path, **change))
 
 
 # ---------------------------------------------------------------- model folders
-@pytest.mark.parametrize("change, message", [
-    ({"shells": {"Mo": [2], "S": 1}}, "config.json: shells.S"), ({"electrons": None}, "config.json: electrons"),
-    ({"species": None}, "config.json: species"), ({"force_field": {"n_chanels": 2}}, "config.json: force_field.n_chanels: unknown"),
-    ({"sha256": 5}, "config.json: sha256"),
-    ({"heads": {**CONFIG["heads"], "n_scalars": 5}}, "weights.safetensors: not weights of this model .*size mismatch for")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"shells": {"Mo": [2], "S": 1}}, "config.json: shells.S"),
+        ({"electrons": None}, "config.json: electrons"),
+        ({"species": None}, "config.json: species"),
+        ({"force_field": {"n_chanels": 2}}, "config.json: force_field.n_chanels: unknown"),
+        ({"sha256": 5}, "config.json: sha256"),
+        (
+            {"heads": {**CONFIG["heads"], "n_scalars": 5}},
+            "weights.safetensors: not weights of this model .*size mismatch for",
+        ),
+    ],
+)
 def test_faults_of_a_model_are_blamed_on_their_file(tmp_path, change, message):
     folder = new_model(CONFIG).save(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
@@ -148,10 +195,19 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path, 
 
     refused("material: unknown material", material="unobtainium")
     refused("material: WSe2 holds Se, W", material="WSe2")
-    refused("species W: stage forcefield finds 0 atoms", species=["Mo", "S", "W"], shells={"Mo": [2], "S": [1], "W": [2]},
-            electrons={"Mo": 6, "S": 4, "W": 6})
-    refused("frame 0 .*atom 1 is S", species=["Mo", "C"], shells={"Mo": [2], "C": [1]}, electrons={"Mo": 6, "C": 4},
-            material="graphene")
+    refused(
+        "species W: stage forcefield finds 0 atoms",
+        species=["Mo", "S", "W"],
+        shells={"Mo": [2], "S": [1], "W": [2]},
+        electrons={"Mo": 6, "S": 4, "W": 6},
+    )
+    refused(
+        "frame 0 .*atom 1 is S",
+        species=["Mo", "C"],
+        shells={"Mo": [2], "C": [1]},
+        electrons={"Mo": 6, "C": 4},
+        material="graphene",
+    )
     shutil.rmtree(data / "hamiltonians")
     refused("stage hamiltonian: no training configuration has a Hamiltonian", data=[str(data)])
     for atoms in (frames := ase.io.read(data / "structures.extxyz", ":")):
@@ -235,7 +291,9 @@ def finished_run(tmp_path, **change):
 
 
 def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path):
-    model, config = finished_run(tmp_path, notes="Made-up method; no large cell.", licence="CC0", bars={"elements": [0.8, 0.3]})
+    model, config = finished_run(
+        tmp_path, notes="Made-up method; no large cell.", licence="CC0", bars={"elements": [0.8, 0.3]}
+    )
     target = tmp_path / "models" / "tiny"
     target.mkdir(parents=True)
     (target / "train.yaml").write_text("kept")
@@ -248,10 +306,17 @@ def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path)
     assert [f.name for f in target.iterdir()] == ["train.yaml"] and list((tmp_path / "models").iterdir()) == [target]
     ship(model, config, tmp_path / "run", target, lambda model, material: MEASURED)
     card = (target / "card.md").read_text()
-    assert "Made-up method; no large cell." in card and "Licence: CC0" in card and "PBE" not in card and "Mo-Mo gap" not in card
+    assert (
+        "Made-up method; no large cell." in card
+        and "Licence: CC0" in card
+        and "PBE" not in card
+        and "Mo-Mo gap" not in card
+    )
     assert (target / "train.yaml").read_text() == "kept" and list((tmp_path / "models").iterdir()) == [target]
     assert "| aim |" in card and " | 0.8 | 0.3 |" in card
-    assert load_model(target).config["equilibrium"] == MEASURED and load_model(target).config["bars"] == {"elements": [0.8, 0.3]}
+    assert load_model(target).config["equilibrium"] == MEASURED and load_model(target).config["bars"] == {
+        "elements": [0.8, 0.3]
+    }
     assert f"`ase-wander train models/{model.name}/train.yaml --out RUN" in card
     (target / "train.yaml").unlink()  # a card names no file that is not there
     card = (ship(model, config, tmp_path / "run", target, lambda model, material: MEASURED) / "card.md").read_text()
@@ -284,7 +349,7 @@ def test_middle_atoms_are_found_by_height():
 
 
 def test_a_relaxation_that_does_not_converge_is_refused(monkeypatch):
-    monkeypatch.setattr("ase_wander.equilibrium.MAX_STEPS", 1)
+    monkeypatch.setattr("ase_wander.evaluation.equilibrium.MAX_STEPS", 1)
     torch.manual_seed(0)
     with pytest.raises(ValueError, match="tiny finds no equilibrium of MoS2: stacking R, shift"):
         relaxed_stackings(new_model(CONFIG).double(), "MoS2", fmax=1e-6)

@@ -11,11 +11,19 @@ from ase.data import covalent_radii
 
 from ase_wander import DomainWarning, WanderCalculator, load_model
 from ase_wander.data.dataset import Configuration, load_dataset, split
-from ase_wander.model import TRUST
+from ase_wander.evaluation.uncertainty import (
+    area_under_curve,
+    calibrate,
+    cross_validated,
+    fit_trust,
+    observe,
+    predicted,
+    scores,
+)
+from ase_wander.model.wander import TRUST
 from ase_wander.moire import twisted_bilayer
-from ase_wander.nn.trust import features
+from ase_wander.nn.uncertainty import features
 from ase_wander.structure import find_layers
-from ase_wander.training.trust import area_under_curve, calibrate, cross_validated, fit_trust, observe, predicted, scores
 from tests.helpers import displaced, random_orthogonal
 from tests.mos2_small import configurations, model  # noqa: F401 (fixtures)
 
@@ -49,7 +57,7 @@ def test_distance_is_the_variance_of_a_linear_layer(model, configurations):
 def test_calibration_finds_size_and_power():
     rng = np.random.default_rng(0)
     distance, species = rng.uniform(2, 60, 6000), rng.integers(0, 2, 6000)
-    sigma = np.array([0.002, 0.005])[species] * distance ** 1.3
+    sigma = np.array([0.002, 0.005])[species] * distance**1.3
     square = (sigma[:, None] * rng.normal(size=(6000, 3))) ** 2
     found = calibrate(distance, square.mean(1), species, 3)
     assert np.allclose(found[[0, 1, 3]], [np.log(0.002), np.log(0.005), 1.3], atol=0.05)
@@ -73,7 +81,9 @@ def test_each_configuration_is_judged_by_the_others(model, configurations):
     assert [len(s) for s in outside["forces"]] == [len(c.atoms) for c in configurations] and len(outside["energy"]) == 4
     rows[0]["forces"] = 100 * rows[0]["forces"]  # its own errors say nothing of its deviations
     again = cross_validated(rows, 2)
-    assert np.allclose(again["forces"][0], outside["forces"][0]) and not np.allclose(again["forces"][1], outside["forces"][1])
+    assert np.allclose(again["forces"][0], outside["forces"][0]) and not np.allclose(
+        again["forces"][1], outside["forces"][1]
+    )
     assert not np.allclose(inside["forces"][0], outside["forces"][0], rtol=1e-6)
 
 
@@ -88,7 +98,11 @@ def test_deviations_are_those_of_the_repeated_cell(model, atoms):
 
 def test_deviations_turn_and_permute_with_the_atoms(model, atoms):
     atoms = displaced(atoms, 0.02)
-    before, order, q = uncertainty(model, atoms), np.random.default_rng(0).permutation(len(atoms)), random_orthogonal(2, -1).numpy()
+    before, order, q = (
+        uncertainty(model, atoms),
+        np.random.default_rng(0).permutation(len(atoms)),
+        random_orthogonal(2, -1).numpy(),
+    )
     turned = atoms[order]
     turned.set_cell(atoms.cell.array @ q.T)
     turned.positions = atoms.positions[order] @ q.T
@@ -132,11 +146,17 @@ def explorer(model):
     """The same weights with the domain of displaced, strained and shifted cells, labelled by the model with a made-up error."""
     rng, made, model = np.random.default_rng(5), [], load_model("mos2-bilayer")
     for number in range(20):
-        atoms = twisted_bilayer("MoS2", angle=0.0, lattice_constant=rng.uniform(3.08, 3.24), gap=rng.uniform(6.0, 7.0), shift=rng.random(2)).repeat((2, 2, 1))
+        atoms = twisted_bilayer(
+            "MoS2", angle=0.0, lattice_constant=rng.uniform(3.08, 3.24), gap=rng.uniform(6.0, 7.0), shift=rng.random(2)
+        ).repeat((2, 2, 1))
         atoms = displaced(atoms, rng.uniform(0, 0.06), number)
         layers = find_layers(atoms)
         out = model.compute(atoms, layers)
-        atoms.calc = SinglePointCalculator(atoms, energy=out["energy"] + rng.normal(scale=0.01), forces=out["forces"] + rng.normal(scale=0.01, size=(24, 3)))
+        atoms.calc = SinglePointCalculator(
+            atoms,
+            energy=out["energy"] + rng.normal(scale=0.01),
+            forces=out["forces"] + rng.normal(scale=0.01, size=(24, 3)),
+        )
         made.append(Configuration(f"made_{number:04d}", "made", atoms, layers, info={"sigma": 0.03}))
     fit_trust(model, made, 0.15)
     return model
@@ -168,14 +188,19 @@ def test_one_long_bond_is_named(explorer):
 def test_reasons_name_the_distance(model, atoms):
     reasons = uncertainty(model, stretched(atoms, 1.1))["reasons"]
     assert set(reasons) == set(range(len(atoms)))
-    assert any("nearest Mo of the same layer at" in reason and "in the training data" in reason for reason in reasons.values())
+    assert any(
+        "nearest Mo of the same layer at" in reason and "in the training data" in reason for reason in reasons.values()
+    )
 
 
 # ---------------------------------------------------------------- calculator and files
 def test_a_warning_names_the_atoms_once_per_structure(model, atoms):
     strange = stretched(atoms, 1.1)
     strange.calc = WanderCalculator(model)
-    with pytest.warns(DomainWarning, match=r"6 of 6 atoms lie outside the training data of model 'mos2-bilayer': atom \d+ \((Mo|S)\): nearest"):
+    with pytest.warns(
+        DomainWarning,
+        match=r"6 of 6 atoms lie outside the training data of model 'mos2-bilayer': atom \d+ \((Mo|S)\): nearest",
+    ):
         strange.get_potential_energy()
     strange.positions[0, 0] += 0.01
     with warnings.catch_warnings():

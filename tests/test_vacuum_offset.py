@@ -8,14 +8,14 @@ from ase import Atoms
 from ase_wander import WannierHamiltonian
 from ase_wander.data.dataset import load_dataset, split
 from ase_wander.electronic.vacuum_offset import VacuumOffset, layer_levels, layer_ratios, layer_strains, shift_layers
-from ase_wander.model import WanderModel
+from ase_wander.model.wander import WanderModel
 
 #: Area (Å^2) of MoS2 at the lattice constant of the model.
-AREA = np.sqrt(3) / 2 * 3.154 ** 2
+AREA = np.sqrt(3) / 2 * 3.154**2
 
 
 def known(strain, ratio):
-    return -0.4 + 6.0 * strain + 0.1 * ratio - 30.0 * strain ** 2 + 0.5 * strain * ratio - 0.02 * ratio ** 2
+    return -0.4 + 6.0 * strain + 0.1 * ratio - 30.0 * strain**2 + 0.5 * strain * ratio - 0.02 * ratio**2
 
 
 def two_layers(a=3.2, upper=1, gap=3.4):
@@ -35,15 +35,26 @@ def chain(atoms, layers):
     pairs = [(i, j, (0, 0, 0), onsite), (i, j, (1, 0, 0), hop), (i, j, (-1, 0, 0), hop.T)]
     block = np.concatenate([b.ravel() for *_, b in pairs])
     return WannierHamiltonian.from_blocks(
-        atoms, {"C": (0,)}, np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs]),
-        np.repeat([p[2] for p in pairs], n * n, axis=0), block, np.arange(len(block) + 1), float(n))
+        atoms,
+        {"C": (0,)},
+        np.concatenate([p[0] for p in pairs]),
+        np.concatenate([p[1] for p in pairs]),
+        np.repeat([p[2] for p in pairs], n * n, axis=0),
+        block,
+        np.arange(len(block) + 1),
+        float(n),
+    )
 
 
 def test_a_known_polynomial_is_found_again(tmp_path):
     rng = np.random.default_rng(0)
     strain, ratio = rng.uniform(-0.03, 0.03, 40), rng.uniform(0, 1.5, 40)
     offset = VacuumOffset.fit(strain, ratio, known(strain, ratio), AREA)
-    assert offset.rms < 1e-10 and offset.coefficients[1, 0] == pytest.approx(6.0) and offset.coefficients[2, 0] == pytest.approx(-30.0)
+    assert (
+        offset.rms < 1e-10
+        and offset.coefficients[1, 0] == pytest.approx(6.0)
+        and offset.coefficients[2, 0] == pytest.approx(-30.0)
+    )
     inside = 0.9 * strain[:7], ratio[:7]
     assert np.allclose(offset(*inside), known(*inside), atol=1e-10)
     offset.save(tmp_path / "offset.json")
@@ -87,9 +98,15 @@ def test_what_the_data_do_not_tell_apart_takes_the_least_norm():
     assert np.isfinite(offset(0.0, 0.0, extrapolate=True))
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (([0.0, 0.1], [1.0], [0.0], AREA), "must be of one length"), (([0.0, np.nan], [1, 1], [0, 0], AREA), "layer 1 of the data"),
-    (([0.0], [1.0], [0.0], -1.0), "positive area"), (([], [], [], AREA), "must be of one length")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (([0.0, 0.1], [1.0], [0.0], AREA), "must be of one length"),
+        (([0.0, np.nan], [1, 1], [0, 0], AREA), "layer 1 of the data"),
+        (([0.0], [1.0], [0.0], -1.0), "positive area"),
+        (([], [], [], AREA), "must be of one length"),
+    ],
+)
 def test_bad_data_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         VacuumOffset.fit(*arguments)
@@ -104,6 +121,7 @@ def test_damaged_file_is_named(tmp_path):
 def test_reference_data_without_their_vacuum_level(shared_data):
     """Zero at the mean on-site energy of each layer: C of held-out configurations comes back from strain and ratio, to tens of
     meV: thickness and stacking, which it does not see, move the layers too."""
+
     def observed(configurations):
         rows = []
         for c in configurations:
@@ -125,13 +143,30 @@ def test_layers_far_apart_do_not_charge_each_other(neutral):
     """Two monolayers of unequal strain, 30 Å apart: with neutral layers the levels are those of each alone; charges that are
     neutral in the cell only make a capacitor of them."""
     torch.manual_seed(0)
-    model = WanderModel({"species": ["C"], "shells": {"C": [1]}, "electrons": {"C": 2}, "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
-                         "heads": {"n_channels": 2, "n_scalars": 4, "hidden": 8, "n_gated": 2, "cutoff": 6.0, "taper": 5.0, "neutral": neutral}}).double()
+    model = WanderModel(
+        {
+            "species": ["C"],
+            "shells": {"C": [1]},
+            "electrons": {"C": 2},
+            "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
+            "heads": {
+                "n_channels": 2,
+                "n_scalars": 4,
+                "hidden": 8,
+                "n_gated": 2,
+                "cutoff": 6.0,
+                "taper": 5.0,
+                "neutral": neutral,
+            },
+        }
+    ).double()
     with torch.no_grad():
         model.heads.charge.weight.copy_(torch.ones_like(model.heads.charge.weight))
     cell = [[10.2, 0, 0], [0, 2.1, 0], [0, 0, 60]]
-    lower, upper = (Atoms(f"C{n}", np.outer(np.arange(n) / n, cell[0]) + [0, 0, z], cell=cell, pbc=(True, True, False))
-                    for n, z in ((4, 10.0), (6, 40.0)))
+    lower, upper = (
+        Atoms(f"C{n}", np.outer(np.arange(n) / n, cell[0]) + [0, 0, z], cell=cell, pbc=(True, True, False))
+        for n, z in ((4, 10.0), (6, 40.0))
+    )
 
     def levels(atoms, layers):
         h = WannierHamiltonian.from_blocks(atoms, model.shells, *model.hamiltonian(atoms, layers))

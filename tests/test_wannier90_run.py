@@ -6,14 +6,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ase_wander.data.labels import Labels
-from ase_wander.data.recipe import Recipe
-from ase_wander.data.wannier90_files import read_amn, read_eig, read_matrices, read_neighbours, read_spreads, write_amn, write_eig
-from ase_wander.data.wannier90_run import Wannier90Error, bands_of_labels, equivalent_points, localised, wannierise
+from ase_wander.data.dft.labels import Labels
+from ase_wander.data.dft.recipe import Recipe
+from ase_wander.data.wannier.wannier90_files import (
+    read_amn,
+    read_eig,
+    read_matrices,
+    read_neighbours,
+    read_spreads,
+    write_amn,
+    write_eig,
+)
+from ase_wander.data.wannier.wannier90_run import (
+    Wannier90Error,
+    bands_of_labels,
+    equivalent_points,
+    localised,
+    wannierise,
+)
 
 from .wannier_toy import ENTANGLED, ISOLATED, SHELLS, A, Toy
 
-needs_program = pytest.mark.skipif(shutil.which("wannier90.x") is None, reason="NEEDS wannier90.x: apt-get install wannier90")
+needs_program = pytest.mark.skipif(
+    shutil.which("wannier90.x") is None, reason="NEEDS wannier90.x: apt-get install wannier90"
+)
 
 
 @needs_program
@@ -78,7 +94,9 @@ def test_localised_labels_give_the_hamiltonian_of_wannier90(tmp_path):
     full = np.array([np.linalg.eigh(toy.hamiltonian(k))[1] for k in labels.kpts])
     phase = np.einsum("kmn,knm->kn", full[:, :2].conj(), labels.amplitudes)  # the labels' arbitrary phases
     states = full * (phase / np.abs(phase))[:, None, :]
-    toy.vectors = {tuple(k.tolist()): states[q] if s > 0 else states[q].conj() for k, q, s in zip(bands.kpts, source, sign)}
+    toy.vectors = {
+        tuple(k.tolist()): states[q] if s > 0 else states[q].conj() for k, q, s in zip(bands.kpts, source, sign)
+    }
     start = wannierise(bands, toy.overlaps, tmp_path / "start", dis_froz_min=-4.0, dis_froz_max=3.2)
     after, result = localised(labels, ENTANGLED, toy.overlaps, tmp_path / "end", dis_num_iter=200, num_iter=50)
     assert result.omega["total"] < start.omega["total"] - 1e-4
@@ -111,16 +129,26 @@ def test_files_there_and_back(tmp_path, rng=np.random.default_rng(1)):
     values, a = rng.random((4, 3)), rng.random((4, 3, 2)) + 1j * rng.random((4, 3, 2))
     write_eig(tmp_path / "x.eig", values)
     write_amn(tmp_path / "x.amn", a)
-    assert read_eig(tmp_path / "x.eig") == pytest.approx(values, abs=1e-11) and read_amn(tmp_path / "x.amn") == pytest.approx(a, abs=1e-13)
+    assert read_eig(tmp_path / "x.eig") == pytest.approx(values, abs=1e-11) and read_amn(
+        tmp_path / "x.amn"
+    ) == pytest.approx(a, abs=1e-13)
 
 
-@pytest.mark.parametrize("name, reader, text, message", [
-    ("x.nnkp", read_neighbours, "begin nnkpts\n 2\n 1 2 0 0\nend nnkpts\n", "x.nnkp:3: expected five integers"),
-    ("x.nnkp", read_neighbours, "begin nnkpts\n 2\n 1 2 0 0 0\nend nnkpts\n", "1 pairs of k-points, not a multiple of 2"),
-    ("x.amn", read_amn, "h\n 1 1 1\n 2 1 1 0 0\n", "index beyond 1 bands"),
-    ("x.eig", read_eig, "1 1 0.5\n3 1 0.7\n", "2 energies for 3 bands"),
-    ("x_u.mat", read_matrices, "h\n 1 1 1\n\n 0 0 0\n 1 x\n", "_u.mat:5"),
-])
+@pytest.mark.parametrize(
+    "name, reader, text, message",
+    [
+        ("x.nnkp", read_neighbours, "begin nnkpts\n 2\n 1 2 0 0\nend nnkpts\n", "x.nnkp:3: expected five integers"),
+        (
+            "x.nnkp",
+            read_neighbours,
+            "begin nnkpts\n 2\n 1 2 0 0 0\nend nnkpts\n",
+            "1 pairs of k-points, not a multiple of 2",
+        ),
+        ("x.amn", read_amn, "h\n 1 1 1\n 2 1 1 0 0\n", "index beyond 1 bands"),
+        ("x.eig", read_eig, "1 1 0.5\n3 1 0.7\n", "2 energies for 3 bands"),
+        ("x_u.mat", read_matrices, "h\n 1 1 1\n\n 0 0 0\n 1 x\n", "_u.mat:5"),
+    ],
+)
 def test_damaged_files_are_named(tmp_path, name, reader, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -148,10 +176,19 @@ def graphene():
     pytest.importorskip("gpaw", reason="NEEDS gpaw: pip install ase-wander[dft]")
     from ase.build import graphene as build
 
-    from ase_wander.data import gpaw_dft
+    from ase_wander.data.dft import gpaw as gpaw_dft
 
-    recipe = Recipe.from_dict({"shells": SHELLS, "cutoff": 250.0, "length": 9.0, "dispersion": None, "bands": {"C": 6}, "converged_bands": {"C": 5},
-                               "window": [-2.5, 2.5]})
+    recipe = Recipe.from_dict(
+        {
+            "shells": SHELLS,
+            "cutoff": 250.0,
+            "length": 9.0,
+            "dispersion": None,
+            "bands": {"C": 6},
+            "converged_bands": {"C": 5},
+            "window": [-2.5, 2.5],
+        }
+    )
     atoms = build(a=A, vacuum=4.0)
     atoms.pbc = (True, True, False)
     atoms.positions[1] += atoms.cell[0]  # outside the cell: phases must follow
@@ -159,15 +196,27 @@ def graphene():
     atoms.calc = calculator
     atoms.get_potential_energy()
     kpts, weights, values, amplitudes = gpaw_dft.bloch_states(calculator, atoms, recipe)
-    labels = Labels(atoms=atoms, energy=0.0, forces=np.zeros((2, 3)), stress=np.zeros(6), efermi=calculator.get_fermi_level(), kpts=kpts,
-                    kweights=weights, grid=np.array(recipe.grid(atoms)), eigenvalues=values, amplitudes=amplitudes, vacuum_top=0.0, vacuum_bottom=0.0)
+    labels = Labels(
+        atoms=atoms,
+        energy=0.0,
+        forces=np.zeros((2, 3)),
+        stress=np.zeros(6),
+        efermi=calculator.get_fermi_level(),
+        kpts=kpts,
+        kweights=weights,
+        grid=np.array(recipe.grid(atoms)),
+        eigenvalues=values,
+        amplitudes=amplitudes,
+        vacuum_top=0.0,
+        vacuum_bottom=0.0,
+    )
     return calculator, recipe, labels
 
 
 @pytest.mark.slow
 def test_overlaps_of_gpaw(graphene):
     """<psi|psi> = 1 with the PAW correction; M(k, -b at k + b) = M(k, b)^dagger; M(-k, -b) = M(k, b)*."""
-    from ase_wander.data.overlaps import overlap, paw_corrections, plane_wave_states
+    from ase_wander.data.wannier.overlaps import overlap, paw_corrections, plane_wave_states
 
     calculator, _, labels = graphene
     corrections, n = paw_corrections(calculator), labels.grid[0]
@@ -181,19 +230,24 @@ def test_overlaps_of_gpaw(graphene):
     assert np.linalg.svd(m[:4, :4])[1].max() < 1 + 1e-3
     # beside the zone's edge: k + b = k' + g
     edge, start = plane_wave_states(calculator, [(n - 1) / n, 0, 0], 10), left.shifted([1, 0, 0])
-    assert np.linalg.svd(overlap(edge, start, b, *corrections)[:4, :4])[1] == pytest.approx(np.linalg.svd(m[:4, :4])[1], abs=1e-5)
+    assert np.linalg.svd(overlap(edge, start, b, *corrections)[:4, :4])[1] == pytest.approx(
+        np.linalg.svd(m[:4, :4])[1], abs=1e-5
+    )
 
 
 @pytest.mark.slow
 @needs_program
 def test_entangled_graphene_through_wannier90(graphene, tmp_path):
     """p_z of GPAW's states: dis_num_iter = 0 repeats the projection in memory; iterations lower the spread and keep the window."""
-    from ase_wander.data.overlaps import all_overlaps
+    from ase_wander.data.wannier.overlaps import all_overlaps
 
     calculator, recipe, labels = graphene
     _, hk = labels.hamiltonian(recipe)
     bands = bands_of_labels(labels, recipe)
-    n_bands, window = bands.eigenvalues.shape[1], {"dis_froz_min": labels.efermi - 2.5, "dis_froz_max": labels.efermi + 2.5}
+    n_bands, window = (
+        bands.eigenvalues.shape[1],
+        {"dis_froz_min": labels.efermi - 2.5, "dis_froz_max": labels.efermi + 2.5},
+    )
 
     def overlaps(kpts, neighbours):
         return all_overlaps(calculator, kpts, neighbours, n_bands)

@@ -24,7 +24,7 @@ def hopping(distance):
 
 def compute(atoms, recipe, log=None):
     """Labels; options: `seconds` of sleep, `fail` and `die`: names that raise and that end the process."""
-    from ase_wander.data.labels import Labels
+    from ase_wander.data.dft.labels import Labels
 
     name = atoms.info["config_id"]
     if log:
@@ -47,14 +47,26 @@ def compute(atoms, recipe, log=None):
         np.add.at(h[k], (i, j), hopping(distance) * phase)
     values, vectors = np.linalg.eigh(h)
     amplitudes = np.swapaxes(vectors, 1, 2)  # <p_m|psi_n>
-    return Labels(atoms=atoms, energy=work.get_potential_energy(), forces=work.get_forces(), stress=work.get_stress(), efermi=0.0, kpts=kpts,
-                  kweights=np.full(len(kpts), 1 / len(kpts)), grid=grid, eigenvalues=values, amplitudes=amplitudes,
-                  vacuum_top=0.1, vacuum_bottom=-0.1, seconds=0.5 + recipe.options.get("seconds", 0.0))
+    return Labels(
+        atoms=atoms,
+        energy=work.get_potential_energy(),
+        forces=work.get_forces(),
+        stress=work.get_stress(),
+        efermi=0.0,
+        kpts=kpts,
+        kweights=np.full(len(kpts), 1 / len(kpts)),
+        grid=grid,
+        eigenvalues=values,
+        amplitudes=amplitudes,
+        vacuum_top=0.1,
+        vacuum_bottom=-0.1,
+        seconds=0.5 + recipe.options.get("seconds", 0.0),
+    )
 
 
 def register():
     """Make the engine known to this process."""
-    from ase_wander.data import engines, recipe
+    from ase_wander.data.dft import engines, recipe
 
     recipe.ENGINES = (*recipe.ENGINES, "toy") if "toy" not in recipe.ENGINES else recipe.ENGINES
     engines.ENGINES["toy"] = __name__ if __name__ != "__main__" else "toy_engine"
@@ -62,10 +74,12 @@ def register():
 
 def without_figures():
     """Bands are checked but not drawn, which would take longer than all the rest."""
-    from ase_wander.data import bands_check
+    from ase_wander.data.dft import bands_check
 
     check = bands_check.require_bands
-    bands_check.require_bands = lambda labels, recipe, arrays=None, figure=None, title=None: check(labels, recipe, arrays)
+    bands_check.require_bands = lambda labels, recipe, arrays=None, figure=None, title=None: check(
+        labels, recipe, arrays
+    )
 
 
 if __name__ == "__main__":
@@ -73,5 +87,6 @@ if __name__ == "__main__":
     register()
     if "TOY_FIGURES" not in os.environ:
         without_figures()
-    from ase_wander.data.worker import main
+    from ase_wander.data.campaign.worker import main
+
     sys.exit(main())

@@ -3,9 +3,9 @@
 import numpy as np
 from ase import Atoms
 
-from ase_wander.data.labels import Labels
-from ase_wander.data.recipe import Recipe
-from ase_wander.data.wannier90_run import BlochBands
+from ase_wander.data.dft.labels import Labels
+from ase_wander.data.dft.recipe import Recipe
+from ase_wander.data.wannier.wannier90_run import BlochBands
 from ase_wander.electronic.orbitals import orbital_table
 
 A = 2.46
@@ -21,11 +21,17 @@ class Toy:
     """
 
     def __init__(self, n=6, third=None, seed=0):
-        cell = np.array([[A, 0, 0], [-A / 2, A * 3 ** 0.5 / 2, 0], [0, 0, 14.0]])
+        cell = np.array([[A, 0, 0], [-A / 2, A * 3**0.5 / 2, 0], [0, 0, 14.0]])
         # one atom lies outside the cell: phases refer to positions as given
-        self.atoms = Atoms("C2", positions=np.array([[0, 0, 0], [1 / 3, 2 / 3, 0]]) @ cell + [0.4, 0.3, 6.0] + cell[0] * [[0], [1]], cell=cell,
-                           pbc=(True, True, False))
-        self.centres = np.vstack([self.atoms.positions, self.atoms.positions[:1] + [[0.0, A / 3 ** 0.5 * -1, 0]]])[:3 if third else 2]
+        self.atoms = Atoms(
+            "C2",
+            positions=np.array([[0, 0, 0], [1 / 3, 2 / 3, 0]]) @ cell + [0.4, 0.3, 6.0] + cell[0] * [[0], [1]],
+            cell=cell,
+            pbc=(True, True, False),
+        )
+        self.centres = np.vstack([self.atoms.positions, self.atoms.positions[:1] + [[0.0, A / 3**0.5 * -1, 0]]])[
+            : 3 if third else 2
+        ]
         self.third, self.n = third, n
         self.rng = np.random.default_rng(seed)
 
@@ -54,12 +60,28 @@ class Toy:
         """Reference calculation of half the zone, as an engine gives it."""
         n = self.n
         full = np.array([[i / n, j / n, 0] for i in range(n) for j in range(n)])
-        keep = [q for q, k in enumerate(full) if q <= [tuple(np.rint(p * n) % n) for p in full].index(tuple(np.rint(-k * n) % n))]
-        weights = np.array([1 if np.allclose((2 * full[q]) % 1, 0) else 2 for q in keep]) / n ** 2
+        keep = [
+            q
+            for q, k in enumerate(full)
+            if q <= [tuple(np.rint(p * n) % n) for p in full].index(tuple(np.rint(-k * n) % n))
+        ]
+        weights = np.array([1 if np.allclose((2 * full[q]) % 1, 0) else 2 for q in keep]) / n**2
         values, vectors = self.states(full[keep])
         zero = np.zeros((2, 3))
-        return Labels(atoms=self.atoms, energy=0.0, forces=zero, stress=np.zeros(6), efermi=0.0, kpts=full[keep], kweights=weights,
-                      grid=np.array([n, n, 1]), eigenvalues=values, amplitudes=vectors[:, :2].swapaxes(1, 2).copy(), vacuum_top=0.0, vacuum_bottom=0.0)
+        return Labels(
+            atoms=self.atoms,
+            energy=0.0,
+            forces=zero,
+            stress=np.zeros(6),
+            efermi=0.0,
+            kpts=full[keep],
+            kweights=weights,
+            grid=np.array([n, n, 1]),
+            eigenvalues=values,
+            amplitudes=vectors[:, :2].swapaxes(1, 2).copy(),
+            vacuum_top=0.0,
+            vacuum_bottom=0.0,
+        )
 
     def bands(self, mix=None):
         n = self.n

@@ -11,12 +11,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ase_wander import WanderCalculator
-from ase_wander.electronic.analysis import band_group, density_map, fat_bands
-from ase_wander.electronic.derived import in_electric_field
-from ase_wander.electronic.dos import density_of_states
+from ase_wander.electronic.properties.analysis import band_group, density_map, fat_bands
+from ase_wander.electronic.properties.dos import density_of_states
+from ase_wander.electronic.properties.unfolding import unfold
+from ase_wander.electronic.properties.velocities import effective_mass
 from ase_wander.electronic.spinorbit import with_spin_orbit
-from ase_wander.electronic.unfolding import unfold
-from ase_wander.electronic.velocities import effective_mass
+from ase_wander.electronic.transforms import in_electric_field
 from ase_wander.moire import twisted_bilayer
 
 atoms = twisted_bilayer("MoS2", m=2, r=1)

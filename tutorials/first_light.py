@@ -23,7 +23,9 @@ print(f"{len(atoms)} atoms, {atoms.info['twist_angle']:.4f} degrees, |a| = {atom
 # 3. The calculator is like any other of ASE: here it drives an optimizer.
 atoms.calc = WanderCalculator("mos2-bilayer")
 FIRE(atoms, logfile=None).run(fmax=0.01, steps=1000)
-print(f"energy {atoms.get_potential_energy():.4f} eV, largest force {np.linalg.norm(atoms.get_forces(), axis=1).max():.4f} eV/Å")
+print(
+    f"energy {atoms.get_potential_energy():.4f} eV, largest force {np.linalg.norm(atoms.get_forces(), axis=1).max():.4f} eV/Å"
+)
 write("first_light.extxyz", atoms)
 
 # 4. Where the layers bulge: the relaxed distance of the mid-planes over the moiré cell.

@@ -12,8 +12,8 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 
 from ase_wander import WanderCalculator
-from ase_wander.derivatives import hamiltonian_derivative
-from ase_wander.electronic.coupling import deformation_potentials, electron_phonon, zero_point_pattern
+from ase_wander.electronic.properties.coupling import deformation_potentials, electron_phonon, zero_point_pattern
+from ase_wander.model.derivatives import hamiltonian_derivative
 from ase_wander.moire import twisted_bilayer
 from ase_wander.plotting import new_axes, save_figure
 
@@ -32,15 +32,19 @@ for temperature in temperatures:
         continue
     generator = np.random.RandomState(temperature)
     thermalize_momenta(atoms, temperature, rng=generator)
-    dynamics = Langevin(atoms, 2 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=generator, fixcm=False)
+    dynamics = Langevin(
+        atoms, 2 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=generator, fixcm=False
+    )
     with Trajectory(f"md_{temperature}K.traj", "w", atoms) as trajectory:
         dynamics.attach(trajectory, interval=10)
         dynamics.run(200)
     with Trajectory(f"md_{temperature}K.traj") as frames:
-        gaps.append([calculator.get_wannier_hamiltonian(frame).band_gap(GAMMA) for frame in frames[len(frames) // 2:]])
+        gaps.append([calculator.get_wannier_hamiltonian(frame).band_gap(GAMMA) for frame in frames[len(frames) // 2 :]])
 
 mean = [np.mean(g) for g in gaps]
-error = [np.std(g) / np.sqrt(max(len(g) - 1, 1)) for g in gaps]  # of frames that are not quite independent: a lower bound
+error = [
+    np.std(g) / np.sqrt(max(len(g) - 1, 1)) for g in gaps
+]  # of frames that are not quite independent: a lower bound
 for t, m, e, g in zip(temperatures, mean, error, gaps):
     print(f"{t:4d} K: gap {m:.4f} +- {e:.4f} eV ({len(g)} frames)")
 slope = np.polyfit(temperatures, mean, 1)[0]
@@ -53,7 +57,9 @@ energies, states = (x[0] for x in h.eigenstates(K))
 dh = hamiltonian_derivative(calculator.model, cell, strain=np.diag([1.0, 1.0, 0.0]))
 slopes, _ = deformation_potentials(dh, K, energies, states, tolerance=1e-4)
 edge = h.n_occupied
-print(f"deformation potentials at K: valence {slopes[edge - 1]:.2f} eV, conduction {slopes[edge]:.2f} eV per unit of biaxial strain")
+print(
+    f"deformation potentials at K: valence {slopes[edge - 1]:.2f} eV, conduction {slopes[edge]:.2f} eV per unit of biaxial strain"
+)
 
 # 3. How strongly the out-of-plane breathing of each layer (A1g: sulfur against sulfur, 405 cm^-1) couples to the edges.
 pattern = np.zeros((len(cell), 3))
@@ -62,7 +68,11 @@ for layer in (0, 1):
     low, high = sulfur[np.argsort(cell.positions[sulfur, 2])]
     pattern[[low, high], 2] = -1, 1
 energy = 405 * units.invcm
-g = electron_phonon(hamiltonian_derivative(calculator.model, cell, zero_point_pattern(cell, pattern, energy)), K, states[:, edge - 1:edge + 1])
+g = electron_phonon(
+    hamiltonian_derivative(calculator.model, cell, zero_point_pattern(cell, pattern, energy)),
+    K,
+    states[:, edge - 1 : edge + 1],
+)
 print(f"A1g at K: |g| = {1e3 * abs(g[0, 0]):.1f} meV (valence), {1e3 * abs(g[1, 1]):.1f} meV (conduction)")
 
 ax = new_axes(4.6, 3.4)

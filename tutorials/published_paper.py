@@ -19,12 +19,18 @@ from ase.optimize import FIRE
 from ase_wander import WanderCalculator, load_published
 from ase_wander.moire import coincidence_cells, heterobilayer, interlayer_distance, monolayer
 from ase_wander.plotting import plot_bands, plot_corrugation
-from ase_wander.published_relax import forces_only
+from ase_wander.published.relax import forces_only
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--published", metavar="FOLDER", default=os.environ.get("ASE_WANDER_PUBLISHED"),
-                    help="root of the authors' public example")
-parser.add_argument("--shipped", metavar="MODEL", default="mos2-bilayer", help="name of the shipped model; empty for none")
+parser.add_argument(
+    "--published",
+    metavar="FOLDER",
+    default=os.environ.get("ASE_WANDER_PUBLISHED"),
+    help="root of the authors' public example",
+)
+parser.add_argument(
+    "--shipped", metavar="MODEL", default="mos2-bilayer", help="name of the shipped model; empty for none"
+)
 parser.add_argument("--large", action="store_true", help="also the cell of 1308 atoms")
 parser.add_argument("--fmax", type=float, default=0.03, help="eV/Å")
 parser.add_argument("--npoints", type=int, default=45)
@@ -44,12 +50,19 @@ for angle, (n_atoms, n_cells) in cells.items():
     if n_atoms > 201 and not arguments.large:
         continue
     near = float(angle)
-    cell = next(c for c in coincidence_cells(layer, layer, max_atoms=n_atoms, max_strain=0.08,
-                                             angle_range=(near - 0.01, near + 0.01)) if c.n_cells == n_cells)
+    cell = next(
+        c
+        for c in coincidence_cells(
+            layer, layer, max_atoms=n_atoms, max_strain=0.08, angle_range=(near - 0.01, near + 0.01)
+        )
+        if c.n_cells == n_cells
+    )
     print(f"\n{cell}")
     rigid = heterobilayer(layer, layer, cell, stacking="H", weight=0.0, gap=6.4)
 
-    figure, axes = plt.subplots(2, len(models), figsize=(4.9 * len(models), 8.2), squeeze=False, constrained_layout=True)
+    figure, axes = plt.subplots(
+        2, len(models), figsize=(4.9 * len(models), 8.2), squeeze=False, constrained_layout=True
+    )
     for (name, model), (upper, lower) in zip(models.items(), axes.T):
         # 3. Relax.  Direct forces do not sum to zero: with a fixed centre of mass the stack does not drift away.
         atoms = rigid.copy()
@@ -59,8 +72,10 @@ for angle, (n_atoms, n_cells) in cells.items():
         converged = optimiser.run(fmax=arguments.fmax, steps=500)
         net = atoms.get_forces(apply_constraint=False).sum(axis=0)
         positions, distance = interlayer_distance(atoms)
-        print(f"{name}: {optimiser.nsteps} steps{'' if converged else ' (not converged)'}, net force {np.linalg.norm(net):.2e} eV/Å, "
-              f"interlayer distance {distance.min():.2f} to {distance.max():.2f} Å")
+        print(
+            f"{name}: {optimiser.nsteps} steps{'' if converged else ' (not converged)'}, net force {np.linalg.norm(net):.2e} eV/Å, "
+            f"interlayer distance {distance.min():.2f} to {distance.max():.2f} Å"
+        )
         plot_corrugation(atoms, positions, distance, title=f"{name}, {angle}°", ax=upper)
 
         # 4. Bands.  The published layer offsets hold for the strains of the 8.95-degree example: elsewhere they are not known.

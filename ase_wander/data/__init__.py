@@ -1,0 +1,1 @@
+"""Reference data: what they hold, where they come from."""

@@ -38,7 +38,7 @@ def shifted(data, vacuum_level):
         data["block"] = data["block"].astype(float)
         onsite = (data["pair_i"] == data["pair_j"]) & ~data["pair_shift"].any(axis=1)
         for start, stop in zip(data["block_ptr"][:-1][onsite], data["block_ptr"][1:][onsite]):
-            data["block"][start:stop:round((stop - start) ** 0.5) + 1] -= vacuum_level
+            data["block"][start : stop : round((stop - start) ** 0.5) + 1] -= vacuum_level
     return data
 
 
@@ -49,8 +49,14 @@ def check_eigenvalues(data, n_atoms, n_orbitals=None) -> None:
             raise ValueError(f"eigenvalues without {name}")
     n_k = len(np.atleast_1d(data["kpts"]))
     n_bands = data["eigenvalues"].shape[-1] if data["eigenvalues"].ndim else 0
-    _check_shapes(data, {"kpts": (n_k, 3), "kweights": (n_k,),
-                         "eigenvalues": (n_k, n_bands if n_orbitals is None else int(np.sum(n_orbitals)))})
+    _check_shapes(
+        data,
+        {
+            "kpts": (n_k, 3),
+            "kweights": (n_k,),
+            "eigenvalues": (n_k, n_bands if n_orbitals is None else int(np.sum(n_orbitals))),
+        },
+    )
     _check_finite(data, BAND_ARRAYS)
 
 
@@ -73,8 +79,17 @@ def check_blocks(data, n_atoms, n_orbitals=None) -> None:
     n_pairs = len(np.atleast_1d(data["pair_i"]))
     if "eigenvalues" in data:
         check_eigenvalues(data, n_atoms, n_orbitals)
-    _check_shapes(data, {"pair_i": (n_pairs,), "pair_j": (n_pairs,), "pair_shift": (n_pairs, 3), "block_ptr": (n_pairs + 1,),
-                         "pair_distance": (n_pairs,), "block": (data["block"].size,)})
+    _check_shapes(
+        data,
+        {
+            "pair_i": (n_pairs,),
+            "pair_j": (n_pairs,),
+            "pair_shift": (n_pairs, 3),
+            "block_ptr": (n_pairs + 1,),
+            "pair_distance": (n_pairs,),
+            "block": (data["block"].size,),
+        },
+    )
     i, j, shift, ptr = (data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift", "block_ptr"))
     for name, index in (("pair_i", i), ("pair_j", j)):
         if ((index < 0) | (index >= n_atoms)).any():
@@ -82,8 +97,10 @@ def check_blocks(data, n_atoms, n_orbitals=None) -> None:
             raise ValueError(f"{name} of pair {p} is {index[p]}, the structure has {n_atoms} atoms")
     size = np.diff(ptr)
     if ptr[0] != 0 or (size < 0).any() or ptr[-1] != len(data["block"]):
-        raise ValueError(f"block_ptr runs from {ptr[0]} to {ptr[-1]}, but block has {len(data['block'])} elements"
-                         + (", and it falls" if (size < 0).any() else ""))
+        raise ValueError(
+            f"block_ptr runs from {ptr[0]} to {ptr[-1]}, but block has {len(data['block'])} elements"
+            + (", and it falls" if (size < 0).any() else "")
+        )
     if n_orbitals is not None:
         expected = np.asarray(n_orbitals)[i] * np.asarray(n_orbitals)[j]
         if (size != expected).any():

@@ -56,8 +56,11 @@ def compare(one, two) -> list[Difference]:
 
 
 def _difference(a, b) -> Difference:
-    if not np.array_equal(a.atoms.numbers, b.atoms.numbers) or \
-            max(abs(a.atoms.positions - b.atoms.positions).max(), abs(a.atoms.cell.array - b.atoms.cell.array).max()) > SAME_STRUCTURE:
+    if (
+        not np.array_equal(a.atoms.numbers, b.atoms.numbers)
+        or max(abs(a.atoms.positions - b.atoms.positions).max(), abs(a.atoms.cell.array - b.atoms.cell.array).max())
+        > SAME_STRUCTURE
+    ):
         raise ValueError(f"{a.source} and {b.source}: the structures differ")
     labels = [_largest(a.results.get(name), b.results.get(name)) for name in ("energy", "forces", "stress")]
     bands = elements = np.nan
@@ -89,8 +92,13 @@ def _bands(x, y):
 
 def _elements(x, y):
     """Largest difference of blocks between the same atoms."""
-    blocks = [{(int(i), int(j), *map(int, shift)): data["block"][data["block_ptr"][p]:data["block_ptr"][p + 1]]
-               for p, (i, j, shift) in enumerate(zip(data["pair_i"], data["pair_j"], data["pair_shift"]))} for data in (x, y)]
+    blocks = [
+        {
+            (int(i), int(j), *map(int, shift)): data["block"][data["block_ptr"][p] : data["block_ptr"][p + 1]]
+            for p, (i, j, shift) in enumerate(zip(data["pair_i"], data["pair_j"], data["pair_shift"]))
+        }
+        for data in (x, y)
+    ]
     worst = np.nan
     for key, block in blocks[0].items():
         other = blocks[1].get(key)

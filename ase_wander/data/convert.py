@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .campaign_config import check_name
+from .campaign.config import check_name
+from .database import connect, is_database, read_row, redacted, write_bytes, write_frames, write_row
 from .dataset import load_dataset
-from .store import connect, is_database, read_row, redacted, write_bytes, write_frames, write_row
 
 
 def read_entries(source):

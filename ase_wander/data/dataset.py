@@ -13,7 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from ..structure import find_layers
 from .arrays import BAND_ARRAYS, BLOCK_ARRAYS, check_blocks, check_eigenvalues, contents, shifted
-from .wannier90 import find_seeds, read_arrays, read_structure
+from .wannier.wannier90 import find_seeds, read_arrays, read_structure
 
 #: Rms random displacement (Å) up to which a configuration counts as mild; also what is assumed where a file does not say.
 SIGMA_MILD = 0.03
@@ -88,7 +88,11 @@ class Configuration:
             return self.hamiltonian is not None
         if label == "eigenvalues":
             file = self.hamiltonian or self.bands  # bands of a Wannier90 file come from its H(R)
-            return label not in self.withheld and file is not None and (file.suffix == ".dat" or "eigenvalues" in contents(file))
+            return (
+                label not in self.withheld
+                and file is not None
+                and (file.suffix == ".dat" or "eigenvalues" in contents(file))
+            )
         if label == "vacuum_step":
             return label not in self.withheld and {"vacuum_top", "vacuum_bottom"} <= self.info.keys()
         return label in self.results
@@ -98,7 +102,11 @@ class Configuration:
         labels = tuple(labels)
         copy = replace(self, atoms=self.atoms.copy(), withheld=(*self.withheld, *labels))
         if self.atoms.calc is not None:
-            kept = {k: v for k, v in self.results.items() if k not in labels and not ("energy" in labels and k == "free_energy")}
+            kept = {
+                k: v
+                for k, v in self.results.items()
+                if k not in labels and not ("energy" in labels and k == "free_energy")
+            }
             copy.atoms.calc = SinglePointCalculator(copy.atoms, **kept)
         if "hamiltonian" in labels:
             copy.hamiltonian, copy.bands = None, self.hamiltonian or self.bands
@@ -132,8 +140,11 @@ class Configuration:
         hidden = (() if self.hamiltonian else BLOCK_ARRAYS) + (BAND_ARRAYS if "eigenvalues" in self.withheld else ())
         data = {k: v for k, v in data.items() if k not in hidden}
         # not (a <= b): a position that is not a number is a difference too
-        if not np.array_equal(data["numbers"], self.atoms.numbers) or data["positions"].shape != self.atoms.positions.shape or \
-                not np.abs(data["positions"] - self.atoms.positions).max() <= 1e-4:
+        if (
+            not np.array_equal(data["numbers"], self.atoms.numbers)
+            or data["positions"].shape != self.atoms.positions.shape
+            or not np.abs(data["positions"] - self.atoms.positions).max() <= 1e-4
+        ):
             raise ValueError(f"{file}: atoms differ from frame {self.name!r} of the structure file")
         try:
             (check_blocks if self.hamiltonian else check_eigenvalues)(data, len(self.atoms), n_orbitals)
@@ -204,7 +215,7 @@ def _configuration(name, atoms, source) -> Configuration:
 def _from_wannier90(name, file, structure) -> Configuration:
     """The configuration of one `_hr.dat` or `_tb.dat`."""
     frames = None
-    own = Path(str(file)[:-len("_hr.dat")] + ".extxyz")
+    own = Path(str(file)[: -len("_hr.dat")] + ".extxyz")
     if structure is not None or own.is_file():
         frames = [(f"{structure or own}, frame {k}", atoms) for k, atoms in enumerate(_frames(Path(structure or own)))]
         chosen = [f for f in frames if str(f[1].info.get("config_id", "")) == name] or frames
@@ -254,13 +265,16 @@ def _check_labels(atoms):
 def is_validation(name: str, fraction: float = 0.15, salt: str = "wander-1") -> bool:
     """Whether a configuration belongs to the validation split: by a hash of its name, so that the split never moves."""
     digest = hashlib.sha256(f"{salt}:{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2 ** 64 < fraction
+    return int.from_bytes(digest[:8], "big") / 2**64 < fraction
 
 
 def split(configurations, fraction: float = 0.15):
     """(training, validation) by configuration."""
     held_out = [c.hold_out and is_validation(c.name, fraction) for c in configurations]
-    return ([c for c, out in zip(configurations, held_out) if not out], [c for c, out in zip(configurations, held_out) if out])
+    return (
+        [c for c, out in zip(configurations, held_out) if not out],
+        [c for c, out in zip(configurations, held_out) if out],
+    )
 
 
 def dataset_hash(configurations) -> str:

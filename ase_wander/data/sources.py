@@ -61,6 +61,7 @@ def load_source(source) -> list:
     ValueError
         What `load_dataset` refuses; a path of another kind; patterns that no name matches.
     """
+
     def fail(key, what):
         raise ValueError(f"data{key}: {what}")
 
@@ -77,7 +78,9 @@ def load_source(source) -> list:
         if key in source:
             matches = lambda c: any(fnmatchcase(c.name, pattern) for pattern in source[key])
             if not any(map(matches, found)):
-                raise ValueError(f"{path}: {key} {', '.join(source[key])} matches none of {len(found)} configurations ({found[0].name}, ...)")
+                raise ValueError(
+                    f"{path}: {key} {', '.join(source[key])} matches none of {len(found)} configurations ({found[0].name}, ...)"
+                )
             found = [c for c in found if matches(c) == wanted]
     if not found:
         raise ValueError(f"{path}: exclude {', '.join(source['exclude'])} leaves no configuration")

@@ -1,0 +1,1 @@
+"""Electrons: Wannier Hamiltonians and what follows from them; nothing of networks."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from ase.spectrum.band_structure import BandStructure
 
-from ase_wander.electronic.kpoints import solve_kpoints
-from ase_wander.electronic.paths import resolve_path
+from .kpath import resolve_path
+from .solvers.kpoints import solve_kpoints
 
 
 def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", **options):

@@ -56,7 +56,7 @@ def blocks_to_csr(counts, pair_i, pair_j, pair_shift, block, block_ptr):
     stacked = csr_matrix((block.astype(dtype), (row, col)), shape=(len(cell_shifts) * n, n))
     stacked.eliminate_zeros()
     stacked.sort_indices()
-    return cell_shifts, [stacked[r * n:(r + 1) * n] for r in range(len(cell_shifts))]
+    return cell_shifts, [stacked[r * n : (r + 1) * n] for r in range(len(cell_shifts))]
 
 
 def unique_rows(shift):
@@ -82,8 +82,10 @@ def _check_pairs(counts, i, j, shift, block, ptr):
     wrong = np.flatnonzero(np.diff(ptr) != counts[i] * counts[j])
     if len(wrong):
         p = wrong[0]
-        raise ValueError(f"the block of pair {p} (atoms {i[p]}, {j[p]}, cell {shift[p].tolist()}) has {np.diff(ptr)[p]} "
-                         f"elements, its orbitals need {counts[i[p]]} x {counts[j[p]]}")
+        raise ValueError(
+            f"the block of pair {p} (atoms {i[p]}, {j[p]}, cell {shift[p].tolist()}) has {np.diff(ptr)[p]} "
+            f"elements, its orbitals need {counts[i[p]]} x {counts[j[p]]}"
+        )
     if ptr[0] != 0 or ptr[-1] != len(block):
         raise ValueError(f"block_ptr runs from {ptr[0]} to {ptr[-1]}, block has {len(block)} elements")
     bad = np.flatnonzero(~np.isfinite(block))

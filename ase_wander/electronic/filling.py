@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ase_wander.electronic.paths import special_points
+from .kpath import special_points
 
 
 def monkhorst_pack(size, time_reversal=True):

@@ -7,9 +7,12 @@ from numbers import Integral
 
 import numpy as np
 
-from ase_wander.electronic import bands, derived, filling, interop, kpoints, memory, nonhermitian, storage, wannier90
-from ase_wander.electronic.blocks import BlochSum, blocks_to_csr, hermiticity_error
-from ase_wander.electronic.orbitals import orbital_counts, orbital_table
+from . import bands, filling
+from . import transforms as derived
+from .blocks import BlochSum, blocks_to_csr, hermiticity_error
+from .io import interop, storage, wannier90
+from .orbitals import orbital_counts, orbital_table
+from .solvers import kpoints, memory, nonhermitian
 
 
 class WannierHamiltonian:
@@ -44,8 +47,20 @@ class WannierHamiltonian:
         When shapes do not fit or H is not Hermitian, naming the worst pair.
     """
 
-    def __init__(self, atoms, orbitals, cell_shifts, blocks, n_electrons=None, *, spin_degeneracy=2,
-                 centres=None, info=None, check=True, tolerance=1e-5):
+    def __init__(
+        self,
+        atoms,
+        orbitals,
+        cell_shifts,
+        blocks,
+        n_electrons=None,
+        *,
+        spin_degeneracy=2,
+        centres=None,
+        info=None,
+        check=True,
+        tolerance=1e-5,
+    ):
         self.atoms = atoms.copy() if atoms is not None else None
         self.orbitals = np.asarray(orbitals)
         self.cell_shifts = np.asarray(cell_shifts, np.int64).reshape(-1, 3)
@@ -81,7 +96,9 @@ class WannierHamiltonian:
             As for the class.
         """
         orbitals = orbital_table(atoms.symbols, shells)
-        shifts, blocks = blocks_to_csr(orbital_counts(orbitals, len(atoms)), pair_i, pair_j, pair_shift, block, block_ptr)
+        shifts, blocks = blocks_to_csr(
+            orbital_counts(orbitals, len(atoms)), pair_i, pair_j, pair_shift, block, block_ptr
+        )
         return cls(atoms, orbitals, shifts, blocks, n_electrons, **kwargs)
 
     @classmethod
@@ -126,8 +143,10 @@ class WannierHamiltonian:
 
     def __repr__(self):
         formula = "no atoms" if self.atoms is None else self.atoms.get_chemical_formula()
-        return (f"WannierHamiltonian({formula}, n_orbitals={self.n_orbitals}, n_R={len(self.blocks)}, "
-                f"nnz={sum(block.nnz for block in self.blocks)}, n_electrons={self.n_electrons})")
+        return (
+            f"WannierHamiltonian({formula}, n_orbitals={self.n_orbitals}, n_R={len(self.blocks)}, "
+            f"nnz={sum(block.nnz for block in self.blocks)}, n_electrons={self.n_electrons})"
+        )
 
     # -- reciprocal space ---------------------------------------------------------------------------
 
@@ -190,7 +209,7 @@ class WannierHamiltonian:
         sigma : float, optional
             The `n_bands` energies nearest to it (eV), at each k.
         **options
-            See `ase_wander.electronic.kpoints.solve_kpoints` (method, n_jobs, restart, progress).
+            See `ase_wander.electronic.solvers.kpoints.solve_kpoints` (method, n_jobs, restart, progress).
         """
         return kpoints.solve_kpoints(self, as_kpoints(kpts), n_bands, sigma, vectors=False, **options).energies
 
@@ -232,9 +251,17 @@ class WannierHamiltonian:
 
     def replace(self, **changes):
         """Copy with some arguments of the class changed; Hermiticity is not checked again."""
-        arguments = {"atoms": self.atoms, "orbitals": self.orbitals, "cell_shifts": self.cell_shifts,
-                     "blocks": self.blocks, "n_electrons": self.n_electrons, "spin_degeneracy": self.spin_degeneracy,
-                     "centres": self._centres, "info": self.info, "check": False}
+        arguments = {
+            "atoms": self.atoms,
+            "orbitals": self.orbitals,
+            "cell_shifts": self.cell_shifts,
+            "blocks": self.blocks,
+            "n_electrons": self.n_electrons,
+            "spin_degeneracy": self.spin_degeneracy,
+            "centres": self._centres,
+            "info": self.info,
+            "check": False,
+        }
         copy = type(self)(**arguments | changes)
         if self.__dict__.get("is_hermitian"):  # what is derived from a Hermitian H is Hermitian
             copy.is_hermitian = True
@@ -296,8 +323,10 @@ class WannierHamiltonian:
         if error > tolerance:
             r, row, col = where
             a, b = self.orbitals[row], self.orbitals[col]
-            raise ValueError(f"not Hermitian: H(-R) differs from H(R)^dagger by {error:.3g} eV for atoms {a['atom']} "
-                             f"({a['label']}) and {b['atom']} ({b['label']}), cell {self.cell_shifts[r].tolist()}")
+            raise ValueError(
+                f"not Hermitian: H(-R) differs from H(R)^dagger by {error:.3g} eV for atoms {a['atom']} "
+                f"({a['label']}) and {b['atom']} ({b['label']}), cell {self.cell_shifts[r].tolist()}"
+            )
 
 
 def as_kpoint(k):

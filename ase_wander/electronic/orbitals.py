@@ -78,8 +78,11 @@ def shells_from_counts(symbols, counts):
     for k, (symbol, count) in enumerate(zip(symbols, counts)):
         ell, rest = divmod(int(count) - 1, 2)
         if rest or ell not in LABELS:
-            raise ValueError(f"atom {k} ({symbol}) has {count} orbitals, no single shell: give shells={{{symbol!r}: ...}}")
+            raise ValueError(
+                f"atom {k} ({symbol}) has {count} orbitals, no single shell: give shells={{{symbol!r}: ...}}"
+            )
         if shells.setdefault(symbol, (ell,)) != (ell,):
-            raise ValueError(f"atom {k} ({symbol}) has {count} orbitals, other atoms of the species "
-                             f"{2 * shells[symbol][0] + 1}")
+            raise ValueError(
+                f"atom {k} ({symbol}) has {count} orbitals, other atoms of the species {2 * shells[symbol][0] + 1}"
+            )
     return shells

@@ -49,8 +49,10 @@ def with_spin_orbit(h, strengths=None):
         strengths = STRENGTHS
         unknown = sorted(set(atoms.symbols) - set(strengths))
         if unknown:
-            raise ValueError(f"no spin-orbit constant is known for {', '.join(unknown)}; give strengths={{{unknown[0]!r}: "
-                             "{l: eV}}")
+            raise ValueError(
+                f"no spin-orbit constant is known for {', '.join(unknown)}; give strengths={{{unknown[0]!r}: "
+                "{l: eV}}"
+            )
     n, symbols = h.n_orbitals, np.asarray(atoms.symbols)
     row, col, data = [], [], []
     for symbol, by_l in strengths.items():
@@ -85,6 +87,8 @@ def _complete_shells(h, index, ell, symbol):
     atoms, counts = np.unique(h.orbitals["atom"][index], return_counts=True)
     wrong = atoms[counts != size]
     if len(wrong):
-        raise ValueError(f"atom {wrong[0]} ({symbol}) has {counts[counts != size][0]} of the {size} orbitals of l = {ell}: "
-                         "L.S needs a complete shell")
+        raise ValueError(
+            f"atom {wrong[0]} ({symbol}) has {counts[counts != size][0]} of the {size} orbitals of l = {ell}: "
+            "L.S needs a complete shell"
+        )
     return order.reshape(-1, size)

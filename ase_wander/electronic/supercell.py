@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 from scipy.sparse import csr_matrix
 
-from ase_wander.electronic.blocks import unique_rows
+from .blocks import unique_rows
 
 
 def lattice_points(matrix):
@@ -66,12 +66,16 @@ def make_supercell(h, matrix):
     size = n * n_cells
     stacked = csr_matrix((data, (which * size + row, col)), shape=(len(shifts) * size, size))
     stacked.sort_indices()
-    blocks = [stacked[k * size:(k + 1) * size] for k in range(len(shifts))]
+    blocks = [stacked[k * size : (k + 1) * size] for k in range(len(shifts))]
     atoms = h._require_atoms("a supercell")
     cell = atoms.cell.complete().array
-    many = Atoms(numbers=np.tile(atoms.numbers, n_cells),
-                 positions=(points @ cell)[:, None].repeat(len(atoms), 1).reshape(-1, 3) + np.tile(atoms.positions, (n_cells, 1)),
-                 cell=matrix @ atoms.cell.array, pbc=atoms.pbc)
+    many = Atoms(
+        numbers=np.tile(atoms.numbers, n_cells),
+        positions=(points @ cell)[:, None].repeat(len(atoms), 1).reshape(-1, 3)
+        + np.tile(atoms.positions, (n_cells, 1)),
+        cell=matrix @ atoms.cell.array,
+        pbc=atoms.pbc,
+    )
     for name, values in atoms.arrays.items():
         if name not in ("numbers", "positions"):
             many.set_array(name, np.tile(values, (n_cells,) + (1,) * (values.ndim - 1)))
@@ -80,5 +84,6 @@ def make_supercell(h, matrix):
     orbitals["atom"] += np.repeat(np.arange(n_cells) * len(atoms), n)
     centres = None if h._centres is None else ((points @ cell)[:, None] + h.centres[None]).reshape(-1, 3)
     electrons = None if h.n_electrons is None else h.n_electrons * n_cells
-    return type(h)(many, orbitals, shifts, blocks, electrons, spin_degeneracy=h.spin_degeneracy, centres=centres,
-                   check=False)
+    return type(h)(
+        many, orbitals, shifts, blocks, electrons, spin_degeneracy=h.spin_degeneracy, centres=centres, check=False
+    )

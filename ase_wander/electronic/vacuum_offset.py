@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import diags
 
-from .storage import atomic_write
+from .io.storage import atomic_write
 
 #: Room (share of the fitted range) beyond which a prediction counts as extrapolated.
 MARGIN = 0.1
@@ -67,21 +67,31 @@ class VacuumOffset:
         """
         strains, ratios, offsets = (np.atleast_1d(np.asarray(a, float)) for a in (strains, ratios, offsets))
         if not strains.shape == ratios.shape == offsets.shape or strains.ndim != 1 or not len(strains):
-            raise ValueError(f"strains, ratios and offsets have shapes {strains.shape}, {ratios.shape}, {offsets.shape}; "
-                             "they must be of one length")
+            raise ValueError(
+                f"strains, ratios and offsets have shapes {strains.shape}, {ratios.shape}, {offsets.shape}; "
+                "they must be of one length"
+            )
         if not np.isfinite([strains, ratios, offsets]).all():
             bad = int(np.argmin(np.isfinite([strains, ratios, offsets]).all(0)))
-            raise ValueError(f"layer {bad} of the data: strain {strains[bad]}, ratio {ratios[bad]}, offset {offsets[bad]} are not all finite")
+            raise ValueError(
+                f"layer {bad} of the data: strain {strains[bad]}, ratio {ratios[bad]}, offset {offsets[bad]} are not all finite"
+            )
         if not area > 0 or degree != int(degree) or degree < 0:
-            raise ValueError(f"area is {area} and degree {degree}; they must be a positive area in Å^2 and 0, 1, 2, ...")
+            raise ValueError(
+                f"area is {area} and degree {degree}; they must be a positive area in Å^2 and 0, 1, 2, ..."
+            )
         powers = [(p, q) for p in range(int(degree) + 1) for q in range(int(degree) + 1 - p)]
         table = _monomials(strains, ratios, powers)
         size = np.linalg.norm(table, axis=0)
         size[size == 0] = 1.0
         solution = np.linalg.lstsq(table / size, offsets, rcond=1e-8)[0] / size
-        return cls({power: float(c) for power, c in zip(powers, solution)}, float(area),
-                   (float(strains.min()), float(strains.max())), (float(ratios.min()), float(ratios.max())),
-                   float(np.sqrt(np.mean((table @ solution - offsets) ** 2))))
+        return cls(
+            {power: float(c) for power, c in zip(powers, solution)},
+            float(area),
+            (float(strains.min()), float(strains.max())),
+            (float(ratios.min()), float(ratios.max())),
+            float(np.sqrt(np.mean((table @ solution - offsets) ** 2))),
+        )
 
     def __call__(self, strain, ratio, extrapolate=False):
         """C in eV at strains and ratios of any one shape; ValueError outside the fitted ranges unless `extrapolate`."""
@@ -90,8 +100,10 @@ class VacuumOffset:
             room = MARGIN * (high - low) + 1e-9 if np.isfinite(high - low) else 0.0
             if not extrapolate and values.size and (values.min() < low - room or values.max() > high + room):
                 worst = values.flat[np.argmax(np.maximum(low - values, values - high))]
-                raise ValueError(f"{name} {worst:.4g} lies outside the fitted range {low:.4g} to {high:.4g}; "
-                                 "extrapolate=True takes the polynomial all the same")
+                raise ValueError(
+                    f"{name} {worst:.4g} lies outside the fitted range {low:.4g} to {high:.4g}; "
+                    "extrapolate=True takes the polynomial all the same"
+                )
         powers = list(self.coefficients)
         values = _monomials(strain.ravel(), ratio.ravel(), powers) @ [self.coefficients[p] for p in powers]
         return values.reshape(strain.shape)
@@ -108,8 +120,13 @@ class VacuumOffset:
 
     def save(self, path):
         """Write as JSON; an existing file is replaced only by a complete one."""
-        record = {"coefficients_eV": [[p, q, c] for (p, q), c in self.coefficients.items()], "area_A2": self.area,
-                  "strains": self.strains, "ratios": self.ratios, "rms_eV": self.rms}
+        record = {
+            "coefficients_eV": [[p, q, c] for (p, q), c in self.coefficients.items()],
+            "area_A2": self.area,
+            "strains": self.strains,
+            "ratios": self.ratios,
+            "rms_eV": self.rms,
+        }
         atomic_write(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
 
     @classmethod
@@ -117,21 +134,29 @@ class VacuumOffset:
         """Read what `save` wrote; ValueError naming the file when it is damaged."""
         try:
             record = json.loads(Path(path).read_text())
-            return cls({(int(p), int(q)): float(c) for p, q, c in record["coefficients_eV"]}, float(record["area_A2"]),
-                       tuple(map(float, record["strains"])), tuple(map(float, record["ratios"])), float(record["rms_eV"]))
+            return cls(
+                {(int(p), int(q)): float(c) for p, q, c in record["coefficients_eV"]},
+                float(record["area_A2"]),
+                tuple(map(float, record["strains"])),
+                tuple(map(float, record["ratios"])),
+                float(record["rms_eV"]),
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a readable vacuum-level offset ({error})") from None
 
 
 def _monomials(strain, ratio, powers):
-    return np.stack([strain ** p * ratio ** q for p, q in powers], axis=-1)
+    return np.stack([strain**p * ratio**q for p, q in powers], axis=-1)
 
 
 def layer_strains(atoms, layers, area) -> np.ndarray:
     """eps = sqrt(A / A_0) - 1 of every layer (n_layers,), A its area of a formula unit, A_0 = `area` (Å^2)."""
     layers = np.asarray(layers)
     plane = np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))
-    units = [reduce(gcd, np.unique(atoms.numbers[layers == k], return_counts=True)[1].tolist()) for k in range(layers.max() + 1)]
+    units = [
+        reduce(gcd, np.unique(atoms.numbers[layers == k], return_counts=True)[1].tolist())
+        for k in range(layers.max() + 1)
+    ]
     return np.sqrt(plane / (np.array(units) * area)) - 1
 
 
@@ -146,7 +171,9 @@ def layer_levels(h, layers) -> np.ndarray:
     home = next((b for s, b in zip(h.cell_shifts, h.blocks) if not np.any(s)), None)
     if home is None:
         raise ValueError("the Hamiltonian has no on-site blocks")
-    return np.array([home.diagonal().real[np.asarray(layers)[h.orbitals["atom"]] == k].mean() for k in range(np.max(layers) + 1)])
+    return np.array(
+        [home.diagonal().real[np.asarray(layers)[h.orbitals["atom"]] == k].mean() for k in range(np.max(layers) + 1)]
+    )
 
 
 def shift_layers(h, layers, offsets):
@@ -156,8 +183,10 @@ def shift_layers(h, layers, offsets):
     """
     layers, offsets = np.asarray(layers), np.asarray(offsets, float)
     if len(layers) != h.orbitals["atom"].max() + 1 or offsets.shape != (layers.max() + 1,):
-        raise ValueError(f"{len(layers)} atoms with {layers.max() + 1} layers and {offsets.size} offsets for a Hamiltonian of "
-                         f"{h.orbitals['atom'].max() + 1} atoms")
+        raise ValueError(
+            f"{len(layers)} atoms with {layers.max() + 1} layers and {offsets.size} offsets for a Hamiltonian of "
+            f"{h.orbitals['atom'].max() + 1} atoms"
+        )
     shift = diags(offsets[layers[h.orbitals["atom"]]]).tocsr()
     blocks = [b + shift if not np.any(s) else b for s, b in zip(h.cell_shifts, h.blocks)]
     return h.replace(blocks=blocks)

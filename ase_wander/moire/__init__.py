@@ -4,15 +4,39 @@ from .build import twisted_bilayer
 from .coincidence import CoincidenceCell, coincidence_cells
 from .commensurate import CommensurateCell, cells_near, commensurate_cells, format_table
 from .hetero import heterobilayer
+from .interlayer import interlayer_distance
 from .materials import equilibrium, known_materials, monolayer
 from .multilayer import twisted_multilayer
-from .registry import interlayer_distance
 from .stacking import Domains, domains, local_registry, moire_vectors
 from .strain import StrainField, displacements, strain_field
 from .sublattice import layer_lattices
 from .symmetry import FixLayerSymmetry, SymmetryReport, irreducible_kpoints, symmetrised, symmetry
 
-__all__ = ["CoincidenceCell", "CommensurateCell", "Domains", "FixLayerSymmetry", "StrainField", "SymmetryReport", "cells_near", "coincidence_cells",
-           "commensurate_cells", "displacements", "domains", "equilibrium", "format_table", "heterobilayer",
-           "interlayer_distance", "irreducible_kpoints", "known_materials", "layer_lattices", "local_registry", "moire_vectors",
-           "monolayer", "strain_field", "symmetrised", "symmetry", "twisted_bilayer", "twisted_multilayer"]
+__all__ = [
+    "CoincidenceCell",
+    "CommensurateCell",
+    "Domains",
+    "FixLayerSymmetry",
+    "StrainField",
+    "SymmetryReport",
+    "cells_near",
+    "coincidence_cells",
+    "commensurate_cells",
+    "displacements",
+    "domains",
+    "equilibrium",
+    "format_table",
+    "heterobilayer",
+    "interlayer_distance",
+    "irreducible_kpoints",
+    "known_materials",
+    "layer_lattices",
+    "local_registry",
+    "moire_vectors",
+    "monolayer",
+    "strain_field",
+    "symmetrised",
+    "symmetry",
+    "twisted_bilayer",
+    "twisted_multilayer",
+]

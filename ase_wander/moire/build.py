@@ -9,8 +9,18 @@ import numpy as np
 from ase import Atoms
 
 from ..structure import MIN_DISTANCE
-from .commensurate import (MAX_ATOMS, PERIOD, CommensurateCell, cells_near, cells_per_layer, check_lattice, check_pair,
-                           lattice_points, supercell_matrices, twist_angle)
+from .commensurate import (
+    MAX_ATOMS,
+    PERIOD,
+    CommensurateCell,
+    cells_near,
+    cells_per_layer,
+    check_lattice,
+    check_pair,
+    lattice_points,
+    supercell_matrices,
+    twist_angle,
+)
 from .lattice import Monolayer, describe, rotation_centre, standard_monolayer
 from .materials import canonical_name, equilibrium, monolayer
 
@@ -45,10 +55,22 @@ class PlacedLayer:
     shift: np.ndarray
 
 
-def twisted_bilayer(material, m: int | None = None, r: int | None = None, angle: float | None = None, *,
-                    tolerance: float = 0.02, stacking: str = "R", gap: float | None = None, vacuum: float = VACUUM,
-                    lattice_constant: float | None = None, centre="hexagon", shift=(0.0, 0.0), gamma: int = 120,
-                    max_atoms: int = MAX_ATOMS) -> Atoms:
+def twisted_bilayer(
+    material,
+    m: int | None = None,
+    r: int | None = None,
+    angle: float | None = None,
+    *,
+    tolerance: float = 0.02,
+    stacking: str = "R",
+    gap: float | None = None,
+    vacuum: float = VACUUM,
+    lattice_constant: float | None = None,
+    centre="hexagon",
+    shift=(0.0, 0.0),
+    gamma: int = 120,
+    max_atoms: int = MAX_ATOMS,
+) -> Atoms:
     """Exact cell of two equal layers, the top one turned counter-clockwise.
 
     Parameters
@@ -113,15 +135,27 @@ def twisted_bilayer(material, m: int | None = None, r: int | None = None, angle:
     displacement = check_shift(shift) @ np.linalg.inv(bottom)
     if gamma == 60 and layer.kind == "hexagonal":
         change = np.array([[1, 0], [1, 1]])
-        plane, bottom, top, displacement = change @ plane, change @ bottom, change @ top, displacement @ np.linalg.inv(change)
+        plane, bottom, top, displacement = (
+            change @ plane,
+            change @ bottom,
+            change @ top,
+            displacement @ np.linalg.inv(change),
+        )
     elif gamma not in (60, 120):
         raise ValueError(f"gamma is 120 or 60 degrees, not {gamma!r}")
     placed = [PlacedLayer(layer, bottom, axis, 0.0, np.zeros(2)), PlacedLayer(layer, top, axis, gap, displacement)]
     atoms = assemble(placed, plane, vacuum)
     assert len(atoms) == cell.n_atoms == 2 * cells_per_layer(cell.m, cell.r, layer.kind) * len(layer)
-    atoms.info.update(twist_angle=-cell.angle if mirrored else cell.angle, m=cell.m, r=cell.r, stacking=stacking,
-                      supercells=[bottom.tolist(), top.tolist()], gap=float(gap),
-                      shift=[float(x) for x in shift], centre=centre if isinstance(centre, str) else [float(x) for x in centre])
+    atoms.info.update(
+        twist_angle=-cell.angle if mirrored else cell.angle,
+        m=cell.m,
+        r=cell.r,
+        stacking=stacking,
+        supercells=[bottom.tolist(), top.tolist()],
+        gap=float(gap),
+        shift=[float(x) for x in shift],
+        centre=centre if isinstance(centre, str) else [float(x) for x in centre],
+    )
     return atoms
 
 
@@ -181,8 +215,10 @@ def _check_clearance(layers):
     for k, (lower, upper) in enumerate(zip(layers, layers[1:])):
         clearance = upper.height + upper.monolayer.heights.min() - lower.height - lower.monolayer.heights.max()
         if clearance < MIN_DISTANCE:
-            raise ValueError(f"the gap {upper.height - lower.height:g} Å leaves {clearance:.2f} Å between the outermost atoms of "
-                             f"layers {k} and {k + 1}: at least {MIN_DISTANCE:g} Å is needed (the gap counts from mid-plane to mid-plane)")
+            raise ValueError(
+                f"the gap {upper.height - lower.height:g} Å leaves {clearance:.2f} Å between the outermost atoms of "
+                f"layers {k} and {k + 1}: at least {MIN_DISTANCE:g} Å is needed (the gap counts from mid-plane to mid-plane)"
+            )
 
 
 def resolve_material(material, lattice_constant=None, gap=None) -> tuple[Monolayer, float]:
@@ -219,7 +255,7 @@ def check_layer_lattice(layer: Monolayer) -> None:
 
 
 def check_stacking(stacking: str) -> str:
-    """"R" or "H"."""
+    """ "R" or "H"."""
     if stacking not in ("R", "H"):
         raise ValueError(f"stacking is 'R' (layers parallel) or 'H' (antiparallel), not {stacking!r}")
     return stacking
@@ -256,8 +292,14 @@ def _choose(layer, m, r, angle, tolerance, max_atoms) -> tuple[CommensurateCell,
     if period < abs(angle) <= period + 1e-9:  # a listed angle of a whole turn, rounded up
         angle = period if angle > 0 else -period
     if not abs(angle) <= period:
-        raise ValueError(f"twist angle {angle:g} is outside -{period:g} to {period:g} degrees"
-                         + (f": a turn of {angle:g} about a three-fold axis equals {(angle + 60) % 120 - 60:g} with the same "
-                            "stacking" if period == 60 and np.isfinite(angle) else ""))
+        raise ValueError(
+            f"twist angle {angle:g} is outside -{period:g} to {period:g} degrees"
+            + (
+                f": a turn of {angle:g} about a three-fold axis equals {(angle + 60) % 120 - 60:g} with the same "
+                "stacking"
+                if period == 60 and np.isfinite(angle)
+                else ""
+            )
+        )
     cells = cells_near(abs(angle), tolerance, max_atoms, atoms_per_cell=len(layer), lattice_constant=a, lattice=lattice)
     return cells[0], angle < 0 and cells[0].r > 0

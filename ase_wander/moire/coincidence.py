@@ -55,13 +55,22 @@ class CoincidenceCell:
     area: float
 
     def __str__(self):
-        return (f"{self.angle:.4f} deg, {self.n_cells[0]} + {self.n_cells[1]} cells, {self.n_atoms} atoms, "
-                f"strain {100 * self.strain:.3f} %")
+        return (
+            f"{self.angle:.4f} deg, {self.n_cells[0]} + {self.n_cells[1]} cells, {self.n_atoms} atoms, "
+            f"strain {100 * self.strain:.3f} %"
+        )
 
 
-def coincidence_cells(bottom, top, max_atoms: int = 2000, angle_range: tuple[float, float] | None = None,
-                      max_strain: float = 0.01, *, isotropic: bool | None = None,
-                      max_aspect: float = 2.0) -> list[CoincidenceCell]:
+def coincidence_cells(
+    bottom,
+    top,
+    max_atoms: int = 2000,
+    angle_range: tuple[float, float] | None = None,
+    max_strain: float = 0.01,
+    *,
+    isotropic: bool | None = None,
+    max_aspect: float = 2.0,
+) -> list[CoincidenceCell]:
     """Common cells of two layers, smallest first, then least strained.
 
     Parameters
@@ -94,7 +103,9 @@ def coincidence_cells(bottom, top, max_atoms: int = 2000, angle_range: tuple[flo
     if isotropic is None:
         isotropic = alike
     if isotropic and not alike:
-        raise ValueError(f"isotropic strain needs two hexagonal or two square lattices, not {bottom.kind} and {top.kind}")
+        raise ValueError(
+            f"isotropic strain needs two hexagonal or two square lattices, not {bottom.kind} and {top.kind}"
+        )
     period = np.gcd(int(LATTICE_PERIOD[bottom.kind]), int(LATTICE_PERIOD[top.kind]))
     low, high = (0.0, float(period)) if angle_range is None else map(float, angle_range)
     if not (low <= high and high - low <= 360):
@@ -137,7 +148,7 @@ def stretch(bottom: Monolayer, top: Monolayer, cell) -> tuple[float, np.ndarray]
 def power(u: np.ndarray, exponent: float) -> np.ndarray:
     """Power of a symmetric positive matrix."""
     values, vectors = np.linalg.eigh(u)
-    return (vectors * values ** exponent) @ vectors.T
+    return (vectors * values**exponent) @ vectors.T
 
 
 def lattice_vectors(cell, radius):
@@ -196,8 +207,10 @@ def _any_shape(bottom, top, area_max, max_atoms, max_strain, angles, max_aspect)
     # symmetry: turning both layers by a common period of theirs is no change, so the first vector lies in one sector
     common = np.lcm(int(LATTICE_PERIOD[bottom.kind]), int(LATTICE_PERIOD[top.kind]))
     direction = np.degrees(np.arctan2(v1[:, 1], v1[:, 0])) % 360
-    first = np.flatnonzero((squared <= area_max / np.sqrt(0.75) * (1 + max_strain) ** 2)
-                           & ((direction < common - 1e-7) | (direction > 360 - 1e-7)))
+    first = np.flatnonzero(
+        (squared <= area_max / np.sqrt(0.75) * (1 + max_strain) ** 2)
+        & ((direction < common - 1e-7) | (direction > 360 - 1e-7))
+    )
     window = 2 * np.degrees(np.arcsin(min(1.0, 1.01 * max_strain))) + 1e-6
     start = np.searchsorted(twist, twist[first] - window)
     count = np.searchsorted(twist, twist[first] + window) - start
@@ -209,7 +222,7 @@ def _any_shape(bottom, top, area_max, max_atoms, max_strain, angles, max_aspect)
         a = np.repeat(first[cut:stop], c)
         b = np.arange(c.sum()) - np.repeat(np.cumsum(c) - c, c) + np.repeat(start[cut:stop], c)
         cut = stop
-        keep = (squared[b] >= squared[a] * (1 - 1e-9)) & (squared[b] <= max_aspect ** 2 * squared[a] * (1 + 1e-9))
+        keep = (squared[b] >= squared[a] * (1 - 1e-9)) & (squared[b] <= max_aspect**2 * squared[a] * (1 + 1e-9))
         a, b = a[keep], b[keep]
         cross = v1[a, 0] * v1[b, 1] - v1[a, 1] * v1[b, 0]
         dot = np.einsum("ij,ij->i", v1[a], v1[b])
@@ -251,14 +264,27 @@ def _sorted_without_duplicates(bottom, top, found):
     seen, cells = set(), []
     for k in order:
         # a turn by a lattice period is the same coincidence only within the range asked for
-        key = (round(float(twist[k]) / period * 1e7), round(float(strains[k, 0]) * 1e9), round(float(strains[k, 1]) * 1e9))
+        key = (
+            round(float(twist[k]) / period * 1e7),
+            round(float(strains[k, 0]) * 1e9),
+            round(float(strains[k, 1]) * 1e9),
+        )
         near = {(key[0] + d, key[1] + e, key[2] + g) for d in (-1, 0, 1) for e in (-1, 0, 1) for g in (-1, 0, 1)}
         if near & seen:
             continue
         seen.add(key)
-        cells.append(CoincidenceCell(
-            tuple(map(tuple, m1[k].tolist())), tuple(map(tuple, m2[k].tolist())), float(twist[k]), float(strain[k]),
-            tuple(strains[k].tolist()), (int(n1[k]), int(n2[k])), int(atoms[k]), float(n1[k] * np.linalg.det(bottom.cell))))
+        cells.append(
+            CoincidenceCell(
+                tuple(map(tuple, m1[k].tolist())),
+                tuple(map(tuple, m2[k].tolist())),
+                float(twist[k]),
+                float(strain[k]),
+                tuple(strains[k].tolist()),
+                (int(n1[k]), int(n2[k])),
+                int(atoms[k]),
+                float(n1[k] * np.linalg.det(bottom.cell)),
+            )
+        )
     return cells
 
 

@@ -57,8 +57,10 @@ class CommensurateCell:
     lattice: str = "hexagonal"
 
     def __str__(self):
-        return (f"(m, r) = ({self.m}, {self.r}): {self.angle:.4f} deg, {self.cells_per_layer} cells per layer, "
-                f"{self.n_atoms} atoms, {self.length:.2f} Å")
+        return (
+            f"(m, r) = ({self.m}, {self.r}): {self.angle:.4f} deg, {self.cells_per_layer} cells per layer, "
+            f"{self.n_atoms} atoms, {self.length:.2f} Å"
+        )
 
 
 def check_pair(m: int, r: int) -> tuple[int, int]:
@@ -68,8 +70,10 @@ def check_pair(m: int, r: int) -> tuple[int, int]:
             raise ValueError(f"{name} must be an integer, not {value!r}")
     m, r = int(m), int(r)
     if m < 0 or r < 0 or (m, r) == (0, 0):
-        raise ValueError(f"m and r must be non-negative and not both zero, got ({m}, {r}); "
-                         "for the mirror-imaged twist give a negative angle")
+        raise ValueError(
+            f"m and r must be non-negative and not both zero, got ({m}, {r}); "
+            "for the mirror-imaged twist give a negative angle"
+        )
     if gcd(m, r) != 1:
         g = gcd(m, r)
         raise ValueError(f"(m, r) = ({m}, {r}) has the common divisor {g}: its smallest cell is ({m // g}, {r // g})")
@@ -131,9 +135,15 @@ def supercell_matrices(m: int, r: int, lattice: str = "hexagonal") -> tuple[np.n
     return matrices[0], matrices[1]
 
 
-def commensurate_cells(max_atoms: int = 2000, angle_range: tuple[float, float] | None = None, *,
-                       material: str | None = None, atoms_per_cell: int | None = None,
-                       lattice_constant: float | None = None, lattice: str = "hexagonal") -> list[CommensurateCell]:
+def commensurate_cells(
+    max_atoms: int = 2000,
+    angle_range: tuple[float, float] | None = None,
+    *,
+    material: str | None = None,
+    atoms_per_cell: int | None = None,
+    lattice_constant: float | None = None,
+    lattice: str = "hexagonal",
+) -> list[CommensurateCell]:
     """All exact cells of two equal layers, by angle.
 
     Parameters
@@ -172,8 +182,15 @@ def commensurate_cells(max_atoms: int = 2000, angle_range: tuple[float, float] |
     return [_cell(int(m[k]), int(r[k]), lattice, atoms_per_cell, lattice_constant) for k in keep]
 
 
-def cells_near(angle: float, tolerance: float = 0.02, max_atoms: int = MAX_ATOMS, *, atoms_per_cell: int = 3,
-               lattice_constant: float = 1.0, lattice: str = "hexagonal") -> list[CommensurateCell]:
+def cells_near(
+    angle: float,
+    tolerance: float = 0.02,
+    max_atoms: int = MAX_ATOMS,
+    *,
+    atoms_per_cell: int = 3,
+    lattice_constant: float = 1.0,
+    lattice: str = "hexagonal",
+) -> list[CommensurateCell]:
     """Exact cells within `tolerance` degrees of `angle`, smallest first.
 
     Parameters
@@ -249,20 +266,25 @@ def lattice_points(matrix: np.ndarray) -> np.ndarray:
 def check_lattice(lattice: str) -> None:
     """ValueError unless `lattice` is "hexagonal" or "square"."""
     if lattice not in PERIOD:
-        raise ValueError(f"exact cells exist for {' and '.join(PERIOD)} lattices, not for {lattice!r}: "
-                         "use coincidence_cells")
+        raise ValueError(
+            f"exact cells exist for {' and '.join(PERIOD)} lattices, not for {lattice!r}: use coincidence_cells"
+        )
 
 
 def format_table(cells: list[CommensurateCell]) -> str:
     """The cells as a text table with one line each."""
     lines = [f"{'m':>4} {'r':>4} {'angle (deg)':>12} {'cells/layer':>12} {'atoms':>7} {'length (Å)':>11}"]
-    lines += [f"{c.m:4d} {c.r:4d} {c.angle:12.6f} {c.cells_per_layer:12d} {c.n_atoms:7d} {c.length:11.3f}" for c in cells]
+    lines += [
+        f"{c.m:4d} {c.r:4d} {c.angle:12.6f} {c.cells_per_layer:12d} {c.n_atoms:7d} {c.length:11.3f}" for c in cells
+    ]
     return "\n".join(lines)
 
 
 def _cell(m, r, lattice, atoms_per_cell, lattice_constant):
     n = cells_per_layer(m, r, lattice)
-    return CommensurateCell(m, r, twist_angle(m, r, lattice), n, 2 * n * atoms_per_cell, lattice_constant * sqrt(n), lattice)
+    return CommensurateCell(
+        m, r, twist_angle(m, r, lattice), n, 2 * n * atoms_per_cell, lattice_constant * sqrt(n), lattice
+    )
 
 
 def _pairs(n_max, lattice):

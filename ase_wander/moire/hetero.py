@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from .build import (VACUUM, PlacedLayer, assemble, check_positive, check_shift, check_stacking, resolve_material)
+from .build import VACUUM, PlacedLayer, assemble, check_positive, check_shift, check_stacking, resolve_material
 from .coincidence import LATTICE_PERIOD, CoincidenceCell, as_monolayer, coincidence_cells, common_cell, stretch
 from .lattice import rotation_centre
 
@@ -13,10 +13,23 @@ from .lattice import rotation_centre
 _STRAIN_LIMIT = 0.2
 
 
-def heterobilayer(bottom, top, cell: CoincidenceCell | None = None, *, angle: float | None = None, tolerance: float = 0.02,
-                  max_strain: float = 0.01, max_atoms: int = 2000, isotropic: bool | None = None, weight: float = 0.5,
-                  stacking: str = "R", gap: float | None = None, vacuum: float = VACUUM, centre="hexagon",
-                  shift=(0.0, 0.0)) -> Atoms:
+def heterobilayer(
+    bottom,
+    top,
+    cell: CoincidenceCell | None = None,
+    *,
+    angle: float | None = None,
+    tolerance: float = 0.02,
+    max_strain: float = 0.01,
+    max_atoms: int = 2000,
+    isotropic: bool | None = None,
+    weight: float = 0.5,
+    stacking: str = "R",
+    gap: float | None = None,
+    vacuum: float = VACUUM,
+    centre="hexagon",
+    shift=(0.0, 0.0),
+) -> Atoms:
     """Common cell of two layers of any lattices.
 
     Parameters
@@ -61,12 +74,27 @@ def heterobilayer(bottom, top, cell: CoincidenceCell | None = None, *, angle: fl
     displacement = check_shift(shift) @ np.linalg.inv(m_bottom)
     if stacking == "H":
         m_top = -m_top
-    atoms = assemble([PlacedLayer(bottom_layer, m_bottom, rotation_centre(bottom_layer, centre), 0.0, np.zeros(2)),
-                      PlacedLayer(top_layer, m_top, rotation_centre(top_layer, centre), gap, displacement)], plane, vacuum)
+    atoms = assemble(
+        [
+            PlacedLayer(bottom_layer, m_bottom, rotation_centre(bottom_layer, centre), 0.0, np.zeros(2)),
+            PlacedLayer(top_layer, m_top, rotation_centre(top_layer, centre), gap, displacement),
+        ],
+        plane,
+        vacuum,
+    )
     assert len(atoms) == cell.n_atoms
-    atoms.info.update(twist_angle=cell.angle, stacking=stacking, supercells=[m_bottom.tolist(), m_top.tolist()], gap=float(gap),
-                      shift=[float(x) for x in shift], centre=centre if isinstance(centre, str) else [float(x) for x in centre],
-                      strain=cell.strain, weight=float(weight), strain_bottom=strains[0].tolist(), strain_top=strains[1].tolist())
+    atoms.info.update(
+        twist_angle=cell.angle,
+        stacking=stacking,
+        supercells=[m_bottom.tolist(), m_top.tolist()],
+        gap=float(gap),
+        shift=[float(x) for x in shift],
+        centre=centre if isinstance(centre, str) else [float(x) for x in centre],
+        strain=cell.strain,
+        weight=float(weight),
+        strain_bottom=strains[0].tolist(),
+        strain_top=strains[1].tolist(),
+    )
     return atoms
 
 
@@ -75,8 +103,10 @@ def _check_cell(bottom, top, cell):
     twist, u = stretch(bottom, top, cell)
     strain = abs(np.linalg.eigvalsh(u) - 1).max()
     if abs(strain - cell.strain) > 1e-6 or abs((twist - cell.angle + 180) % 360 - 180) > 1e-4:
-        raise ValueError(f"the cell belongs to other layers: between these it means {twist:.4f} deg and a strain of "
-                         f"{100 * strain:.3f} %, not {cell}")
+        raise ValueError(
+            f"the cell belongs to other layers: between these it means {twist:.4f} deg and a strain of "
+            f"{100 * strain:.3f} %, not {cell}"
+        )
 
 
 def _layer_and_gap(material, gap):
@@ -108,9 +138,10 @@ def _search(bottom, top, angle, tolerance, max_strain, max_atoms, isotropic):
     period = np.gcd(int(LATTICE_PERIOD[bottom.kind]), int(LATTICE_PERIOD[top.kind]))
     while window is not None and tolerance < period:
         tolerance = max(4 * tolerance, 0.1)
-        found = coincidence_cells(bottom, top, angle_range=(angle - tolerance, angle + tolerance), max_strain=max_strain, **options)
+        found = coincidence_cells(
+            bottom, top, angle_range=(angle - tolerance, angle + tolerance), max_strain=max_strain, **options
+        )
         if found:
             message += f"; the nearest in angle is {min(found, key=lambda c: (abs(c.angle - angle), c.n_atoms))}"
             break
     raise ValueError(message)
-

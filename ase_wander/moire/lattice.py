@@ -118,8 +118,14 @@ def primitive_cell(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
     keep = []
     for k in range(len(slab)):
         delta = fractional[keep] - fractional[k]
-        same = (abs((delta - np.round(delta)) @ cell[:2]).max(axis=1, initial=0) < 10 * tolerance) if keep else np.zeros(0, bool)
-        if not np.any(same & (abs(heights[keep] - heights[k]) < 10 * tolerance) & (slab.numbers[keep] == slab.numbers[k])):
+        same = (
+            (abs((delta - np.round(delta)) @ cell[:2]).max(axis=1, initial=0) < 10 * tolerance)
+            if keep
+            else np.zeros(0, bool)
+        )
+        if not np.any(
+            same & (abs(heights[keep] - heights[k]) < 10 * tolerance) & (slab.numbers[keep] == slab.numbers[k])
+        ):
             keep.append(k)
     small = slab[keep]
     small.set_cell(cell)
@@ -214,7 +220,9 @@ def rotation_centre(layer: Monolayer, centre) -> np.ndarray:
     if not isinstance(centre, str):
         point = np.asarray(centre, dtype=float)
         if point.shape != (2,) or not np.isfinite(point).all():
-            raise ValueError(f"a rotation centre is 'hexagon', 'atom', 'bond' or two fractional coordinates, not {centre!r}")
+            raise ValueError(
+                f"a rotation centre is 'hexagon', 'atom', 'bond' or two fractional coordinates, not {centre!r}"
+            )
         return point
     if centre == "atom":
         return layer.fractional[int(np.argmax(is_metal(layer.numbers)))].copy()
@@ -222,7 +230,9 @@ def rotation_centre(layer: Monolayer, centre) -> np.ndarray:
         return _bond_centre(layer)
     if centre == "hexagon":
         return _hollow(layer)
-    raise ValueError(f"unknown rotation centre {centre!r}: choose 'hexagon', 'atom' or 'bond', or two fractional coordinates")
+    raise ValueError(
+        f"unknown rotation centre {centre!r}: choose 'hexagon', 'atom' or 'bond', or two fractional coordinates"
+    )
 
 
 def _bond_centre(layer):
@@ -245,7 +255,9 @@ def _hollow(layer):
 
     shifts = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
     sites = ((layer.fractional % 1)[:, None] + shifts).reshape(-1, 2)
-    sites = sites[np.unique(np.round(sites, 6), axis=0, return_index=True)[1]] @ layer.cell  # atoms above each other are one
+    sites = (
+        sites[np.unique(np.round(sites, 6), axis=0, return_index=True)[1]] @ layer.cell
+    )  # atoms above each other are one
     vertices = Voronoi(sites).vertices
     fractional = vertices @ np.linalg.inv(layer.cell)
     inside = np.all(abs(fractional - 0.5) < 0.75, axis=1)

@@ -68,4 +68,9 @@ def as_atoms(layer: Monolayer) -> Atoms:
     """A Monolayer as Atoms with pbc (T, T, F) and no third vector."""
     cell = np.zeros((3, 3))
     cell[:2, :2] = layer.cell
-    return Atoms(layer.numbers, positions=np.column_stack([layer.fractional @ layer.cell, layer.heights]), cell=cell, pbc=(True, True, False))
+    return Atoms(
+        layer.numbers,
+        positions=np.column_stack([layer.fractional @ layer.cell, layer.heights]),
+        cell=cell,
+        pbc=(True, True, False),
+    )

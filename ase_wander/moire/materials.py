@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from ..paths import CONFIG, find_models
+from ..catalogue import CONFIG, find_models
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ def canonical_name(name: str) -> str:
     """The listed spelling of a material's name (any case, "BN", "h-BN", "C"); ValueError for an unknown one."""
     by_case = {key.lower(): key for key in LITERATURE} | _ALIASES
     if str(name).lower() not in by_case:
-        raise ValueError(f"unknown material {name!r}; known are {', '.join(known_materials())} "
-                         "(or give a monolayer: a file of one layer, or ase.Atoms)")
+        raise ValueError(
+            f"unknown material {name!r}; known are {', '.join(known_materials())} "
+            "(or give a monolayer: a file of one layer, or ase.Atoms)"
+        )
     return by_case[str(name).lower()]
 
 
@@ -92,8 +94,12 @@ def equilibrium(name: str) -> Equilibrium:
             if "equilibrium" not in card:
                 continue
             values = card["equilibrium"]
-            return Equilibrium(float(values["a"]), float(values["gap"]), float(values.get("thickness", LITERATURE[name].thickness)),
-                               f"model {model}")
+            return Equilibrium(
+                float(values["a"]),
+                float(values["gap"]),
+                float(values.get("thickness", LITERATURE[name].thickness)),
+                f"model {model}",
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{config}: cannot read the key 'equilibrium' (a, gap, thickness): {error!r}") from error
     return LITERATURE[name]
@@ -122,4 +128,3 @@ def monolayer(name: str, lattice_constant: float | None = None, thickness: float
     positions = np.array(fractional) @ cell[:2]
     positions[:, 2] = z
     return Atoms(symbols, positions=positions, cell=cell, pbc=(True, True, False))
-

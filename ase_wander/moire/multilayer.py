@@ -11,7 +11,16 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from .build import (MAX_ATOMS, VACUUM, PlacedLayer, assemble, check_positive, check_shift, check_stacking, resolve_material)
+from .build import (
+    MAX_ATOMS,
+    VACUUM,
+    PlacedLayer,
+    assemble,
+    check_positive,
+    check_shift,
+    check_stacking,
+    resolve_material,
+)
 from .coincidence import lattice_vectors
 from .lattice import describe, rotation_centre
 
@@ -19,9 +28,20 @@ from .lattice import describe, rotation_centre
 _EXACT = 1e-9
 
 
-def twisted_multilayer(materials, angles, *, tolerance: float = 0.02, max_strain: float = 0.0, stackings="R", gaps=None,
-                       vacuum: float = VACUUM, lattice_constant: float | None = None, centre="hexagon", shifts=None,
-                       max_atoms: int = MAX_ATOMS) -> Atoms:
+def twisted_multilayer(
+    materials,
+    angles,
+    *,
+    tolerance: float = 0.02,
+    max_strain: float = 0.0,
+    stackings="R",
+    gaps=None,
+    vacuum: float = VACUUM,
+    lattice_constant: float | None = None,
+    centre="hexagon",
+    shifts=None,
+    max_atoms: int = MAX_ATOMS,
+) -> Atoms:
     """Smallest common cell of n twisted layers.
 
     Parameters
@@ -83,12 +103,24 @@ def twisted_multilayer(materials, angles, *, tolerance: float = 0.02, max_strain
     heights = np.concatenate([[0.0], np.cumsum(gaps)])
     signs = [-1 if s == "H" else 1 for s in stackings]
     matrices = [m * sign for m, sign in zip(matrices, signs)]
-    atoms = assemble([PlacedLayer(layer, matrix, rotation_centre(layer, centre), z, d)
-                      for layer, matrix, z, d in zip(layers, matrices, heights, displacement)], plane, vacuum)
+    atoms = assemble(
+        [
+            PlacedLayer(layer, matrix, rotation_centre(layer, centre), z, d)
+            for layer, matrix, z, d in zip(layers, matrices, heights, displacement)
+        ],
+        plane,
+        vacuum,
+    )
     assert len(atoms) == _n_atoms(layers, vectors)
     twists = [_twist(layers, vectors, k, angles - angles[0]) for k in range(n)]
-    atoms.info.update(twist_angles=twists, stackings=list(stackings), gaps=gaps, supercells=[m.tolist() for m in matrices],
-                      strains=(length / lengths - 1).tolist(), centre=centre if isinstance(centre, str) else list(map(float, centre)))
+    atoms.info.update(
+        twist_angles=twists,
+        stackings=list(stackings),
+        gaps=gaps,
+        supercells=[m.tolist() for m in matrices],
+        strains=(length / lengths - 1).tolist(),
+        centre=centre if isinstance(centre, str) else list(map(float, centre)),
+    )
     return atoms
 
 
@@ -122,7 +154,9 @@ def _twist(layers, vectors, k, wanted):
 def _common_vectors(layers, wanted, tolerance, max_strain, max_atoms):
     """One integer vector per layer: the smallest common cell within the bounds."""
     if not (tolerance >= 0 and 0 <= max_strain < 0.5):
-        raise ValueError(f"the tolerance ({tolerance}) must not be negative, max_strain ({max_strain}) lie between 0 and 0.5")
+        raise ValueError(
+            f"the tolerance ({tolerance}) must not be negative, max_strain ({max_strain}) lie between 0 and 0.5"
+        )
     density = sum(len(layer) / np.linalg.det(layer.cell) for layer in layers)
     sine = np.sqrt(0.75) if layers[0].kind == "hexagonal" else 1.0
     radius = np.sqrt(max_atoms / density / sine) * (1 + max_strain + _EXACT)
@@ -150,8 +184,10 @@ def _common_vectors(layers, wanted, tolerance, max_strain, max_atoms):
             nearest = (round(off, 6), n_atoms, chosen)
     if best is not None:
         return best[3]
-    message = (f"no common cell of up to {max_atoms} atoms with twists {wanted.tolist()} within {tolerance:g} degrees "
-               f"and a strain of {100 * max_strain:g} %")
+    message = (
+        f"no common cell of up to {max_atoms} atoms with twists {wanted.tolist()} within {tolerance:g} degrees "
+        f"and a strain of {100 * max_strain:g} %"
+    )
     if nearest is not None:
         twists = [round(_twist(layers, nearest[2], k, wanted), 4) for k in range(len(layers))]
         message += f"; the nearest has twists {twists} and {nearest[1]} atoms"

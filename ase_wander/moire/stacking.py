@@ -13,9 +13,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
+from .interlayer import PeriodicSurface, layer_index
 from .lattice import is_metal, reduce_cell
-from .registry import PeriodicSurface, layer_index
-from .sublattice import standard_basis, layer_lattices, local_areas, reference_sites
+from .sublattice import layer_lattices, local_areas, reference_sites, standard_basis
 
 #: Registries of two like hexagonal lattices with a three-fold axis, in lattice vectors.
 HIGH_SYMMETRY = np.array([[0, 0], [1, 2], [2, 1]]) / 3
@@ -79,7 +79,7 @@ def moire_vectors(atoms: Atoms, lower: int = 0, layers=None) -> np.ndarray:
     lattices = layer_lattices(atoms, layers)
     if not 0 <= lower < len(lattices) - 1:
         raise ValueError(f"no pair of layers {lower} and {lower + 1}: the structure has {len(lattices)} layer(s)")
-    first, second = lattices[lower], matched_lattice(*lattices[lower:lower + 2])
+    first, second = lattices[lower], matched_lattice(*lattices[lower : lower + 2])
     difference = np.linalg.inv(first) - np.linalg.inv(second)  # columns: reciprocal vectors / 2 pi
     if abs(np.linalg.det(difference)) < 1e-12:
         raise ValueError("the two lattices are equal: there is no moiré pattern")
@@ -110,7 +110,7 @@ def local_registry(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.ndarra
     lattices = layer_lattices(atoms, layers)
     if not 0 <= lower < len(lattices) - 1:
         raise ValueError(f"no pair of layers {lower} and {lower + 1}: the structure has {len(lattices)} layer(s)")
-    upper_lattice = matched_lattice(*lattices[lower:lower + 2])
+    upper_lattice = matched_lattice(*lattices[lower : lower + 2])
     sites, upper_sites = (reference_sites(atoms, k, layers, lattices[k]) for k in (lower, lower + 1))
     positions = atoms.positions[sites, :2]
     coordinates = atoms.positions[upper_sites, :2] @ np.linalg.inv(upper_lattice)
@@ -145,10 +145,12 @@ def domains(atoms: Atoms, lower: int = 0, radius: float | None = None, layers=No
     layers = layer_index(atoms, layers)
     positions, registry = local_registry(atoms, lower, layers)
     lattices = layer_lattices(atoms, layers)
-    first, second = lattices[lower], matched_lattice(*lattices[lower:lower + 2])
+    first, second = lattices[lower], matched_lattice(*lattices[lower : lower + 2])
     cosine = first[0] @ first[1] / np.prod(np.linalg.norm(first, axis=1))
     if abs(abs(cosine) - 0.5) > 0.03:
-        raise ValueError(f"stacking domains are defined for hexagonal layers; these lattice vectors enclose {np.degrees(np.arccos(cosine)):.1f} degrees")
+        raise ValueError(
+            f"stacking domains are defined for hexagonal layers; these lattice vectors enclose {np.degrees(np.arccos(cosine)):.1f} degrees"
+        )
     points = HIGH_SYMMETRY if cosine < 0 else np.array([[0, 0], [1, 1], [2, 2]]) / 3
     cell = (first + second) / 2
     a = np.sqrt(abs(np.linalg.det(cell)) / np.sqrt(0.75))
@@ -195,7 +197,9 @@ def _second_sublattice(atoms, own, sites, lattice, points):
         raise ValueError("a layer with one atom per cell has no named stackings")
     number = atoms.numbers[sites[0]]
     metal = bool(is_metal([number])[0])
-    offset = (atoms.positions[others, None, :2] - atoms.positions[None, sites[:1], :2]).reshape(-1, 2) @ np.linalg.inv(lattice)
+    offset = (atoms.positions[others, None, :2] - atoms.positions[None, sites[:1], :2]).reshape(-1, 2) @ np.linalg.inv(
+        lattice
+    )
     mean = np.angle(np.exp(2j * np.pi * offset).mean(axis=0)) / (2 * np.pi)
     delta = mean - points
     nearest = int(np.argmin(np.linalg.norm(delta - np.round(delta), axis=1)))
@@ -213,7 +217,7 @@ def _name(above):
     """AA for atom over like atom, 2H (dichalcogenides) or AA' for both exchanged, else the one pair."""
     pairs = {"".join(sorted(p)) for p in above}
     if len(above) == 2:
-        if all(len(set(p)) == 1 or p[:len(p) // 2] == p[len(p) // 2:] for p in above):
+        if all(len(set(p)) == 1 or p[: len(p) // 2] == p[len(p) // 2 :] for p in above):
             return above[0] if above[0] == "MM" else "AA"
         if pairs == {"MX"}:
             return "2H"

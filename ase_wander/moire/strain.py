@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from ..structure import neighbour_pairs
-from .registry import check_plane, layer_index
+from .interlayer import check_plane, layer_index
 from .sublattice import layer_lattices, reference_sites
 
 
@@ -61,7 +61,9 @@ def displacements(relaxed: Atoms, rigid: Atoms) -> np.ndarray:
     different = np.flatnonzero(relaxed.numbers != rigid.numbers)
     if len(different):
         k = different[0]
-        raise ValueError(f"atom {k} is {relaxed.symbols[k]} in the relaxed and {rigid.symbols[k]} in the rigid structure")
+        raise ValueError(
+            f"atom {k} is {relaxed.symbols[k]} in the relaxed and {rigid.symbols[k]} in the rigid structure"
+        )
     plane = relaxed.cell.array[:2, :2]
     inverse = np.linalg.inv(plane)
     rigid_plane = rigid.positions[:, :2] @ np.linalg.inv(rigid.cell.array[:2, :2])
@@ -97,8 +99,12 @@ def strain_field(relaxed: Atoms, rigid: Atoms, layer: int = 0, layers=None) -> S
     sites = reference_sites(rigid, layer, layers, lattices[layer])
     # neighbours around each site: up to midway between the first and second shell of the (reduced) lattice
     reach = 1.05 * np.linalg.norm(lattices[layer], axis=1).max()
-    flat = Atoms(rigid.numbers[sites], positions=np.column_stack([rigid.positions[sites, :2], np.zeros(len(sites))]),
-                 cell=rigid.cell.array, pbc=(True, True, False))
+    flat = Atoms(
+        rigid.numbers[sites],
+        positions=np.column_stack([rigid.positions[sites, :2], np.zeros(len(sites))]),
+        cell=rigid.cell.array,
+        pbc=(True, True, False),
+    )
     pairs = neighbour_pairs(flat, reach)
     before = pairs.vector[:, :2]
     deformation = np.linalg.solve(rigid.cell.array[:2, :2], relaxed.cell.array[:2, :2])

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+from .interlayer import check_plane, layer_index, unwrapped_heights
 from .lattice import is_metal, reduce_cell
-from .registry import check_plane, layer_index, unwrapped_heights
 
 #: Rms distance, relative to the translation, between where a translation takes the atoms and where like atoms are.
 TRANSLATION_TOLERANCE = 0.08
@@ -81,13 +81,17 @@ def layer_lattices(atoms: Atoms, layers=None) -> list[np.ndarray]:
     check_plane(atoms)
     layers = layer_index(atoms, layers)
     z, cell = unwrapped_heights(atoms, layers), atoms.cell.array[:2, :2]
-    fitted = [fit_lattice(cell, atoms.positions[layers == k, :2], z[layers == k], atoms.numbers[layers == k])
-              for k in range(layers.max() + 1)]
+    fitted = [
+        fit_lattice(cell, atoms.positions[layers == k, :2], z[layers == k], atoms.numbers[layers == k])
+        for k in range(layers.max() + 1)
+    ]
     built = np.array(atoms.info.get("supercells", ()), dtype=int).reshape(-1, 2, 2)
     if len(built) != len(fitted) or (np.round(np.linalg.det(built)) == 0).any():
         return fitted
-    return [own if _same_lattice(own, lattice) else lattice
-            for own, lattice in zip((np.linalg.solve(m.astype(float), cell) for m in built), fitted)]
+    return [
+        own if _same_lattice(own, lattice) else lattice
+        for own, lattice in zip((np.linalg.solve(m.astype(float), cell) for m in built), fitted)
+    ]
 
 
 def fit_lattice(cell, points, heights, numbers) -> np.ndarray:
@@ -127,10 +131,14 @@ def _translations(search, points, labels, start, reach):
     found = []
     for k in np.argsort(length):
         t = vectors[k]
-        if length[k] < 0.5 or (found and abs(found[0][0] * t[1] - found[0][1] * t[0]) < 0.3 * np.linalg.norm(found[0]) * length[k]):
+        if length[k] < 0.5 or (
+            found and abs(found[0][0] * t[1] - found[0][1] * t[0]) < 0.3 * np.linalg.norm(found[0]) * length[k]
+        ):
             continue
         partner, offset, distance = search.nearest(points + t, labels)
-        if np.sqrt(np.mean(distance ** 2)) < TRANSLATION_TOLERANCE * length[k] and len(np.unique(partner)) == len(partner):
+        if np.sqrt(np.mean(distance**2)) < TRANSLATION_TOLERANCE * length[k] and len(np.unique(partner)) == len(
+            partner
+        ):
             found.append(t + offset.mean(axis=0))
             if len(found) == 2:
                 break
@@ -139,8 +147,10 @@ def _translations(search, points, labels, start, reach):
 
 def standard_basis(vectors):
     """Of a reduced basis: turned by the lattice's own rotations until the first vector points towards x."""
-    if abs(vectors[0] @ vectors[1] / (vectors[0] @ vectors[0]) + 0.5) < 0.03 and \
-            0.97 < (vectors[0] @ vectors[0]) / (vectors[1] @ vectors[1]) < 1.03:
+    if (
+        abs(vectors[0] @ vectors[1] / (vectors[0] @ vectors[0]) + 0.5) < 0.03
+        and 0.97 < (vectors[0] @ vectors[0]) / (vectors[1] @ vectors[1]) < 1.03
+    ):
         turned = [np.linalg.matrix_power([[1, 1], [-1, 0]], k) @ vectors for k in range(6)]  # by 60 degrees each
     else:
         turned = [vectors, -vectors]

@@ -11,10 +11,39 @@ from ase import Atoms
 from ase.constraints import FixSymmetry
 
 _SCHOENFLIES = {
-    "1": "C1", "-1": "Ci", "2": "C2", "m": "Cs", "2/m": "C2h", "222": "D2", "mm2": "C2v", "mmm": "D2h", "4": "C4", "-4": "S4",
-    "4/m": "C4h", "422": "D4", "4mm": "C4v", "-42m": "D2d", "4/mmm": "D4h", "3": "C3", "-3": "C3i", "32": "D3", "3m": "C3v",
-    "-3m": "D3d", "6": "C6", "-6": "C3h", "6/m": "C6h", "622": "D6", "6mm": "C6v", "-6m2": "D3h", "6/mmm": "D6h",
-    "23": "T", "m-3": "Th", "432": "O", "-43m": "Td", "m-3m": "Oh"}
+    "1": "C1",
+    "-1": "Ci",
+    "2": "C2",
+    "m": "Cs",
+    "2/m": "C2h",
+    "222": "D2",
+    "mm2": "C2v",
+    "mmm": "D2h",
+    "4": "C4",
+    "-4": "S4",
+    "4/m": "C4h",
+    "422": "D4",
+    "4mm": "C4v",
+    "-42m": "D2d",
+    "4/mmm": "D4h",
+    "3": "C3",
+    "-3": "C3i",
+    "32": "D3",
+    "3m": "C3v",
+    "-3m": "D3d",
+    "6": "C6",
+    "-6": "C3h",
+    "6/m": "C6h",
+    "622": "D6",
+    "6mm": "C6v",
+    "-6m2": "D3h",
+    "6/mmm": "D6h",
+    "23": "T",
+    "m-3": "Th",
+    "432": "O",
+    "-43m": "Td",
+    "m-3m": "Oh",
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +79,10 @@ class SymmetryReport:
     equivalent_atoms: np.ndarray
 
     def __str__(self):
-        return (f"point group {self.point_group} ({self.international}), layer group {self.layer_group} "
-                f"(no. {self.layer_group_number}), {self.n_operations} operations")
+        return (
+            f"point group {self.point_group} ({self.international}), layer group {self.layer_group} "
+            f"(no. {self.layer_group_number}), {self.n_operations} operations"
+        )
 
 
 def symmetry(atoms: Atoms, tolerance: float = 1e-3) -> SymmetryReport:
@@ -75,7 +106,9 @@ def symmetry(atoms: Atoms, tolerance: float = 1e-3) -> SymmetryReport:
         with _without_deprecations():
             dataset = spglib.get_symmetry_layerdataset(_spglib_cell(atoms), aperiodic_dir=2, symprec=tolerance)
     except Exception as error:  # newer versions raise instead of returning None
-        raise ValueError(f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å: {error}") from error
+        raise ValueError(
+            f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å: {error}"
+        ) from error
     if dataset is None:
         raise ValueError(f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å")
     get = dataset.get if isinstance(dataset, dict) else lambda key: getattr(dataset, key)
@@ -83,11 +116,22 @@ def symmetry(atoms: Atoms, tolerance: float = 1e-3) -> SymmetryReport:
     with _without_deprecations():
         point_group = spglib.get_pointgroup(rotations)[0].strip()
     pure = int(np.all(rotations == np.eye(3, dtype=int), axis=(1, 2)).sum())
-    return SymmetryReport(_SCHOENFLIES[point_group], point_group, str(get("international")), int(get("number")),
-                          len(rotations), pure, rotations, np.array(get("translations")), np.array(get("equivalent_atoms")))
+    return SymmetryReport(
+        _SCHOENFLIES[point_group],
+        point_group,
+        str(get("international")),
+        int(get("number")),
+        len(rotations),
+        pure,
+        rotations,
+        np.array(get("translations")),
+        np.array(get("equivalent_atoms")),
+    )
 
 
-def irreducible_kpoints(atoms: Atoms, mesh, gamma: bool = True, tolerance: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
+def irreducible_kpoints(
+    atoms: Atoms, mesh, gamma: bool = True, tolerance: float = 1e-3
+) -> tuple[np.ndarray, np.ndarray]:
     """Irreducible k-points of a mesh in the plane, time reversal included.
 
     Parameters
@@ -116,7 +160,9 @@ def irreducible_kpoints(atoms: Atoms, mesh, gamma: bool = True, tolerance: float
     rotations = np.unique(symmetry(atoms, tolerance).rotations, axis=0)
     shift = [0, 0, 0] if gamma else [1, 1, 0]
     with _without_deprecations():
-        mapping, grid = spglib.get_stabilized_reciprocal_mesh([*mesh, 1], rotations.astype("intc"), is_shift=shift, is_time_reversal=True)
+        mapping, grid = spglib.get_stabilized_reciprocal_mesh(
+            [*mesh, 1], rotations.astype("intc"), is_shift=shift, is_time_reversal=True
+        )
     points, inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
     kpoints = (np.array(grid)[points] + np.array(shift) / 2) / [*mesh, 1]
     return kpoints, count / count.sum()
@@ -145,8 +191,10 @@ class FixLayerSymmetry(FixSymmetry):
         self.atoms, self.symprec, self.verbose = atoms.copy(), tolerance, False
         self.rotations, self.translations = self.report.rotations, self.report.translations
         fractional = atoms.get_scaled_positions(wrap=False)
-        self.symm_map = [_matches(fractional, fractional @ rotation.T + translation, atoms.numbers, atoms.cell.array)[0]
-                         for rotation, translation in zip(self.rotations, self.translations)]
+        self.symm_map = [
+            _matches(fractional, fractional @ rotation.T + translation, atoms.numbers, atoms.cell.array)[0]
+            for rotation, translation in zip(self.rotations, self.translations)
+        ]
         self.do_adjust_positions = self.do_adjust_cell = True
 
 

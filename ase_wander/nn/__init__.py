@@ -1,0 +1,1 @@
+"""Networks and their layers; nothing of ASE calculators or files."""

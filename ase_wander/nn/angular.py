@@ -6,7 +6,7 @@ l = 1 is (y, z, x) and l = 2 is (xy, yz, z^2, xz, x^2 - y^2) up to constants, th
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -35,20 +35,34 @@ def spherical_harmonics(unit: torch.Tensor, l_max: int) -> torch.Tensor:
         xx, yy = x * x, y * y
         s3, c3 = y * (3 * xx - yy), x * (xx - 3 * yy)
         five = 5 * zz - 1
-        out += [sqrt(5 / 8) * s3, sqrt(15) * xy * z, sqrt(3 / 8) * y * five, 0.5 * z * (five - 2),
-                sqrt(3 / 8) * x * five, sqrt(15) / 2 * z * c2, sqrt(5 / 8) * c3]
+        out += [
+            sqrt(5 / 8) * s3,
+            sqrt(15) * xy * z,
+            sqrt(3 / 8) * y * five,
+            0.5 * z * (five - 2),
+            sqrt(3 / 8) * x * five,
+            sqrt(15) / 2 * z * c2,
+            sqrt(5 / 8) * c3,
+        ]
     if l_max >= 4:
         seven = 7 * zz - 1
-        out += [sqrt(35) / 2 * xy * c2, sqrt(70) / 4 * z * s3, sqrt(5) / 2 * xy * seven,
-                sqrt(10) / 4 * yz * (seven - 2), (35 * zz * zz - 30 * zz + 3) / 8,
-                sqrt(10) / 4 * xz * (seven - 2), sqrt(5) / 4 * c2 * seven, sqrt(70) / 4 * z * c3,
-                sqrt(35) / 8 * (c2 * c2 - 4 * xy * xy)]
+        out += [
+            sqrt(35) / 2 * xy * c2,
+            sqrt(70) / 4 * z * s3,
+            sqrt(5) / 2 * xy * seven,
+            sqrt(10) / 4 * yz * (seven - 2),
+            (35 * zz * zz - 30 * zz + 3) / 8,
+            sqrt(10) / 4 * xz * (seven - 2),
+            sqrt(5) / 4 * c2 * seven,
+            sqrt(70) / 4 * z * c3,
+            sqrt(35) / 8 * (c2 * c2 - 4 * xy * xy),
+        ]
     if l_max > L_MAX:
         raise ValueError(f"spherical harmonics are written out up to l = {L_MAX}, asked for {l_max}")
     return torch.stack(out, dim=-1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sample(l: int):
     """Fixed directions (2 (2l + 1), 3) and the matrix (2 (2l + 1), 2l + 1) that fits Y_l coefficients on them."""
     directions = np.random.default_rng(7 + l).normal(size=(2 * (2 * l + 1), 3))
@@ -81,7 +95,7 @@ def wigner_d(rotation: torch.Tensor, l: int) -> torch.Tensor:
     return spherical_harmonics(rotated, l)[..., l_slice(l)].transpose(-1, -2) @ fit
 
 
-@lru_cache(maxsize=None)
+@cache
 def clebsch_gordan(l1: int, l2: int, l3: int) -> torch.Tensor:
     """Real coupling tensor (2l1 + 1, 2l2 + 1, 2l3 + 1), float64, of norm sqrt(2 l3 + 1).
 

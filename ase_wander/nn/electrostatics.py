@@ -29,7 +29,9 @@ def fourier_kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     # exp(G|z|) erfc(x + y) = exp(-(x^2 + y^2)) erfcx(x + y), since 2 x y = G |z|
     gauss = torch.exp(-(x * x + y * y))
     u = x - y
-    falling = torch.where(u > 0, gauss * torch.special.erfcx(u.clamp(min=0)), torch.exp(-2 * x * y) * torch.erfc(u.clamp(max=0)))
+    falling = torch.where(
+        u > 0, gauss * torch.special.erfcx(u.clamp(min=0)), torch.exp(-2 * x * y) * torch.erfc(u.clamp(max=0))
+    )
     return gauss * torch.special.erfcx(x + y) + falling
 
 
@@ -76,24 +78,26 @@ class SlabPotential:
         degree = torch.arange(n_nodes, dtype=torch.float64, device=device)
         vandermonde = torch.cos(torch.arccos(node)[:, None] * degree)
         ratio = (self.z / half).clamp(-1, 1)
-        self.to_grid = torch.cos(torch.arccos(ratio)[:, None] * degree) @ torch.linalg.inv(vandermonde)   # (n, nodes)
+        self.to_grid = torch.cos(torch.arccos(ratio)[:, None] * degree) @ torch.linalg.inv(vandermonde)  # (n, nodes)
         separation = half * (node[:, None] - node[None, :])
         index = torch.from_numpy(half_reciprocal_lattice(cell.tolist(), REACH / sigma)[0].astype(float)).to(device)
         self.in_plane, self.index = 2 * math.pi * in_plane, index
-        reciprocal = 2 * math.pi * index @ torch.linalg.inv(frame).T[:2]                                  # (g, 3)
-        self.kernel = 2 * kernel(reciprocal.square().sum(1).sqrt(), separation, sigma) * COULOMB / area       # (g, nodes, nodes)
+        reciprocal = 2 * math.pi * index @ torch.linalg.inv(frame).T[:2]  # (g, 3)
+        self.kernel = (
+            2 * kernel(reciprocal.square().sum(1).sqrt(), separation, sigma) * COULOMB / area
+        )  # (g, nodes, nodes)
         self.uniform = uniform_kernel(separation, sigma) * COULOMB / area
 
     def __call__(self, charges: torch.Tensor) -> torch.Tensor:
         """Potential (n,) in V of charges (n,) in units of e; sums over -G are in the factor 2 of the kernel."""
         q = charges.double()
-        spread = q[:, None] * self.to_grid                                                               # (n, p)
+        spread = q[:, None] * self.to_grid  # (n, p)
         out = ((self.to_grid @ self.uniform) * spread.sum(0)).sum(1)
         part = max(PHASES_PER_PART // len(q), 1)
         for index, kernels in zip(self.index.split(part), self.kernel.split(part)):
-            phase = self.in_plane @ index.T                                                               # (n, g)
+            phase = self.in_plane @ index.T  # (n, g)
             for wave in (torch.cos(phase), torch.sin(phase)):
-                source = wave.T @ spread                                                                  # (g, p)
+                source = wave.T @ spread  # (g, p)
                 field = torch.einsum("gpr,gr->gp", kernels, source)
                 out = out + ((wave @ field) * self.to_grid).sum(1)
         return out.to(charges.dtype)
@@ -160,8 +164,8 @@ def slab_energies(positions, cells, charges, counts, sigma: float) -> torch.Tens
     move = lambda x: torch.from_numpy(x).to(r.device)
     i, j, of_pair, of_wave, pair, wave = map(move, (i, j, of_pair, of_wave, pair, wave))
     inverse = torch.linalg.inv(frame)
-    reciprocal = 2 * math.pi * torch.einsum("gk,gak->ga", move(index).to(r), inverse[of_wave][:, :, :2])             # (g, 3)
-    separation = r[i] - r[j]                                                                              # (p, 3)
+    reciprocal = 2 * math.pi * torch.einsum("gk,gak->ga", move(index).to(r), inverse[of_wave][:, :, :2])  # (g, 3)
+    separation = r[i] - r[j]  # (p, 3)
     z = (separation * frame[of_pair, 2]).sum(1)
     length = reciprocal.square().sum(1).sqrt()
     x, y = length[wave] * sigma / math.sqrt(2), z.abs()[pair] / (math.sqrt(2) * sigma)
@@ -182,6 +186,9 @@ def _terms(cells, counts, sigma):
         found = half_reciprocal_lattice(cell, REACH / sigma)[0]
         i.append(a + atoms), j.append(b + atoms), of_pair.append(np.full(len(a), c))
         index.append(found), of_wave.append(np.full(len(found), c))
-        pair.append(np.repeat(np.arange(len(a)) + pairs, len(found))), wave.append(np.tile(np.arange(len(found)) + waves, len(a)))
+        (
+            pair.append(np.repeat(np.arange(len(a)) + pairs, len(found))),
+            wave.append(np.tile(np.arange(len(found)) + waves, len(a))),
+        )
         atoms, pairs, waves = atoms + n, pairs + len(a), waves + len(found)
     return [np.concatenate(x) for x in (i, j, of_pair, index.copy(), of_wave, pair, wave)]

@@ -16,11 +16,13 @@ from .graph import Graph
 from .radial import bessel_basis
 
 #: Couplings (l1, l2) -> l3 of natural parity (l1 + l2 + l3 even), by l3.
-PATHS = {0: [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4)],
-         1: [(0, 1), (1, 2), (2, 3), (3, 4)],
-         2: [(0, 2), (1, 1), (2, 2), (1, 3), (2, 4), (3, 3)],
-         3: [(0, 3), (1, 2), (1, 4), (2, 3)],
-         4: [(0, 4), (2, 2), (1, 3), (3, 3)]}
+PATHS = {
+    0: [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4)],
+    1: [(0, 1), (1, 2), (2, 3), (3, 4)],
+    2: [(0, 2), (1, 1), (2, 2), (1, 3), (2, 4), (3, 3)],
+    3: [(0, 3), (1, 2), (1, 4), (2, 3)],
+    4: [(0, 4), (2, 2), (1, 3), (3, 3)],
+}
 
 
 #: Keeps the variance of a unit normal through SiLU.
@@ -32,7 +34,7 @@ class SpeciesLinear(nn.Module):
 
     def __init__(self, n_species: int, n_in: int, n_out: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_species, n_out, n_in) / n_in ** 0.5)
+        self.weight = nn.Parameter(torch.randn(n_species, n_out, n_in) / n_in**0.5)
 
     def forward(self, x: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
         """x (n, n_in, ...) -> (n, n_out, ...)."""
@@ -65,9 +67,9 @@ class Geometry:
     def __init__(self, graph: Graph, cutoff: float, n_radial: int, l_max: int, n_species: int):
         r = graph.vector.pow(2).sum(-1).sqrt()
         self.r = r
-        self.unit = graph.vector / r.unsqueeze(-1)                                            # (n, k, 3)
-        self.radial = bessel_basis(r, cutoff, n_radial)                                       # (n, k, r)
-        self.harmonics = spherical_harmonics(self.unit, l_max)                                # (n, k, q)
+        self.unit = graph.vector / r.unsqueeze(-1)  # (n, k, 3)
+        self.radial = bessel_basis(r, cutoff, n_radial)  # (n, k, r)
+        self.harmonics = spherical_harmonics(self.unit, l_max)  # (n, k, q)
         channel = graph.species[graph.neighbour] + n_species * graph.across
         self.one_hot = nn.functional.one_hot(channel, 2 * n_species).to(r.dtype) * graph.mask.unsqueeze(-1)
 
@@ -91,8 +93,9 @@ class Density(nn.Module):
         super().__init__()
         self.l_max = l_max
         self.scale = scale
-        self.mix = nn.ModuleList(SpeciesLinear(n_species, 2 * n_species * n_radial, n_channels)
-                                 for _ in range(l_max + 1))
+        self.mix = nn.ModuleList(
+            SpeciesLinear(n_species, 2 * n_species * n_radial, n_channels) for _ in range(l_max + 1)
+        )
 
     @staticmethod
     def raw(geometry: Geometry) -> torch.Tensor:

@@ -15,7 +15,6 @@ from .environment import ChannelProduct, Density, Geometry, SpeciesLinear, Speci
 from .graph import Graph
 from .radial import dispersion_basis, zbl_energy
 
-
 #: Stiffness of the wall in eV/Å^3: 0.3 Å inside it costs 2.7 eV.
 WALL = 100.0
 
@@ -55,13 +54,30 @@ class ForceField(nn.Module):
     neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
 
-    def __init__(self, atomic_numbers, cutoff=6.0, tail_cutoff=10.0, n_radial=8, n_channels=16, l_max=4,
-                 n_raer=32, hidden=64, smearing=0.0, neutral="cell"):
+    def __init__(
+        self,
+        atomic_numbers,
+        cutoff=6.0,
+        tail_cutoff=10.0,
+        n_radial=8,
+        n_channels=16,
+        l_max=4,
+        n_raer=32,
+        hidden=64,
+        smearing=0.0,
+        neutral="cell",
+    ):
         super().__init__()
         n_species = len(atomic_numbers)
         self.noise = 0.0  # of the invariants while training; see training.loop
-        self.cutoff, self.tail_cutoff, self.n_radial, self.l_max, self.n_species, self.n_raer = \
-            cutoff, tail_cutoff, n_radial, l_max, n_species, n_raer
+        self.cutoff, self.tail_cutoff, self.n_radial, self.l_max, self.n_species, self.n_raer = (
+            cutoff,
+            tail_cutoff,
+            n_radial,
+            l_max,
+            n_species,
+            n_raer,
+        )
         self.atomic_numbers = tuple(atomic_numbers)
         self.register_buffer("repulsion_range", torch.zeros(n_species, n_species))
         #: Shortest distances (Å) that the training knows, by species and same or other layer; 0: no wall.
@@ -108,7 +124,9 @@ class ForceField(nn.Module):
         """Atomic energies (n,) in eV and the Environment."""
         environment, energy = self.environment(graph)
         energy = self.reference_energy[graph.species] + self.energy_scale * energy
-        return energy + self.repulsion(graph, environment.geometry.r) + self.tail(graph) + self.coulomb(graph, environment.raer), environment
+        return energy + self.repulsion(graph, environment.geometry.r) + self.tail(graph) + self.coulomb(
+            graph, environment.raer
+        ), environment
 
     def charges(self, graph, raer):
         """Effective charges (n,) in e, neutral in every configuration or layer."""
@@ -119,7 +137,9 @@ class ForceField(nn.Module):
         """Electrostatic energy of the effective charges, (n,) eV: what reaches beyond every cutoff."""
         if not self.smearing:
             return 0.0
-        counts = torch.bincount(graph.config, minlength=graph.n_configs).tolist()  # atoms of a configuration stand together
+        counts = torch.bincount(
+            graph.config, minlength=graph.n_configs
+        ).tolist()  # atoms of a configuration stand together
         return slab_energies(graph.position, graph.cell, self.charges(graph, raer), counts, self.smearing)
 
     def repulsion(self, graph, r):
@@ -179,5 +199,7 @@ def energy_and_gradients(force_field: ForceField, graph: Graph, create_graph=Fal
         virial = virial.index_add(0, graph.config[graph.tail_i], outer(graph.tail_vector, t))
     if "position" in g:
         forces = forces - g["position"]
-        virial = virial.index_add(0, graph.config, outer(graph.position, g["position"])) + outer(graph.cell, g["cell"]).sum(1)
+        virial = virial.index_add(0, graph.config, outer(graph.position, g["position"])) + outer(
+            graph.cell, g["cell"]
+        ).sum(1)
     return energies, forces, 0.5 * (virial + virial.transpose(1, 2)), environment

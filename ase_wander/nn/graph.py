@@ -55,10 +55,12 @@ class Graph:
 
     def to(self, device=None, dtype=None):
         """Copy with float tensors in `dtype`, all on `device`."""
+
         def move(t):
             if not torch.is_tensor(t):
                 return t
             return t.to(device=device, dtype=dtype if t.is_floating_point() else None)
+
         return replace(self, **{f.name: move(getattr(self, f.name)) for f in fields(self)})
 
 

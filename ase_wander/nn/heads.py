@@ -5,21 +5,25 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .alignment import BondFrames
-from .dressing import Dressing
+from .axial import AxialOnsite, angular_momentum, axis_harmonics, contract
+from .bond_frame import BondFrames
 from .electrostatics import neutralised
 from .environment import SpeciesLinear
 from .forcefield import Environment
 from .graph import Graph
 from .hopping import HoppingHead
-from .incomplete import AxialOnsite, angular_momentum, axis_harmonics, contract
+from .messages import Dressing
 from .onsite import OnsiteHead
 from .two_center import AxialHopping, ConstantOnsite, Undressed
 
 #: What a head may look at besides the distance. Hoppings: equivariant tensors and scalars of both atoms; their RAERs; the raw
 #: invariants of their environments; nothing. On-site blocks: tensors and scalars; nothing.
-INPUTS = {"onsite_input": ("tensors", "constant"), "intra_input": ("tensors", "raer", "environment", "distance"),
-          "inter_input": ("tensors", "raer", "environment", "distance"), "neutral": ("cell", "layer")}
+INPUTS = {
+    "onsite_input": ("tensors", "constant"),
+    "intra_input": ("tensors", "raer", "environment", "distance"),
+    "inter_input": ("tensors", "raer", "environment", "distance"),
+    "neutral": ("cell", "layer"),
+}
 
 
 class HamiltonianHeads(nn.Module):
@@ -34,9 +38,24 @@ class HamiltonianHeads(nn.Module):
     neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
 
-    def __init__(self, shells, n_radial, n_raer, cutoff=12.8, taper=12.0, l_max=4, n_channels=16, n_scalars=32,
-                 hidden=96, n_gated=24, smearing=2.0,
-                 onsite_input="tensors", intra_input="tensors", inter_input="tensors", neutral="cell"):
+    def __init__(
+        self,
+        shells,
+        n_radial,
+        n_raer,
+        cutoff=12.8,
+        taper=12.0,
+        l_max=4,
+        n_channels=16,
+        n_scalars=32,
+        hidden=96,
+        n_gated=24,
+        smearing=2.0,
+        onsite_input="tensors",
+        intra_input="tensors",
+        inter_input="tensors",
+        neutral="cell",
+    ):
         super().__init__()
         self.axial = [isinstance(shell, str) for shell in shells]
         self.shells = shells = [angular_momentum(shell) for shell in shells]
@@ -49,7 +68,11 @@ class HamiltonianHeads(nn.Module):
         self.extra = [name for name in ("raer", "environment") if name in self.inputs.values()]
         #: No head looks at more than the distance.
         self.bare = not smearing and list(self.inputs.values()) == ["constant", "distance", "distance"]
-        self.dressing = Undressed(l_max) if self.bare else Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
+        self.dressing = (
+            Undressed(l_max)
+            if self.bare
+            else Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
+        )
         self.n_scalars = n_scalars
         self.smearing, self.neutral = smearing, neutral
         self.charge = SpeciesLinear(n_species, n_scalars, 1) if smearing else None
@@ -64,11 +87,19 @@ class HamiltonianHeads(nn.Module):
         def hopping(kind, *pair):
             if self.inputs[kind] == "tensors":
                 return HoppingHead(*pair, n_channels, n_scalars, cutoff, taper, l_max, hidden=hidden, n_gated=n_gated)
-            return AxialHopping(*pair, self.dressing.extra_sizes.get(self.inputs[kind], 0), cutoff, taper, hidden=hidden)
+            return AxialHopping(
+                *pair, self.dressing.extra_sizes.get(self.inputs[kind], 0), cutoff, taper, hidden=hidden
+            )
 
         self.onsite = nn.ModuleList(onsite(l, axial) for l, axial in zip(shells, self.axial))
-        self.hopping = nn.ModuleDict({f"{a}{b}_{kind}": hopping(kind, shells[a], shells[b], a == b) for a in range(n_species)
-                                      for b in range(a, n_species) for kind in ("intra", "inter")})
+        self.hopping = nn.ModuleDict(
+            {
+                f"{a}{b}_{kind}": hopping(kind, shells[a], shells[b], a == b)
+                for a in range(n_species)
+                for b in range(a, n_species)
+                for kind in ("intra", "inter")
+            }
+        )
 
     def classes(self, graph: Graph):
         """(name, pair indices) of every class present; pairs must be ordered with species_i <= species_j."""
@@ -93,7 +124,7 @@ class HamiltonianHeads(nn.Module):
 
     def charges(self, graph, scalars):
         """Effective charges (n,) in e that move the potential of the slab, neutral in every configuration or layer."""
-        raw = 0.1 * self.charge(scalars[:, :self.n_scalars], graph.species).squeeze(-1)
+        raw = 0.1 * self.charge(scalars[:, : self.n_scalars], graph.species).squeeze(-1)
         return neutralised(raw, graph, self.neutral)
 
     def onsite_blocks(self, graph, tensors, scalars, potential=None):
@@ -106,9 +137,11 @@ class HamiltonianHeads(nn.Module):
         for z, head in enumerate(self.onsite):
             index = torch.nonzero(graph.species == z).squeeze(1)
             along = (graph.normal[index],) if getattr(head, "takes_normal", False) else ()
-            blocks = head(tensors[index], scalars[index, :self.n_scalars], *along)
+            blocks = head(tensors[index], scalars[index, : self.n_scalars], *along)
             if shift is not None:
-                blocks = blocks + shift[index, None, None] * torch.eye(blocks.shape[1], dtype=blocks.dtype, device=blocks.device)
+                blocks = blocks + shift[index, None, None] * torch.eye(
+                    blocks.shape[1], dtype=blocks.dtype, device=blocks.device
+                )
             out.append((index, blocks))
         return out
 
@@ -123,7 +156,10 @@ class HamiltonianHeads(nn.Module):
             tensors = tensors[:, :0]
         rows = tensors.transpose(1, 2).contiguous()  # (n, q, c): channels side by side in memory
         blocks = self.hopping[name](frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
-        axes = [axis_harmonics(graph.normal[k], self.shells[int(z)]) if self.axial[int(z)] else None for z, k in zip(name, (i, j))]
+        axes = [
+            axis_harmonics(graph.normal[k], self.shells[int(z)]) if self.axial[int(z)] else None
+            for z, k in zip(name, (i, j))
+        ]
         return contract(blocks, *axes)
 
     def forward(self, graph: Graph, environment: Environment, frames=None, potential=None):
@@ -138,6 +174,8 @@ class HamiltonianHeads(nn.Module):
         if self.training and self.noise > 0:
             tensors = tensors + self.noise * torch.randn_like(tensors)
             scalars = scalars + self.noise * torch.randn_like(scalars)
-        hopping = {name: (index, self.hopping_blocks(graph, tensors, scalars, name, index, frames and frames[name]))
-                   for name, index in self.classes(graph)}
+        hopping = {
+            name: (index, self.hopping_blocks(graph, tensors, scalars, name, index, frames and frames[name]))
+            for name, index in self.classes(graph)
+        }
         return self.onsite_blocks(graph, tensors, scalars, potential), hopping

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .alignment import BondFrames, block_basis, mirror_signs
+from .bond_frame import BondFrames, block_basis, mirror_signs
 from .radial import gaussian_basis, smooth_cutoff
 
 
@@ -26,7 +26,14 @@ class BondHead(nn.Module):
 
     def __init__(self, l1, l2, symmetric, cutoff, taper, n_radial=16):
         super().__init__()
-        self.l1, self.l2, self.symmetric, self.cutoff, self.taper, self.n_radial = l1, l2, symmetric, cutoff, taper, n_radial
+        self.l1, self.l2, self.symmetric, self.cutoff, self.taper, self.n_radial = (
+            l1,
+            l2,
+            symmetric,
+            cutoff,
+            taper,
+            n_radial,
+        )
         self.counts = block_basis(l1, l2)[0]
         #: Polynomial of log(rms element / eV) in distance on [scale_range], fitted to the data.
         self.register_buffer("scale_polynomial", torch.zeros(7))
@@ -57,8 +64,21 @@ class BondHead(nn.Module):
 class HoppingHead(BondHead):
     """Blocks (p, 2 l1 + 1, 2 l2 + 1) in eV of one class of pairs, dressed by the tensors of both atoms."""
 
-    def __init__(self, l1, l2, symmetric, n_channels, n_scalars, cutoff, taper, l_max=4, n_radial=16, n_gated=24,
-                 n_cross=8, hidden=96):
+    def __init__(
+        self,
+        l1,
+        l2,
+        symmetric,
+        n_channels,
+        n_scalars,
+        cutoff,
+        taper,
+        l_max=4,
+        n_radial=16,
+        n_gated=24,
+        n_cross=8,
+        hidden=96,
+    ):
         super().__init__(l1, l2, symmetric, cutoff, taper, n_radial)
         self.l_max, self.n_cross = l_max, n_cross
         self.orders = range(1, l_max + 1)
@@ -77,13 +97,15 @@ class HoppingHead(BondHead):
     def tensors_to_block(self, near, far, scalars_i, scalars_j, radial):
         """Block in the bond frame before scaling: `near` seen from i, `far` from j, as `BondFrames.by_order` gives."""
         # W [near, far] = W_near near + W_far far, and so on: without copying the inputs side by side
-        lifted = []                                                                                     # (p, 2, g)
+        lifted = []  # (p, 2, g)
         for m, lift in zip(self.orders, self.lift):
             of_near, of_far = lift.weight.chunk(2, 1)
             lifted.append(nn.functional.linear(near[m], of_near) + nn.functional.linear(far[m], of_far))
         norms = [0.1 * v.square().sum(1) for v in lifted]
         h = self.first.bias
-        for x, weight in zip([scalars_i, scalars_j, radial, near[0], far[0]] + norms, self.first.weight.split(self.inputs, 1)):
+        for x, weight in zip(
+            [scalars_i, scalars_j, radial, near[0], far[0]] + norms, self.first.weight.split(self.inputs, 1)
+        ):
             h = torch.addmm(h, x, weight.T)
         h = nn.functional.silu(h)
         h = h + nn.functional.silu(self.second(h))

@@ -18,7 +18,9 @@ class OnsiteHead(nn.Module):
         super().__init__()
         self.l = l
         self.degrees = list(range(2, 2 * l + 1, 2))
-        self.hidden = nn.Sequential(nn.Linear(n_scalars + n_channels, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
+        self.hidden = nn.Sequential(
+            nn.Linear(n_scalars + n_channels, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
+        )
         self.scalar = nn.Linear(hidden, 1)
         self.gates = nn.Linear(hidden, len(self.degrees) * n_channels)
         self.register_buffer("mean", torch.zeros(len(self.degrees) + 1))

@@ -34,9 +34,13 @@ def zbl_energy(r: torch.Tensor, z1: torch.Tensor, z2: torch.Tensor, cutoff: torc
     E = z1 z2 e^2/(4 pi eps0 r) phi(r/a), a = 0.4685 Å/(z1^0.23 + z2^0.23); constants of Ziegler, Biersack and
     Littmark, The Stopping and Range of Ions in Solids (1985).
     """
-    x = r * (z1 ** 0.23 + z2 ** 0.23) / 0.46850
-    screening = (0.18175 * torch.exp(-3.19980 * x) + 0.50986 * torch.exp(-0.94229 * x)
-                 + 0.28022 * torch.exp(-0.40290 * x) + 0.02817 * torch.exp(-0.20162 * x))
+    x = r * (z1**0.23 + z2**0.23) / 0.46850
+    screening = (
+        0.18175 * torch.exp(-3.19980 * x)
+        + 0.50986 * torch.exp(-0.94229 * x)
+        + 0.28022 * torch.exp(-0.40290 * x)
+        + 0.02817 * torch.exp(-0.20162 * x)
+    )
     u = (r / cutoff).clamp(max=1.0)
     return 14.399645 * z1 * z2 / r * screening * (1 - u * u * u * (10 - 15 * u + 6 * u * u))
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .alignment import BondFrames, block_basis
 from .angular import clebsch_gordan, l_slice, spherical_harmonics
+from .bond_frame import BondFrames, block_basis
 from .hopping import BondHead
 
 
@@ -25,12 +25,17 @@ class AxialHopping(BondHead):
 
     def __init__(self, l1, l2, symmetric, n_scalars, cutoff, taper, n_radial=16, hidden=96):
         super().__init__(l1, l2, symmetric, cutoff, taper, n_radial)
-        self.network = nn.Sequential(nn.Linear(n_radial + 2 * n_scalars, hidden), nn.SiLU(), nn.Linear(hidden, hidden),
-                                     nn.SiLU(), nn.Linear(hidden, self.counts[0]))
+        self.network = nn.Sequential(
+            nn.Linear(n_radial + 2 * n_scalars, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, self.counts[0]),
+        )
 
     def integrals(self, *inputs) -> torch.Tensor:
         """Blocks (p, d1, d2) in the bond frame before scaling: sum_m V_m B_m, one V for each of sigma, pi, delta."""
-        basis = block_basis(self.l1, self.l2)[1][:self.counts[0]].to(inputs[0])
+        basis = block_basis(self.l1, self.l2)[1][: self.counts[0]].to(inputs[0])
         return (self.network(torch.cat(inputs, 1)) @ basis).unflatten(1, (2 * self.l1 + 1, 2 * self.l2 + 1))
 
     def forward(self, frames: BondFrames, tensors_i, tensors_j, scalars_i, scalars_j) -> torch.Tensor:

@@ -6,28 +6,58 @@ from dataclasses import fields, replace
 from inspect import signature
 from pathlib import Path
 
+from ..checks import is_integer, is_number, read_mapping
 from ..data.sources import check_source
+from ..model.config import TWO_CENTER, check_model_config
 from ..moire.layer_file import is_layer_file
-from ..model_config import TWO_CENTER, check_model_config
 from ..nn.heads import HamiltonianHeads
-from ..values import is_integer, is_number, read_mapping
+from .bars import check_bars
 from .device import check_device
 from .loop import LoopSettings
-from .published_trainer import HAMILTONIAN_SETTINGS, SGDSettings
-from .report import check_bars
+from .stages.published import HAMILTONIAN_SETTINGS, SGDSettings
 from .terms import WEIGHTS, reported, weighed_terms, with_defaults
 
-TOP = ("name", "material", "data", "species", "shells", "electrons", "validation_fraction", "seed", "force_field", "heads",
-       "stages", "threads", "device", "dtype", "licence", "kind", "notes", "bars")
+TOP = (
+    "name",
+    "material",
+    "data",
+    "species",
+    "shells",
+    "electrons",
+    "validation_fraction",
+    "seed",
+    "force_field",
+    "heads",
+    "stages",
+    "threads",
+    "device",
+    "dtype",
+    "licence",
+    "kind",
+    "notes",
+    "bars",
+)
 #: Keys of kind `published`, whose networks, species and orbitals are fixed.
-TOP_PUBLISHED = ("kind", "name", "material", "data", "validation_fraction", "seed", "threads", "licence", "notes", "bars",
-                 "forces", "hamiltonian")
+TOP_PUBLISHED = (
+    "kind",
+    "name",
+    "material",
+    "data",
+    "validation_fraction",
+    "seed",
+    "threads",
+    "licence",
+    "notes",
+    "bars",
+    "forces",
+    "hamiltonian",
+)
 
 #: Names become parts of file names, of which systems take 255 bytes.
 LONGEST_NAME = 60
 
 #: Random numbers of a step are seeded by 1,000,003 x seed + step, which must fit into 63 bits.
-LARGEST_SEED = 2 ** 32 - 1
+LARGEST_SEED = 2**32 - 1
 
 
 def load_config(path) -> dict:
@@ -36,7 +66,7 @@ def load_config(path) -> dict:
     Returns
     -------
     dict
-        `material` a name, with `material_file` beside it where the layer is one of a file; `data` as absolute paths, or mappings with `path` and what to take of it (see `data.sources.check_source`); `notes` (optional) is text for the card: method and extent of the data; `bars` (optional) what its table of errors compares with (see `report.check_bars`); `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
+        `material` a name, with `material_file` beside it where the layer is one of a file; `data` as absolute paths, or mappings with `path` and what to take of it (see `data.sources.check_source`); `notes` (optional) is text for the card: method and extent of the data; `bars` (optional) what its table of errors compares with (see `bars.check_bars`); `stages` a list of dicts with `kind`, `name`, `loop` (LoopSettings) and `weights`.
         Of kind `published`: `forces` and `hamiltonian` (SGDSettings) instead of stages.
     """
     path = Path(path)
@@ -52,7 +82,9 @@ def load_config(path) -> dict:
     for key in raw:
         if key not in known:
             fail(key, f"unknown; known: {', '.join(known)}")
-    for key in ("name", "data") if published else ("name", "material", "data", "species", "shells", "electrons", "stages"):
+    for key in (
+        ("name", "data") if published else ("name", "material", "data", "species", "shells", "electrons", "stages")
+    ):
         if not raw.get(key):
             fail(key, "missing")
     raw["data"] = _data(raw["data"], path.parent, fail)
@@ -80,7 +112,10 @@ def load_config(path) -> dict:
     for k, stage in enumerate(raw["stages"]):
         known = reported(stage["kind"], len(raw["species"]))
         if stage["loop"].monitor not in ("", *known):
-            fail(f"stages[{k}].monitor", f"{stage['loop'].monitor!r} is no error of a validation; known: {', '.join(known)}")
+            fail(
+                f"stages[{k}].monitor",
+                f"{stage['loop'].monitor!r} is no error of a validation; known: {', '.join(known)}",
+            )
     names = [s["name"] for s in raw["stages"]]
     if len(set(names)) < len(names):
         fail("stages", f"names repeat: {', '.join(names)}")
@@ -135,8 +170,18 @@ def _check_common(raw, fail):
 
 def _check_name(key, name, fail):
     """A name becomes a file name."""
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "/" in name or "\\" in name or name.startswith("."):
-        fail(key, f"{name!r:.60} is not a name (up to {LONGEST_NAME} characters without slashes, not beginning with a full stop)")
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= LONGEST_NAME
+        or not name.isprintable()
+        or "/" in name
+        or "\\" in name
+        or name.startswith(".")
+    ):
+        fail(
+            key,
+            f"{name!r:.60} is not a name (up to {LONGEST_NAME} characters without slashes, not beginning with a full stop)",
+        )
 
 
 def _sgd(options, key, default, seed, fail):
@@ -191,8 +236,15 @@ def _stage(stage, number, fail):
             fail(f"{key}.{option}", f"{value!r} is out of range")
     if not 0 < stage.get("pairs", 1) <= 1:
         fail(f"{key}.pairs", f"{stage['pairs']!r} is not a share above 0, up to 1")
-    if stage.get("pairs", 1) < 1 and (kind != "hamiltonian" or weights.get("eigenvalues") or weights.get("projections")):
+    if stage.get("pairs", 1) < 1 and (
+        kind != "hamiltonian" or weights.get("eigenvalues") or weights.get("projections")
+    ):
         fail(f"{key}.pairs", "only for a stage of kind hamiltonian on elements alone: bands need all pairs")
     if not weighed_terms(kind, weights):
         fail(f"{key}.weights", f"nothing to train on; known: {', '.join(WEIGHTS[kind])}")
-    return {"kind": kind, "name": name, "weights": with_defaults(kind, weights), "loop": LoopSettings(**stage, monitor=monitor)}
+    return {
+        "kind": kind,
+        "name": name,
+        "weights": with_defaults(kind, weights),
+        "loop": LoopSettings(**stage, monitor=monitor),
+    }

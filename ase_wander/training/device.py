@@ -13,7 +13,9 @@ def check_device(name: str) -> None:
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"torch cannot compute on {name!r} here ({str(error).splitlines()[0].split('. ')[0]})") from None
+        raise ValueError(
+            f"torch cannot compute on {name!r} here ({str(error).splitlines()[0].split('. ')[0]})"
+        ) from None
 
 
 @contextmanager

@@ -44,8 +44,13 @@ def processes():
         # torchrun keeps its store when it starts processes anew: without a name of their own they could find the addresses
         # of the dead. Several machines do not count their restarts alike.
         store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", store=store, rank=number,
-                            world_size=count, timeout=PATIENCE)
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        store=store,
+        rank=number,
+        world_size=count,
+        timeout=PATIENCE,
+    )
     try:
         yield
     finally:
@@ -63,7 +68,7 @@ def own_device(device: str) -> str:
 
 def share(batch: list) -> list:
     """What of a batch this process computes; empty when there are more processes than samples."""
-    return batch[rank()::size()]
+    return batch[rank() :: size()]
 
 
 def gather(value) -> list:

@@ -23,8 +23,13 @@ PANELS = {"meV/Å": "force (meV/Å)", "meV/atom": "energy (meV/atom)", "meV": "H
 def plot_learning_curves(run, stages, folder) -> None:
     """`learning.png` in `folder` from the logs of a run directory, see `plot_logs`. Stages without a log are left out."""
     logs = {stage: Path(run) / f"{stage}.jsonl" for stage in stages}
-    plot_logs({stage: [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-               for stage, log in logs.items()}, folder)
+    plot_logs(
+        {
+            stage: [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+            for stage, log in logs.items()
+        },
+        folder,
+    )
 
 
 def plot_logs(logs, folder) -> None:
@@ -76,8 +81,17 @@ def _learning_panels(curves, starts):
                 if left <= begin < end <= right:
                     ax.axvline(begin, color="0.6", lw=0.8, zorder=0)
                     rotation = 0 if end - begin > 0.017 * len(stage) * (right - left) else 25
-                    ax.text((begin + end) / 2, 1.02, stage, transform=ax.get_xaxis_transform(), ha="center" if not rotation else "left",
-                            va="bottom", fontsize=8.5, color="0.25", rotation=rotation)
+                    ax.text(
+                        (begin + end) / 2,
+                        1.02,
+                        stage,
+                        transform=ax.get_xaxis_transform(),
+                        ha="center" if not rotation else "left",
+                        va="bottom",
+                        fontsize=8.5,
+                        color="0.25",
+                        rotation=rotation,
+                    )
             ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03), fontsize=8, handlelength=1.7)
         axes[-1].set_xlabel("optimiser step")
     return axes

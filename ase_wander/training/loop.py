@@ -14,7 +14,6 @@ import torch
 
 from . import distributed
 
-
 #: After so many steps in a row without a finite gradient a stage stops: nothing is learned any more.
 MAX_SKIPPED = 50
 
@@ -88,7 +87,9 @@ def load_checkpoint(path: Path, use):
         return use(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200] or type(error).__name__
-        raise ValueError(f"{path}: not a readable checkpoint of this run ({reason}); without that file the stage starts anew") from None
+        raise ValueError(
+            f"{path}: not a readable checkpoint of this run ({reason}); without that file the stage starts anew"
+        ) from None
 
 
 def _cut_log(log, step):
@@ -119,7 +120,9 @@ class Best:
     def look(self, validation: dict, monitor: str, step: int, average) -> None:
         """Compare with a validation; ValueError when it has no error of that name."""
         if monitor not in validation:
-            raise ValueError(f"monitor: the validation reports no {monitor!r}; known: {', '.join(sorted(validation)) or 'nothing'}")
+            raise ValueError(
+                f"monitor: the validation reports no {monitor!r}; known: {', '.join(sorted(validation)) or 'nothing'}"
+            )
         error = float(validation[monitor]) * (-1 if monitor.lower().endswith("r2") else 1)
         if error < self.error:
             self.error, self.step, self.waited = error, step, 0
@@ -128,8 +131,9 @@ class Best:
             self.waited += 1
 
 
-def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, validate=None, report=None,
-        resume=False):
+def fit(
+    module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, validate=None, report=None, resume=False
+):
     """Train `module` in place; on return it holds the averaged weights: the last ones, or with a monitor the best.
 
     Of several processes (see `distributed`) each computes its share of every batch; they hold the same weights all the time.
@@ -153,8 +157,10 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
         that the validation does not know, or without validation.
     """
     if settings.monitor and not validate:
-        raise ValueError(f"stage {stage}: monitor {settings.monitor!r} needs configurations held out for validation that "
-                         "the stage can use")
+        raise ValueError(
+            f"stage {stage}: monitor {settings.monitor!r} needs configurations held out for validation that "
+            "the stage can use"
+        )
     folder, first = Path(folder), distributed.rank() == 0
     checkpoint, log = folder / f"{stage}.pt", folder / f"{stage}.jsonl"
     trained = [p for p in module.parameters() if p.requires_grad]
@@ -163,8 +169,15 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
     step, seconds, running, best = 0, 0.0, {}, Best()
 
     def state():
-        return {"module": module.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-                "step": step, "seconds": seconds, "running": running, "best": vars(best)}
+        return {
+            "module": module.state_dict(),
+            "average": average.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "step": step,
+            "seconds": seconds,
+            "running": running,
+            "best": vars(best),
+        }
 
     def restore(state):
         nonlocal step, seconds, running, best
@@ -206,8 +219,12 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
         if not skipped:
             optimiser.step()
         elif skipped >= MAX_SKIPPED:
-            distributed.refuse(ValueError(f"stage {stage}: the gradient has not been finite for {skipped} steps up to step "
-                                          f"{step + 1} (loss {loss:g}): lower lr ({settings.lr:g}) or look at the data"))
+            distributed.refuse(
+                ValueError(
+                    f"stage {stage}: the gradient has not been finite for {skipped} steps up to step "
+                    f"{step + 1} (loss {loss:g}): lower lr ({settings.lr:g}) or look at the data"
+                )
+            )
         step += 1
         _follow(average, module, min(settings.average, (1 + step) / (10 + step)))
         for key, value in {"count": 1, "loss": loss, **terms}.items():
@@ -217,8 +234,14 @@ def fit(module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, 
             report({"stage": stage, "step": step})
         if step % (settings.validate_every * steps_per_epoch) == 0 or step >= settings.steps:
             count = running.pop("count")
-            row = {"stage": stage, "step": step, "epoch": round(step / steps_per_epoch, 2), "seconds": round(seconds, 1),
-                   "lr": settings.rate(step), "train": {k: v / count for k, v in running.items()}}
+            row = {
+                "stage": stage,
+                "step": step,
+                "epoch": round(step / steps_per_epoch, 2),
+                "seconds": round(seconds, 1),
+                "lr": settings.rate(step),
+                "train": {k: v / count for k, v in running.items()},
+            }
             running = {}
             if validate:
                 row["validation"] = distributed.together(lambda: validate(average.eval()), only_first=True)

@@ -18,7 +18,7 @@ ELEMENT_SCALE, BAND_SCALE = 0.03, 2.0
 def robust(error, scale, dims=None):
     """sqrt(|x|^2 + scale^2) - scale, with |x|^2 summed over `dims` (of every element alone without)."""
     square = error.square() if dims is None else error.square().sum(dims)
-    return (square + scale ** 2).sqrt() - scale
+    return (square + scale**2).sqrt() - scale
 
 
 # ---------------------------------------------------------------- force field
@@ -122,5 +122,5 @@ def projection_errors(h, states, eigenvalues, importance, reach=1.0):
 
 def projection_loss(h, states, eigenvalues, importance, kweights, reach=1.0):
     """Mean over k of sqrt(x^2 + s^2) - s, x^2 the `projection_errors`, in meV; kweights (k,)."""
-    square = projection_errors(h, states, eigenvalues, importance, reach) / MEV ** 2
-    return (kweights * ((square + BAND_SCALE ** 2).sqrt() - BAND_SCALE)).sum() / kweights.sum()
+    square = projection_errors(h, states, eigenvalues, importance, reach) / MEV**2
+    return (kweights * ((square + BAND_SCALE**2).sqrt() - BAND_SCALE)).sum() / kweights.sum()

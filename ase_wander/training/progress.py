@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 #: Errors that are followed, by their key in the validation: what they are called, their unit, their key in training.
-ERRORS = {"force": ("forces", "meV/Å", "force_meV"), "layer_force": ("net force on a layer", "meV/Å", None),
-          "energy": ("energy", "meV/atom", "energy_meV"), "virial": ("virial", "meV/atom", None),
-          "elements": ("elements of H", "meV", "H_meV"), "onsite": ("on-site elements", "meV", "onsite_meV"),
-          "eigenvalues": ("eigenvalues near the gap", "meV", "eig_meV"), "projections": ("band projections", "meV", "proj_meV"), "projections": ("band projections", "meV", "proj_meV"), "vacuum_step": ("vacuum step", "meV", "step_meV")}
+ERRORS = {
+    "force": ("forces", "meV/Å", "force_meV"),
+    "layer_force": ("net force on a layer", "meV/Å", None),
+    "energy": ("energy", "meV/atom", "energy_meV"),
+    "virial": ("virial", "meV/atom", None),
+    "elements": ("elements of H", "meV", "H_meV"),
+    "onsite": ("on-site elements", "meV", "onsite_meV"),
+    "eigenvalues": ("eigenvalues near the gap", "meV", "eig_meV"),
+    "projections": ("band projections", "meV", "proj_meV"),
+    "vacuum_step": ("vacuum step", "meV", "step_meV"),
+}
 
 
 def progress_line(row: dict, steps: int) -> str:
@@ -16,7 +23,11 @@ def progress_line(row: dict, steps: int) -> str:
     ...                "validation": {"elements": 2.5, "inter_R2": 0.97}}, 100)
     'elements 20/100: training elements of H 3.14 meV; validation elements of H 2.5 meV; loss 1.5'
     """
-    parts = [text for where, key in (("training", "train"), ("validation", "validation")) if (text := _errors(row, where, key))]
+    parts = [
+        text
+        for where, key in (("training", "train"), ("validation", "validation"))
+        if (text := _errors(row, where, key))
+    ]
     parts.append(f"loss {row['train']['loss']:.3g}")
     if "best_step" in row:
         parts.append(f"{'stopped, ' if row['stopped'] else ''}best at step {row['best_step']}")

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 #: Labels (see `data.dataset.LABELS`) that every term needs, by the part of the model that it trains.
 FORCE_FIELD = {"energy": ("energy",), "forces": ("forces",), "stress": ("stress",), "layer": ("forces",)}
-HAMILTONIAN = {"onsite": ("hamiltonian",), "intra": ("hamiltonian",), "inter": ("hamiltonian",), "eigenvalues": ("eigenvalues",),
-               "projections": ("hamiltonian", "eigenvalues"), "vacuum_step": ("vacuum_step",)}
+HAMILTONIAN = {
+    "onsite": ("hamiltonian",),
+    "intra": ("hamiltonian",),
+    "inter": ("hamiltonian",),
+    "eigenvalues": ("eigenvalues",),
+    "projections": ("hamiltonian", "eigenvalues"),
+    "vacuum_step": ("vacuum_step",),
+}
 
 #: Terms that go with others: a configuration that has only their labels is not used.
 ACCOMPANYING = ("vacuum_step",)
 
 #: Labels in words.
-WORDS = {"hamiltonian": "a Hamiltonian", "eigenvalues": "eigenvalues", "energy": "an energy", "forces": "forces", "stress": "a stress"}
+WORDS = {
+    "hamiltonian": "a Hamiltonian",
+    "eigenvalues": "eigenvalues",
+    "energy": "an energy",
+    "forces": "forces",
+    "stress": "a stress",
+}
 
 #: Weights that are no terms; `spread` is the power of the class's spread that divides the errors of its elements.
 EXPONENTS = ("spread",)
@@ -20,18 +32,24 @@ EXPONENTS = ("spread",)
 TERMS = {"forcefield": FORCE_FIELD, "hamiltonian": HAMILTONIAN, "joint": FORCE_FIELD | HAMILTONIAN}
 
 #: What a stage may weigh, and what each weight is where a configuration does not say.
-WEIGHTS = {kind: {w: 1.0 if w in ("intra", "inter") else 0.0 for w in (*terms, *(EXPONENTS if kind != "forcefield" else ()))}
-           for kind, terms in TERMS.items()}
+WEIGHTS = {
+    kind: {w: 1.0 if w in ("intra", "inter") else 0.0 for w in (*terms, *(EXPONENTS if kind != "forcefield" else ()))}
+    for kind, terms in TERMS.items()
+}
 
 
 #: Errors that the validation of each part may report, beside those of the classes of hoppings, "00_intra", "01_inter", ...
-REPORTED = {"forcefield": ("force", "force_all", "energy", "virial", "layer_force"),
-            "hamiltonian": ("elements", "eigenvalues", "projections", "vacuum_step", "inter_R2", "onsite")}
+REPORTED = {
+    "forcefield": ("force", "force_all", "energy", "virial", "layer_force"),
+    "hamiltonian": ("elements", "eigenvalues", "projections", "vacuum_step", "inter_R2", "onsite"),
+}
 
 
 def reported(kind, n_species) -> tuple:
     """Names of all errors that a stage's validation may report; which ones, the labels of its data decide."""
-    classes = tuple(f"{a}{b}_{where}" for a in range(n_species) for b in range(a, n_species) for where in ("intra", "inter"))
+    classes = tuple(
+        f"{a}{b}_{where}" for a in range(n_species) for b in range(a, n_species) for where in ("intra", "inter")
+    )
     of = REPORTED | {"hamiltonian": REPORTED["hamiltonian"] + classes}
     return of["forcefield"] + of["hamiltonian"] if kind == "joint" else of[kind]
 
@@ -49,7 +67,11 @@ def weighed_terms(kind, weights) -> dict:
 
 def is_used(configuration, kind, weights) -> bool:
     """Whether a configuration has the labels of at least one term that a stage weighs."""
-    return any(all(map(configuration.has, labels)) for term, labels in weighed_terms(kind, weights).items() if term not in ACCOMPANYING)
+    return any(
+        all(map(configuration.has, labels))
+        for term, labels in weighed_terms(kind, weights).items()
+        if term not in ACCOMPANYING
+    )
 
 
 def select(configurations, kind, weights) -> list:
@@ -59,7 +81,9 @@ def select(configurations, kind, weights) -> list:
 
 def why_none(configuration, kind, weights) -> str:
     """What a stage that finds no configuration was looking for, in words, with one configuration as an example."""
-    needed = {label for term, labels in weighed_terms(kind, weights).items() if term not in ACCOMPANYING for label in labels}
+    needed = {
+        label for term, labels in weighed_terms(kind, weights).items() if term not in ACCOMPANYING for label in labels
+    }
     words = [word for label, word in WORDS.items() if label in needed]
     return f"has {' or '.join(words)}: {configuration.source or configuration.name} has no {', '.join(label for label in WORDS if label in needed)}"
 

@@ -12,18 +12,18 @@ import torch
 
 from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
-from ..graphs import species_index
-from ..model import WanderModel
+from ..model.graphs import species_index
+from ..model.wander import WanderModel
 from ..moire import twisted_bilayer
 from ..moire.layer_file import read_layer
-from ..published import PublishedModel
+from ..published.model import PublishedModel
 from . import distributed
 from .device import computing_on
-from .forcefield_stage import ForceFieldSamples
-from .hamiltonian_stage import HamiltonianSamples
-from .joint_stage import JointSamples
 from .loop import LoopSettings, fit, load_checkpoint, save_atomically
-from .published_trainer import bilayers, check_bilayers, train_published
+from .stages.forcefield import ForceFieldSamples
+from .stages.hamiltonian import HamiltonianSamples
+from .stages.joint import JointSamples
+from .stages.published import bilayers, check_bilayers, train_published
 from .terms import count_labels, select, why_none, with_defaults
 
 
@@ -42,21 +42,27 @@ def check_material(config) -> None:
     """ValueError unless the material can be built, of the species of the configuration: a finished model is relaxed as it."""
     try:
         if config.get("material_file"):
-            cell = twisted_bilayer(read_layer(config["material_file"]), angle=0.0, gap=20.0)  # its species count here, not its gap
+            cell = twisted_bilayer(
+                read_layer(config["material_file"]), angle=0.0, gap=20.0
+            )  # its species count here, not its gap
         else:
             cell = twisted_bilayer(config["material"], angle=0.0)
     except ValueError as error:
         raise ValueError(f"material: {error}") from None
     foreign = sorted(set(cell.symbols) - set(config["species"]))
     if foreign:
-        raise ValueError(f"material: {config['material']} holds {', '.join(foreign)}, species are {', '.join(config['species'])}")
+        raise ValueError(
+            f"material: {config['material']} holds {', '.join(foreign)}, species are {', '.join(config['species'])}"
+        )
 
 
 def check_data(config, configurations, training) -> None:
     """ValueError for data that the stages cannot be trained on: species, labels, Hamiltonians, an empty training set."""
     if not training:
-        raise ValueError(f"all {len(configurations)} configurations of the data fall into the validation split; "
-                         f"lower validation_fraction ({config['validation_fraction']})")
+        raise ValueError(
+            f"all {len(configurations)} configurations of the data fall into the validation split; "
+            f"lower validation_fraction ({config['validation_fraction']})"
+        )
     for c in configurations:
         try:
             species_index(c.atoms, config["species"])
@@ -65,12 +71,16 @@ def check_data(config, configurations, training) -> None:
     for stage in config["stages"]:
         used = select(training, stage["kind"], stage["weights"])
         if not used:
-            raise ValueError(f"stage {stage['name']}: no training configuration {why_none(training[0], stage['kind'], stage['weights'])}")
+            raise ValueError(
+                f"stage {stage['name']}: no training configuration {why_none(training[0], stage['kind'], stage['weights'])}"
+            )
         for symbol in config["species"]:
             n_atoms = sum(list(c.atoms.symbols).count(symbol) for c in used)
             if n_atoms < 2:  # a spread is fitted to them
-                raise ValueError(f"species {symbol}: stage {stage['name']} finds {n_atoms} atoms of it in the training data, "
-                                 "at least two are needed")
+                raise ValueError(
+                    f"species {symbol}: stage {stage['name']} finds {n_atoms} atoms of it in the training data, "
+                    "at least two are needed"
+                )
 
 
 def train(config, folder, resume=False, report=None) -> WanderModel | PublishedModel:
@@ -113,7 +123,9 @@ def _check_folder(folder, resume):
         if not resume:
             raise ValueError(f"{folder}: is not empty; give --resume to go on with that run, or another folder")
         if not (folder / "run.json").is_file():
-            raise ValueError(f"{folder}: is not empty and holds no run.json, so there is no run to go on with; give another folder")
+            raise ValueError(
+                f"{folder}: is not empty and holds no run.json, so there is no run to go on with; give another folder"
+            )
 
 
 def _occupy(folder):
@@ -163,9 +175,17 @@ def _dtype(config):
 def _train_published(config, folder, configurations, training, validation, report):
     used = len(bilayers(training))
     return train_published(
-        training, validation, folder, config["forces"], config["hamiltonian"], name=config["name"], report=report,
-        progress=report and (lambda network, epoch, epochs: report({"network": network, "epoch": epoch, "epochs": epochs})),
-        provenance=f"trained on {used} bilayers of the data with hash {dataset_hash(configurations)[:16]}")
+        training,
+        validation,
+        folder,
+        config["forces"],
+        config["hamiltonian"],
+        name=config["name"],
+        report=report,
+        progress=report
+        and (lambda network, epoch, epochs: report({"network": network, "epoch": epoch, "epochs": epochs})),
+        provenance=f"trained on {used} bilayers of the data with hash {dataset_hash(configurations)[:16]}",
+    )
 
 
 def _train_stage(config, number, stage, model, training, validation, folder, resume, report, device):
@@ -187,13 +207,26 @@ def _train_stage(config, number, stage, model, training, validation, folder, res
     for p in model.parameters():
         p.requires_grad_(False)
     if report:
-        report({"stage": stage["name"], "step": 0, "labels": count_labels(training, kind, weights), "n_configurations": len(training)})
+        report(
+            {
+                "stage": stage["name"],
+                "step": 0,
+                "labels": count_labels(training, kind, weights),
+                "n_configurations": len(training),
+            }
+        )
     before = [s["kind"] for s in config["stages"][:number]]
     samples = samples_of(kind, select(training, kind, weights), model, weights, _dtype(config))
     if kind == "hamiltonian":
         samples.pairs = stage["loop"].pairs
-    held_out = samples_of(kind, validation, model, weights, _dtype(config)) if validation and distributed.rank() == 0 else None
-    prepare(model, samples, *({part, "joint"}.isdisjoint(before) and kind in (part, "joint") for part in ("forcefield", "hamiltonian")))
+    held_out = (
+        samples_of(kind, validation, model, weights, _dtype(config)) if validation and distributed.rank() == 0 else None
+    )
+    prepare(
+        model,
+        samples,
+        *({part, "joint"}.isdisjoint(before) and kind in (part, "joint") for part in ("forcefield", "hamiltonian")),
+    )
     for p in module.parameters():
         p.requires_grad_(True)
 
@@ -203,8 +236,17 @@ def _train_stage(config, number, stage, model, training, validation, folder, res
 
     validates = distributed.broadcast(held_out is not None and len(held_out) > 0)
     with computing_on(device, model, samples, held_out):
-        fit(module, len(samples), lambda indices, batch=None: samples.loss(indices, weights, batch), stage["loop"],
-            folder, stage["name"], validate if validates else None, report, resume)
+        fit(
+            module,
+            len(samples),
+            lambda indices, batch=None: samples.loss(indices, weights, batch),
+            stage["loop"],
+            folder,
+            stage["name"],
+            validate if validates else None,
+            report,
+            resume,
+        )
     if distributed.rank() == 0:
         save_atomically(model.state_dict(), done)
 
@@ -242,22 +284,42 @@ def _record(folder, config, configurations, resume):
     """Write what the run is made of; with `resume`, refuse a run directory of other data or another configuration."""
     import ase
     import numpy
+
     # Settings of stages and networks are dataclasses.
-    record = {"config": json.loads(json.dumps(config, default=asdict)),
-              "data_sha256": dataset_hash(configurations), "n_configurations": len(configurations),
-              "labels": {stage["name"]: count_labels(withhold(split(configurations, config["validation_fraction"])[0]),
-                                                     stage["kind"], stage["weights"]) for stage in config.get("stages", ())},
-              "processes": distributed.size(),
-              "versions": {"python": platform.python_version(), "torch": torch.__version__, "ase": ase.__version__,
-                           "numpy": numpy.__version__}}
+    record = {
+        "config": json.loads(json.dumps(config, default=asdict)),
+        "data_sha256": dataset_hash(configurations),
+        "n_configurations": len(configurations),
+        "labels": {
+            stage["name"]: count_labels(
+                withhold(split(configurations, config["validation_fraction"])[0]), stage["kind"], stage["weights"]
+            )
+            for stage in config.get("stages", ())
+        },
+        "processes": distributed.size(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "ase": ase.__version__,
+            "numpy": numpy.__version__,
+        },
+    }
     file = folder / "run.json"
     if file.exists() and resume:
         before = read_record(file)
-        for what, old, new in (("config", _compared(before["config"]), _compared(record["config"])),
-                               ("data_sha256", before["data_sha256"], record["data_sha256"])):
+        for what, old, new in (
+            ("config", _compared(before["config"]), _compared(record["config"])),
+            ("data_sha256", before["data_sha256"], record["data_sha256"]),
+        ):
             if old != new:
-                differs = f" ({', '.join(sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k)))})" if what == "config" else ""
-                raise ValueError(f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew")
+                differs = (
+                    f" ({', '.join(sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k)))})"
+                    if what == "config"
+                    else ""
+                )
+                raise ValueError(
+                    f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew"
+                )
     temporary = file.with_suffix(".part")
     temporary.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(temporary, file)
@@ -277,9 +339,17 @@ def read_record(file) -> dict:
 
 def _compared(config) -> dict:
     """What of a configuration decides the weights, up to rounding."""
-    config = {k: v for k, v in config.items() if k not in ("material", "material_file", "licence", "notes", "bars", "device")}
+    config = {
+        k: v for k, v in config.items() if k not in ("material", "material_file", "licence", "notes", "bars", "device")
+    }
     config.setdefault("dtype", "float32")
     if "stages" in config:  # a record of an earlier version lacks the settings that came later
-        config["stages"] = [{**stage, "loop": asdict(LoopSettings()) | stage["loop"],
-                             "weights": with_defaults(stage["kind"], stage["weights"])} for stage in config["stages"]]
+        config["stages"] = [
+            {
+                **stage,
+                "loop": asdict(LoopSettings()) | stage["loop"],
+                "weights": with_defaults(stage["kind"], stage["weights"]),
+            }
+            for stage in config["stages"]
+        ]
     return config

@@ -1,0 +1,108 @@
+"""The command line `ase-wander`: finds the command's module, turns bad input into one line.
+
+Only the module of the chosen command is imported, so that `ase-wander build` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from .common import PROGRAM, CommandError, version
+
+#: Command: module with `add_parser(subparsers)`, and what `--help` says of it.
+COMMANDS = {
+    "build": ("ase_wander.cli.build", "build an exact cell of a twisted bilayer"),
+    "relax": ("ase_wander.cli.relax", "relax any layered structure that ASE reads"),
+    "bands": ("ase_wander.cli.bands", "Wannier Hamiltonian and bands of a structure, or bands of a saved Hamiltonian"),
+    "run": ("ase_wander.cli.run", "build, relax, Hamiltonian, bands and figures of a twisted bilayer in one go"),
+    "models": ("ase_wander.cli.models", "list the trained models, or export the published one"),
+    "train": ("ase_wander.cli.train", "train a model"),
+    "evaluate": ("ase_wander.cli.train", "errors of a model on reference data"),
+    "ablation": ("ase_wander.cli.ablation", "train and judge the rows of an ablation table"),
+    "data": ("ase_wander.cli.data", "make reference data, look at them, convert them"),
+}
+
+#: Exceptions that mean bad input (or a cell too large): their message is shown as one line, without a traceback.
+INPUT_ERRORS = (ValueError, OSError, CommandError, MemoryError)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message):
+        self.exit(2, f"{PROGRAM}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser(command: str | None = None) -> Parser:
+    """The parser of all commands; only the arguments of `command` are known in full."""
+    parser = Parser(
+        prog=PROGRAM,
+        description="Relax a moiré bilayer and draw its bands from one loaded model.",
+        epilog="--debug anywhere on the line shows the traceback of an error.",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version()}")
+    subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
+    if command in COMMANDS:
+        importlib.import_module(COMMANDS[command][0]).add_parser(subparsers)
+    for name, (_, summary) in COMMANDS.items():
+        if name not in subparsers.choices:
+            subparsers.add_parser(name, help=summary)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program's name; default `sys.argv[1:]`.
+
+    Returns
+    -------
+    int
+        0 when done, 1 when a relaxation did not converge, 2 for bad input, 130 when interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    argv = [argument for argument in argv if argument != "--debug"]
+    command = next((argument for argument in argv if not argument.startswith("-")), None)
+    if command == "data":
+        from .data import with_action
+
+        argv = with_action(argv)
+    try:
+        arguments = build_parser(command).parse_args(argv)
+        return int(arguments.main(arguments) or 0)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        return _fail("interrupted; what was finished is kept", 130)
+    except BrokenPipeError:  # `ase-wander models | head`
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if debug or not _is_bad_input(error):
+            raise
+        return _fail(_one_line(error), getattr(error, "exit_code", 2))
+
+
+def _is_bad_input(error):
+    if isinstance(error, INPUT_ERRORS):
+        return True
+    from ase.calculators.calculator import CalculatorError, PropertyNotImplementedError
+
+    return isinstance(error, (CalculatorError, PropertyNotImplementedError))
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message, code):
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,200 @@
+"""`ase-wander bands`: Wannier Hamiltonian and bands of a structure; also the last step of `ase-wander run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .common import (
+    SUMMARY,
+    CommandError,
+    ResultFolder,
+    add_model_options,
+    calculator_settings,
+    console,
+    file_hash,
+    make_calculator,
+    positive_int,
+    print_table,
+    read_structure,
+)
+
+HAMILTONIAN, BANDS, FIGURE = "hamiltonian.npz", "bands.json", "bands.png"
+
+#: The k-points that are done while the bands are computed.
+UNFINISHED = "bands.unfinished.npz"
+
+OUTPUTS = (HAMILTONIAN, BANDS, FIGURE, SUMMARY)
+
+
+def add_parser(subparsers) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "bands",
+        help="Wannier Hamiltonian and bands of a structure, or bands of a saved Hamiltonian",
+        description="Predict the Wannier Hamiltonian of a structure as it is (no relaxation) and its bands. Writes "
+        "hamiltonian.npz, bands.json and bands.png.",
+    )
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="structure in any format that ASE reads (its last frame)"
+    )
+    parser.add_argument("--hamiltonian", metavar="FILE.npz", help="a saved Hamiltonian instead of a structure")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    add_band_options(parser)
+    add_model_options(parser)
+    parser.set_defaults(main=main)
+
+
+def add_band_options(parser, path=None) -> None:
+    """--path, --npoints, --n-bands, --zero, --jobs."""
+    group = parser.add_argument_group("bands")
+    group.add_argument("--path", default=path, help=f"special points, as GMKG; default {path or 'that of the lattice'}")
+    group.add_argument("--npoints", type=positive_int, default=150, help="k-points along the path; default %(default)s")
+    group.add_argument(
+        "--n-bands", type=positive_int, default=40, help="bands nearest the gap; default %(default)s, or all of fewer"
+    )
+    group.add_argument(
+        "--jobs", type=positive_int, default=1, help="processes, each at another k-point; default %(default)s"
+    )
+    group.add_argument(
+        "--zero", choices=["vbm", "vacuum"], default="vbm", help="zero of energy in the figure; default %(default)s"
+    )
+
+
+def band_settings(arguments) -> dict:
+    """What the bands depend on, beside the Hamiltonian; the figure may be drawn anew with another zero."""
+    return {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands}
+
+
+def main(arguments) -> int:
+    """Run the command."""
+    from ..structure import find_layers
+
+    if bool(arguments.file) == bool(arguments.hamiltonian):
+        raise CommandError("bands needs a structure FILE or --hamiltonian FILE.npz, and not both")
+    source = arguments.file or arguments.hamiltonian
+    if arguments.file:
+        atoms = read_structure(source)
+        calculator = make_calculator(arguments)
+        settings = {"calculator": calculator_settings(calculator)}
+    else:
+        from ..electronic.hamiltonian import WannierHamiltonian
+
+        hamiltonian, settings = WannierHamiltonian.load(source), {}
+        atoms = hamiltonian.atoms
+    folder = ResultFolder(
+        arguments.out, {"command": "bands", "file_sha256": file_hash(source), **settings, **band_settings(arguments)}
+    )
+    folder.check(OUTPUTS)
+    if arguments.file:
+        find_layers(atoms)
+    check_path(atoms, arguments)
+    if arguments.file:
+        hamiltonian = load_or_predict(folder, calculator, atoms)
+    folder.claim(OUTPUTS)
+    report = draw_bands(hamiltonian, folder, arguments, title=atoms.get_chemical_formula("metal"))
+    folder.write_json(SUMMARY, report)
+    print_table(Path(source).name, [*band_rows(report), ("results in", str(folder.path))])
+    return 0
+
+
+def check_path(atoms, arguments) -> None:
+    """Refuse unknown special points before anything long begins."""
+    from ..electronic.kpath import resolve_path
+
+    resolve_path(atoms, arguments.path, arguments.npoints)
+
+
+def load_or_predict(folder, calculator, atoms):
+    """The Hamiltonian in the folder, else the model's."""
+    from ..electronic.hamiltonian import WannierHamiltonian
+
+    if folder.has(HAMILTONIAN):
+        console().print("Hamiltonian: finished before")
+        return WannierHamiltonian.load(folder / HAMILTONIAN)
+    if calculator.model.kind == "published":  # other kinds do not report their progress
+        return calculator.get_wannier_hamiltonian(atoms)
+    from rich.progress import Progress
+
+    progress = Progress(console=console())
+
+    def report(done, total):
+        if not progress.tasks:  # bad input is refused before the first report: no bar above its one line
+            progress.start()
+            progress.add_task("Wannier Hamiltonian", total=total)
+        progress.update(progress.task_ids[0], completed=done)
+
+    try:
+        return calculator.get_wannier_hamiltonian(atoms, progress=report)
+    finally:
+        if progress.tasks:
+            progress.stop()
+
+
+def draw_bands(hamiltonian, folder, arguments, title=None) -> dict:
+    """Write HAMILTONIAN, BANDS and FIGURE.
+
+    Returns
+    -------
+    dict
+        n_orbitals, n_electrons, fermi_level, gap, vbm, cbm (eV relative to vacuum; on the path) and their k-points.
+    """
+    from ase.io.jsonio import read_json
+
+    from ..plotting import plot_bands, save_figure, with_subscripts
+
+    if not folder.has(HAMILTONIAN):
+        hamiltonian.save(folder / HAMILTONIAN)
+    if folder.has(BANDS):
+        console().print("bands: finished before")
+        bs = read_json(folder / BANDS)
+    else:
+        n_bands = min(arguments.n_bands, hamiltonian.n_orbitals)
+        bs = hamiltonian.band_structure(
+            arguments.path,
+            arguments.npoints,
+            n_bands,
+            progress=True,
+            n_jobs=arguments.jobs,
+            restart=folder / UNFINISHED,
+        )
+        with folder.writing(BANDS) as temporary:
+            bs.write(temporary)
+        (folder / UNFINISHED).unlink(missing_ok=True)
+    with folder.writing(FIGURE) as temporary:
+        save_figure(plot_bands(bs, zero=arguments.zero, title=title and with_subscripts(title)), temporary)
+    return {
+        "n_orbitals": hamiltonian.n_orbitals,
+        "n_electrons": hamiltonian.n_electrons,
+        "fermi_level": float(bs.reference),
+        **gap_on_path(bs),
+    }
+
+
+def gap_on_path(bs) -> dict:
+    """Gap and edges (eV relative to vacuum), their k-points (fractional) and the gap in words; gap 0 for a metal."""
+    from ..plotting import band_edges, gap_label
+
+    edges = band_edges(bs)
+    if edges is None:
+        return {"gap": 0.0}
+    x, ticks, letters = bs.get_labels()
+    return {
+        "gap": edges["cbm"] - edges["vbm"],
+        "vbm": edges["vbm"],
+        "cbm": edges["cbm"],
+        "k_vbm": bs.path.kpts[edges["k_vbm"]].tolist(),
+        "k_cbm": bs.path.kpts[edges["k_cbm"]].tolist(),
+        "gap_label": gap_label(edges, x, list(zip(ticks, letters))),
+    }
+
+
+def band_rows(report):
+    """Rows of the printed table."""
+    rows = [("Hamiltonian", f"{report['n_orbitals']} orbitals, {report['n_electrons']:g} electrons")]
+    if "vbm" not in report:
+        return [*rows, ("gap", "none, a band crosses the Fermi level")]
+    return [
+        *rows,
+        ("on the path", report["gap_label"]),
+        ("band edges", f"{report['vbm']:.3f} and {report['cbm']:.3f} eV from vacuum"),
+    ]

@@ -1,0 +1,311 @@
+"""`ase-wander build`: exact and coincidence cells on the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .common import CommandError, positive_float, positive_int
+
+
+def add_parser(subparsers):
+    """Add the command `build`; returns its parser."""
+    parser = subparsers.add_parser(
+        "build",
+        help="build an exact cell of a twisted bilayer",
+        description=(
+            "Build an exact cell of a twisted bilayer. Give a pair (m, r), or an angle and a tolerance: then the smallest exact cell "
+            "within it is built and the alternatives are listed."
+        ),
+    )
+    parser.add_argument("material", help="MoS2, graphene, ... (see --materials), or a file with one layer", nargs="?")
+    parser.add_argument("--m", type=int, help="with --r: the coprime pair of PRB 86, 155449")
+    parser.add_argument("--r", type=int)
+    parser.add_argument("--angle", type=float, help="wanted twist in degrees; negative for the mirror image")
+    parser.add_argument("--tolerance", type=float, default=0.02, help="degrees; default %(default)s")
+    parser.add_argument(
+        "--top", help="another material for the top layer: the smallest coincidence cell within the bounds is built"
+    )
+    parser.add_argument("--max-strain", type=positive_float, default=0.01, help="for --top; default %(default)s")
+    parser.add_argument(
+        "--weight",
+        type=float,
+        default=0.5,
+        help="for --top: share of the strain in the bottom layer; default %(default)s",
+    )
+    parser.add_argument(
+        "--any-shape",
+        action="store_true",
+        help="for --top: cells of every shape, not only those with the lattices' symmetry",
+    )
+    parser.add_argument(
+        "--angles", type=float, nargs="+", metavar="ANGLE", help="a stack of layers, one twist in degrees for each"
+    )
+    parser.add_argument(
+        "--stacking", choices=["R", "H"], default="R", help="parallel or antiparallel layers; default %(default)s"
+    )
+    parser.add_argument(
+        "--centre",
+        default="hexagon",
+        choices=["hexagon", "atom", "bond"],
+        help="axis of the twist; default %(default)s",
+    )
+    parser.add_argument(
+        "--shift",
+        type=float,
+        nargs=2,
+        default=(0.0, 0.0),
+        metavar=("S1", "S2"),
+        help="lateral shift of the top layer in lattice vectors of the bottom one",
+    )
+    parser.add_argument("--gap", type=positive_float, help="distance of the mid-planes in Å; default: equilibrium")
+    parser.add_argument(
+        "--vacuum", type=positive_float, default=20.0, help="total empty height in Å; default %(default)s"
+    )
+    parser.add_argument("--lattice-constant", type=positive_float, help="Å; default: equilibrium")
+    parser.add_argument(
+        "--gamma", type=int, choices=[60, 120], default=120, help="angle of the cell vectors; default %(default)s"
+    )
+    parser.add_argument("--max-atoms", type=positive_int, default=None, help="default 50000; for --list and --top 2000")
+    parser.add_argument("--list", action="store_true", help="list exact cells (near --angle, or all) and build nothing")
+    parser.add_argument("--angle-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="for --list, degrees")
+    parser.add_argument("--materials", action="store_true", help="list the known materials and stop")
+    parser.add_argument(
+        "-o", "--output", help="file in any format that ASE writes; .extxyz keeps the layers and the twist"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the file")
+    parser.set_defaults(main=main)
+    return parser
+
+
+def main(args) -> int:
+    """Run `ase-wander build`; returns the exit status."""
+    if args.materials:
+        _print_materials()
+        return 0
+    if args.material is None:
+        raise CommandError("build: name a material, for example `ase-wander build MoS2 --m 2 --r 1 -o cell.extxyz`")
+    material = _material(args.material)
+    if args.list:
+        return _print_cells(args, material)
+    if args.output is None:
+        raise CommandError("build: name the file to write with -o FILE (or use --list)")
+    target = Path(args.output)
+    if target.exists() and not args.force:
+        raise CommandError(f"{target}: exists already; --force overwrites it")
+    if target.suffix == "" and target.name not in ("POSCAR", "CONTCAR"):
+        raise CommandError(f"{target}: no file format, give an extension such as .extxyz, .cif or .vasp")
+    atoms, summary = _build(args, material)
+    write_atomically(target, atoms)
+    print(f"{target}: {len(atoms)} atoms, {summary}, {' x '.join(f'{x:.3f}' for x in atoms.cell.lengths()[:2])} Å")
+    if args.angle is not None and args.top is None:
+        _print_alternatives(args, material)
+    return 0
+
+
+def _build(args, material):
+    """The structure asked for, and what is said about it."""
+    from ..moire.build import MAX_ATOMS, twisted_bilayer
+
+    shared = dict(vacuum=args.vacuum, centre=args.centre)
+    if args.top is not None or args.angles is not None:
+        clash = [f"--{name}" for name in ("m", "r") if getattr(args, name) is not None]
+        clash += ["--angle"] if args.angles is not None and args.angle is not None else []
+        clash += ["--angles"] if args.top is not None and args.angles is not None else []
+        clash += ["--gamma 60"] if args.gamma == 60 else []
+        clash += ["--lattice-constant"] if args.top is not None and args.lattice_constant else []
+        if clash:
+            raise CommandError(f"build: {clash[0]} does not go with {'--top' if args.top is not None else '--angles'}")
+    if args.angles is not None:
+        from ..moire.multilayer import twisted_multilayer
+
+        atoms = twisted_multilayer(
+            material,
+            args.angles,
+            tolerance=args.tolerance,
+            gaps=args.gap,
+            max_atoms=args.max_atoms or MAX_ATOMS,
+            stackings=["R"] + [args.stacking] * (len(args.angles) - 1),
+            lattice_constant=args.lattice_constant,
+            **shared,
+        )
+        return atoms, "twists " + ", ".join(f"{x:.6f}" for x in atoms.info["twist_angles"]) + " deg"
+    if args.top is not None:
+        from ..moire.hetero import heterobilayer
+
+        atoms = heterobilayer(
+            material,
+            _material(args.top),
+            angle=args.angle,
+            tolerance=args.tolerance,
+            max_strain=args.max_strain,
+            max_atoms=args.max_atoms or 2000,
+            isotropic=False if args.any_shape else None,
+            weight=args.weight,
+            stacking=args.stacking,
+            gap=args.gap,
+            shift=tuple(args.shift),
+            **shared,
+        )
+        info = atoms.info
+        return atoms, (
+            f"{info['twist_angle']:.6f} deg, {info['stacking']} stacking, strain {100 * info['strain']:.4f} %, gap {info['gap']:.3f} Å"
+        )
+    atoms = twisted_bilayer(
+        material,
+        args.m,
+        args.r,
+        args.angle,
+        tolerance=args.tolerance,
+        stacking=args.stacking,
+        gap=args.gap,
+        lattice_constant=args.lattice_constant,
+        shift=tuple(args.shift),
+        gamma=args.gamma,
+        max_atoms=args.max_atoms or MAX_ATOMS,
+        **shared,
+    )
+    info = atoms.info
+    return atoms, (
+        f"(m, r) = ({info['m']}, {info['r']}), {info['twist_angle']:.6f} deg, {info['stacking']} stacking, gap {info['gap']:.3f} Å"
+    )
+
+
+def write_atomically(target, atoms) -> None:
+    """Write a structure so that the file appears whole or not at all.
+
+    Raises
+    ------
+    CommandError
+        When ASE does not write the format, or the folder does not exist.
+    """
+    from ase.io import write
+    from ase.io.formats import UnknownFileTypeError, filetype
+
+    target = Path(target)
+    if not target.parent.is_dir():
+        raise CommandError(f"{target.parent}: no such folder")
+    if target.is_dir():
+        raise CommandError(f"{target}: is a folder")
+    try:
+        file_format = filetype(str(target), read=False)
+    except UnknownFileTypeError:
+        raise CommandError(f"{target}: ASE writes no files of the type {target.suffix!r}") from None
+    temporary = target.with_name(f".partial-{target.name}")
+    try:
+        write(temporary, atoms, format=file_format)
+        os.replace(temporary, target)
+    except OSError:
+        raise
+    except Exception as error:  # writers of foreign formats fail in their own ways
+        raise CommandError(
+            f"{target}: ASE cannot write this cell as {file_format} ({type(error).__name__}: {error})"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _material(text):
+    """A known name, or the layer in a file."""
+    from ..moire.materials import canonical_name
+    from .common import read_structure
+
+    try:
+        return canonical_name(text)
+    except ValueError:
+        if not Path(text).exists():
+            raise
+        return read_structure(text)
+
+
+def _layer(args, material):
+    from ..moire.build import check_layer_lattice, resolve_material
+
+    layer, _ = resolve_material(material, args.lattice_constant, args.gap or 1.0)
+    check_layer_lattice(layer)
+    return layer
+
+
+def _near(args, material, max_atoms):
+    from numpy.linalg import norm
+
+    from ..moire.commensurate import cells_near
+
+    layer = _layer(args, material)
+    return cells_near(
+        abs(args.angle),
+        args.tolerance,
+        max_atoms,
+        atoms_per_cell=len(layer),
+        lattice_constant=float(norm(layer.cell[0])),
+        lattice=layer.kind,
+    )
+
+
+def _print_alternatives(args, material, most=5):
+    from ..moire.build import MAX_ATOMS
+
+    others = _near(args, material, args.max_atoms or MAX_ATOMS)[1:]
+    for cell in others[:most]:
+        print(f"  also within {args.tolerance:g} deg: {cell}")
+    if len(others) > most:
+        print(f"  and {len(others) - most} larger")
+
+
+def _print_cells(args, material) -> int:
+    from numpy.linalg import norm
+
+    from ..moire.commensurate import commensurate_cells, format_table
+
+    max_atoms = args.max_atoms or 2000
+    if args.top is not None:
+        return _print_coincidences(args, material, max_atoms)
+    if args.angle is not None:
+        print(format_table(_near(args, material, max_atoms)))
+        return 0
+    layer = _layer(args, material)
+    cells = commensurate_cells(
+        max_atoms,
+        args.angle_range and tuple(args.angle_range),
+        atoms_per_cell=len(layer),
+        lattice_constant=float(norm(layer.cell[0])),
+        lattice=layer.kind,
+    )
+    if not cells:
+        raise CommandError(
+            f"no exact cell of up to {max_atoms} atoms between {args.angle_range[0]:g} and {args.angle_range[1]:g} degrees"
+            if args.angle_range
+            else f"no exact cell of up to {max_atoms} atoms"
+        )
+    print(format_table(cells))
+    return 0
+
+
+def _print_coincidences(args, material, max_atoms, most=40) -> int:
+    from ..moire.coincidence import coincidence_cells
+
+    window = None if args.angle is None else (args.angle - args.tolerance, args.angle + args.tolerance)
+    window = tuple(args.angle_range) if args.angle_range else window
+    cells = coincidence_cells(
+        material, _material(args.top), max_atoms, window, args.max_strain, isotropic=False if args.any_shape else None
+    )
+    if not cells:
+        raise CommandError(
+            f"no common cell of up to {max_atoms} atoms with less than {100 * args.max_strain:g} % strain"
+            + (f" between {window[0]:g} and {window[1]:g} degrees" if window else "")
+        )
+    print(f"{'angle (deg)':>12} {'strain (%)':>11} {'cells':>11} {'atoms':>7}")
+    for c in cells[:most]:
+        print(f"{c.angle:12.6f} {100 * c.strain:11.5f} {c.n_cells[0]:5d}+{c.n_cells[1]:<5d} {c.n_atoms:7d}")
+    if len(cells) > most:
+        print(f"and {len(cells) - most} larger")
+    return 0
+
+
+def _print_materials():
+    from ..moire.materials import equilibrium, known_materials
+
+    print(f"{'name':<10} {'a (Å)':>7} {'gap (Å)':>8} {'thickness (Å)':>14}  source")
+    for name in known_materials():
+        eq = equilibrium(name)
+        print(f"{name:<10} {eq.a:7.4f} {eq.gap:8.3f} {eq.thickness:14.3f}  {eq.source}")

@@ -1,0 +1,228 @@
+"""What the commands share: options, reading structures, a folder of results that can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAM = "ase-wander"
+
+SETTINGS, SUMMARY = "settings.json", "summary.json"
+
+
+class CommandError(Exception):
+    """A command cannot go on; the message is shown as one line.
+
+    Attributes
+    ----------
+    exit_code : int
+        Exit status of the program.
+    """
+
+    def __init__(self, message, exit_code=2):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def version() -> str:
+    """The installed version, "unknown" in a bare checkout."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("ase-wander")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def console(stderr=True):
+    """Where progress (standard error) and results (standard output) go."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+#: Model of commands that are given no material by name.
+DEFAULT_MODEL = "mos2-bilayer"
+
+
+def add_model_options(parser, default=DEFAULT_MODEL) -> None:
+    """--model, --dtype, --device, --threads; `default` None: the command chooses a model itself."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default=default,
+        help="name (see `ase-wander models`) or folder of a model; default "
+        + (default or "the first model of the material"),
+    )
+    group.add_argument("--dtype", default="float64", choices=["float64", "float32"], help="default %(default)s")
+    group.add_argument("--device", default="cpu", help="torch device; default %(default)s")
+    group.add_argument("--threads", type=positive_int, help="CPU threads; default: torch's choice")
+
+
+def positive_int(text: str) -> int:
+    """An integer above zero, for argparse."""
+    import argparse
+
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """A finite number above zero, for argparse."""
+    import argparse
+    import math
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def make_calculator(arguments):
+    """The WanderCalculator that the options ask for."""
+    import torch
+
+    from ..calculator import WanderCalculator
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    return WanderCalculator(arguments.model, device=arguments.device, dtype=arguments.dtype)
+
+
+def calculator_settings(calculator) -> dict:
+    """What results depend on: model, hash of its weights, dtype; not the device."""
+    return {key: value for key, value in calculator.todict().items() if key != "device"}
+
+
+def read_structure(filename):
+    """The last frame of a file in any format that ASE reads.
+
+    Raises
+    ------
+    CommandError
+        When the file is missing, empty, unreadable or holds no atoms; one line that names it.
+    """
+    from ase import Atoms
+    from ase.io import read
+
+    path = Path(filename)
+    if not path.exists():
+        raise CommandError(f"{filename}: no such file")
+    if path.is_dir():
+        raise CommandError(f"{filename}: is a folder, not a structure")
+    if path.stat().st_size == 0:
+        raise CommandError(f"{filename}: the file is empty")
+    try:
+        atoms = read(path)
+    except Exception as error:  # readers of foreign formats fail in their own ways
+        reason = " ".join(str(error).split())
+        raise CommandError(
+            f"{filename}: no structure that ASE can read ({type(error).__name__}{': ' + reason if reason else ''})"
+        ) from error
+    if not isinstance(atoms, Atoms) or len(atoms) == 0:
+        raise CommandError(f"{filename}: holds no atoms")
+    atoms.calc = None
+    return atoms
+
+
+def print_table(title, rows) -> None:
+    """A title and two columns on standard output."""
+    print(title)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"  {name:<{width}}  {value}")
+
+
+def file_hash(filename) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    return hashlib.sha256(Path(filename).read_bytes()).hexdigest()
+
+
+class ResultFolder:
+    """A folder of results that belongs to one set of settings; a file appears in it whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Created by `claim`, not before.
+    settings : dict
+        JSON-able; what the results depend on.
+    """
+
+    def __init__(self, path, settings):
+        self.path = Path(path)
+        self.settings = json.loads(json.dumps(settings))
+
+    def check(self, names) -> bool:
+        """Whether the folder continues a run of the same settings; writes nothing.
+
+        Raises
+        ------
+        CommandError
+            When it belongs to other settings, or holds files `names` that no run wrote.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise CommandError(f"{self.path}: is a file, not a folder for results")
+        record = self.path / SETTINGS
+        if not record.is_file():
+            foreign = [name for name in names if (self.path / name).exists()]
+            if foreign:
+                raise CommandError(f"{self.path} holds {foreign[0]} from elsewhere; choose another --out")
+            return False
+        try:
+            there = json.loads(record.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CommandError(f"{record}: not valid JSON ({error}); choose another --out") from error
+        if there.get("command") != self.settings["command"]:
+            raise CommandError(f"{self.path} holds results of `{PROGRAM} {there.get('command')}`; choose another --out")
+        changed = [
+            f"{key} {there.get(key)!r} there, {self.settings.get(key)!r} now"
+            for key in dict.fromkeys([*there, *self.settings])
+            if there.get(key) != self.settings.get(key)
+        ]
+        if changed:
+            raise CommandError(
+                f"{self.path} holds results of other settings ({'; '.join(changed)}); "
+                "choose another --out, or repeat those settings to continue"
+            )
+        return True
+
+    def claim(self, names) -> bool:
+        """Create the folder and record the settings; returns what `check` does."""
+        resumed = self.check(names)
+        if not resumed:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_json(SETTINGS, self.settings)
+        return resumed
+
+    def __truediv__(self, name):
+        return self.path / name
+
+    def has(self, name) -> bool:
+        return (self.path / name).is_file()
+
+    @contextmanager
+    def writing(self, name):
+        """A temporary path to write to; it takes the name `name` when the block ends well, else it goes."""
+        temporary = self.path / f".partial-{name}"
+        try:
+            yield temporary
+            os.replace(temporary, self.path / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_json(self, name, content) -> None:
+        with self.writing(name) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,155 @@
+"""`ase-wander run`: the main job, from a material's name and two integers to relaxed structure, bands and figures."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from . import bands as cli_bands
+from . import relax as cli_relax
+from .common import (
+    DEFAULT_MODEL,
+    SUMMARY,
+    ResultFolder,
+    add_model_options,
+    calculator_settings,
+    console,
+    file_hash,
+    make_calculator,
+    print_table,
+    version,
+)
+
+OUTPUTS = tuple(dict.fromkeys([*cli_relax.OUTPUTS, *cli_bands.OUTPUTS]))
+
+
+def add_parser(subparsers) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="build, relax, Hamiltonian, bands and figures of a twisted bilayer in one go",
+        description="Build an exact cell of a twisted bilayer at the model's own equilibrium lattice constant, relax it, "
+        "predict its Wannier Hamiltonian and bands, and draw the figures. A killed run goes on where it "
+        "stopped when the same command is given again.",
+    )
+    parser.add_argument("material", metavar="MATERIAL", help="name of the monolayer, as MoS2, or a file of one layer")
+    group = parser.add_argument_group("cell")
+    group.add_argument("--m", type=int, help="with --r: coprime pair of Lopes dos Santos et al., PRB 86, 155449")
+    group.add_argument("--r", type=int)
+    group.add_argument(
+        "--angle", type=float, help="twist in degrees instead of --m and --r: the smallest exact cell near it"
+    )
+    group.add_argument("--tolerance", type=float, default=0.02, help="of --angle, degrees; default %(default)s")
+    group.add_argument(
+        "--stacking",
+        choices=["R", "H"],
+        default="R",
+        help="layers parallel (R) or antiparallel (H); default %(default)s",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    cli_relax.add_relaxation_options(parser)
+    cli_bands.add_band_options(parser, path="GMKG")
+    add_model_options(parser, default=None)
+    parser.set_defaults(main=main)
+
+
+def main(arguments) -> int:
+    """Run the command."""
+    from ..moire import equilibrium, twisted_bilayer
+    from ..moire.layer_file import is_layer_file, layer_of
+
+    seconds = {}
+    begin = time.perf_counter()
+    if arguments.model is None:
+        arguments.model = model_of(arguments.material)
+    calculator = make_calculator(arguments)
+    seconds["model"] = time.perf_counter() - begin
+    lattice = getattr(calculator.model, "config", {}).get("equilibrium") or vars(equilibrium(arguments.material))
+    layer = layer_of(arguments.material, lattice["a"], lattice.get("thickness"))
+    own = {"layer_sha256": file_hash(arguments.material)} if is_layer_file(arguments.material) else {}
+    material = Path(arguments.material).stem if own else arguments.material
+    atoms = twisted_bilayer(
+        layer,
+        m=arguments.m,
+        r=arguments.r,
+        angle=arguments.angle,
+        tolerance=arguments.tolerance,
+        stacking=arguments.stacking,
+        gap=lattice["gap"],
+    )
+    cell = {"material": material, **own, **{key: atoms.info[key] for key in ("m", "r", "twist_angle", "stacking")}}
+    folder = ResultFolder(
+        arguments.out,
+        {
+            "command": "run",
+            **cell,
+            "equilibrium": lattice,
+            "calculator": calculator_settings(calculator),
+            **cli_relax.relaxation_settings(arguments),
+            **cli_bands.band_settings(arguments),
+        },
+    )
+    folder.check(OUTPUTS)
+    cli_bands.check_path(atoms, arguments)
+    atoms.calc = calculator
+    atoms.get_forces()  # what the model cannot treat is refused here, before anything is written
+    folder.claim(OUTPUTS)
+    name = f"{material}, {abs(cell['twist_angle']):.2f}°, {len(atoms)} atoms"
+    console().print(f"{name}: results in {folder.path}")
+
+    report = {
+        **cell,
+        "n_atoms": len(atoms),
+        "lattice_constant": lattice["a"],
+        "cell_length": float(atoms.cell.lengths()[0]),
+        "model": calculator.todict(),
+        "ase_wander": version(),
+    }
+    with _clock(seconds, "relaxation"):
+        report |= cli_relax.relax(atoms, folder, arguments)
+        report |= cli_relax.draw_corrugation(atoms, folder)
+    with _clock(seconds, "hamiltonian"):
+        hamiltonian = cli_bands.load_or_predict(folder, calculator, atoms)
+    with _clock(seconds, "bands"):
+        report |= cli_bands.draw_bands(hamiltonian, folder, arguments, title=name)
+    report["seconds"] = {key: round(value, 2) for key, value in seconds.items()}
+    folder.write_json(SUMMARY, report)
+    print_table(
+        name,
+        [
+            ("cell", f"({cell['m']}, {cell['r']}), stacking {cell['stacking']}, a = {lattice['a']:.4f} Å"),
+            *cli_relax.relaxation_rows(report),
+            *cli_bands.band_rows(report),
+            ("time", ", ".join(f"{key} {value:.1f} s" for key, value in seconds.items())),
+            ("results in", str(folder.path)),
+        ],
+    )
+    return 0
+
+
+def model_of(material) -> str:
+    """Name of the first model of a known material, DEFAULT_MODEL for a file of a layer; ValueError for a material without one."""
+    from ..moire.layer_file import is_layer_file
+    from ..moire.materials import models_of
+
+    if is_layer_file(material):
+        return DEFAULT_MODEL
+    found = list(models_of(material))
+    if not found:
+        raise ValueError(
+            f"no model of {material} is installed: give --model NAME or FOLDER (`ase-wander models` lists what there is)"
+        )
+    return found[0]
+
+
+class _clock:
+    """Adds the seconds spent inside a `with` block to `seconds[name]`."""
+
+    def __init__(self, seconds, name):
+        self.seconds, self.name = seconds, name
+
+    def __enter__(self):
+        self.begin = time.perf_counter()
+
+    def __exit__(self, *exception):
+        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.perf_counter() - self.begin

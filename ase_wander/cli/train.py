@@ -1,0 +1,195 @@
+"""Commands `train` and `evaluate`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from .common import CommandError, console
+
+
+def add_parser(subparsers):
+    train = subparsers.add_parser(
+        "train",
+        help="train a model",
+        epilog="Several processes: torchrun --standalone --nproc_per_node N -m ase_wander.cli train CONFIG --out RUN",
+    )
+    train.add_argument(
+        "config", help="YAML configuration, see models/mos2-bilayer/train.yaml, benchmarks/published.yaml"
+    )
+    train.add_argument("--out", required=True, help="run directory: checkpoints, logs, run.json, learning.png")
+    train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    train.add_argument("--ship", help="write the finished model (config, weights, card, errors) into this folder")
+    train.set_defaults(main=run_train)
+    evaluate = subparsers.add_parser("evaluate", help="errors of a model on reference data")
+    evaluate.add_argument("model", help="name or folder")
+    evaluate.add_argument("data", nargs="+", help="folders in the format of the reference data, or extended XYZ files")
+    evaluate.add_argument("--all", action="store_true", help="all configurations, not only the validation split")
+    evaluate.add_argument("--out", help="folder for report.json and figures")
+    evaluate.add_argument(
+        "--fit-uncertainty",
+        action="store_true",
+        help="fit the uncertainty to DATA first (training split: domain, validation split: size) and keep it with the model",
+    )
+    evaluate.add_argument("--run", help="run directory the model came from: its learning curve joins the report")
+    evaluate.set_defaults(main=run_evaluate)
+
+
+def run_train(arguments):
+    from ..training import distributed
+
+    with distributed.processes():  # those of torchrun; the first one alone reports and writes
+        _train(arguments, distributed.together, distributed.rank() == 0)
+
+
+def _train(arguments, together, first):
+    from ..training.config import load_config
+    from ..training.train import train
+
+    config = together(lambda: load_config(arguments.config))
+    if arguments.ship:
+        from ..evaluation.release import check_shippable
+
+        together(lambda: check_shippable(config, arguments.ship), only_first=True)
+    out = console()
+    progress = (
+        network_progress(out) if config.get("kind") == "published" else stage_progress(config, arguments.out, out)
+    )
+    with progress if first else nullcontext() as report:
+        model = train(config, arguments.out, arguments.resume, report)
+    if first:
+        _ship(model, config, arguments, out)
+
+
+@contextmanager
+def stage_progress(config, folder, out):
+    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew each minute."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ..training.figures import plot_learning_curves
+    from ..training.progress import progress_line
+    from ..training.terms import labels_line
+
+    drawn, names = time.monotonic(), [s["name"] for s in config["stages"]]
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+        console=out,
+        disable=not out.is_terminal,
+    ) as bar:
+        steps = {s["name"]: s["loop"].steps for s in config["stages"]}
+        tasks = {name: bar.add_task(name, total=steps[name], start=False) for name in names}
+
+        def report(row):
+            nonlocal drawn
+            task = tasks[row["stage"]]
+            if not bar.tasks[task].started:
+                bar.start_task(task)
+            bar.update(task, completed=row["step"])
+            if "labels" in row:
+                bar.console.print(labels_line(row["stage"], row["labels"], row["n_configurations"]))
+            if "train" in row:
+                bar.console.print(progress_line(row, steps[row["stage"]]))
+                if time.monotonic() - drawn > 60:
+                    plot_learning_curves(folder, names, folder)
+                    drawn = time.monotonic()
+
+        yield report
+    plot_learning_curves(folder, names, folder)
+
+
+def _ship(model, config, arguments, out):
+    if arguments.ship:
+        from ..evaluation.equilibrium import equilibrium
+        from ..evaluation.release import ship
+
+        folder = ship(model, config, arguments.out, arguments.ship, equilibrium)
+        out.print(f"model, card and errors written to {folder}")
+
+
+@contextmanager
+def network_progress(out):
+    """Where reports of a run of kind `published` go: a bar over the epochs of one network after the other, a line for each."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("epoch {task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    ) as bar:
+        task = bar.add_task("samples", total=None)
+
+        def report(row):
+            if "epochs" in row:
+                bar.update(task, description=row["network"], total=row["epochs"], completed=row["epoch"])
+            else:
+                unit = "Ry/bohr" if row["network"].startswith("force") else "eV"
+                bar.console.print(
+                    f"{row['network']}: {row['samples']} samples, {row['epoch']} epochs, validation MAE {row['best_mae']:.3g} {unit}"
+                )
+
+        yield report
+
+
+@contextmanager
+def evaluation_progress(out, what="evaluate"):
+    """A bar over configurations, for `evaluate(progress=)`."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def fit_uncertainty(model, name, configurations):
+    """Fit the uncertainty of a model and write it into its folder."""
+    from ..catalogue import model_folder
+    from ..evaluation.uncertainty import fit_trust
+
+    with evaluation_progress(console(), "uncertainty") as progress:
+        fit_trust(model, configurations, progress=progress)
+    model.save_trust(model_folder(name))
+
+
+def run_evaluate(arguments):
+    from ..data.dataset import load_dataset
+    from ..evaluation.evaluate import evaluate
+    from ..evaluation.report import learning_curve, print_table, shipped_learning_curve, write_report
+    from ..loading import load_model
+
+    model = load_model(arguments.model)
+    if arguments.out:  # refused before the minutes that an evaluation takes
+        if Path(arguments.out).exists() and not Path(arguments.out).is_dir():
+            raise CommandError(f"{arguments.out}: is a file, not a folder for report.json and figures")
+        Path(arguments.out).mkdir(parents=True, exist_ok=True)
+    learning = learning_curve(arguments.run) if arguments.run else shipped_learning_curve(arguments.model, model.digest)
+    configurations = [c for path in arguments.data for c in load_dataset(path)]
+    if arguments.fit_uncertainty:
+        fit_uncertainty(model, arguments.model, configurations)
+    samples, fraction = {}, None if arguments.all else model.config.get("validation_fraction", 0.15)
+    with evaluation_progress(console()) as progress:
+        report = evaluate(model, configurations, fraction, progress, samples, learning)
+    print_table(report, console(stderr=False))
+    if arguments.out:
+        from ..evaluation.figures import write_figures
+        from ..training.figures import plot_logs
+
+        write_report(report, arguments.out)
+        write_figures(samples, arguments.out)
+        if learning:
+            plot_logs(learning, arguments.out)

@@ -1,0 +1,186 @@
+"""The configuration of a campaign, from YAML: which structures, by which recipe, into which database."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ...checks import read_mapping
+from ..dft.recipe import Recipe
+from ..sampling.plan import read_plan
+from ..sampling.sample import sample
+
+#: Numbers of bands that an engine asks for.
+COUNTED = {"gpaw": ("bands", "converged_bands"), "espresso": ("bands", "converged_bands")}
+
+TOP = ("name", "sampling", "structures", "only", "recipe", "recipe_for", "database", "notes")
+
+
+@dataclass(frozen=True)
+class CampaignConfig:
+    """What a campaign computes.
+
+    Attributes
+    ----------
+    name : str
+    configurations : list of Atoms
+        With distinct `info["config_id"]`, in the order in which they are computed.
+    recipe : Recipe
+    database : str or None
+        File or URL of an ASE database; None: `ase.db` in the campaign's folder.
+    recipe_for : dict str -> dict
+        Settings that differ for a kind of configurations (what stands before the underscore of their names).
+    """
+
+    name: str
+    configurations: list
+    recipe: Recipe
+    database: str | None = None
+    recipe_for: dict = field(default_factory=dict)
+
+    def recipe_of(self, name: str) -> Recipe:
+        """Recipe of a configuration."""
+        return recipe_of(self.recipe, self.recipe_for, name)
+
+
+def recipe_of(recipe: Recipe, recipe_for: dict, name: str) -> Recipe:
+    """Recipe of a configuration: `recipe` with the settings of its kind."""
+    settings = recipe_for.get(name.split("_")[0])
+    return Recipe.from_dict({**recipe.to_dict(), **settings}) if settings else recipe
+
+
+def load_campaign(path, limit: int | None = None, only=None) -> CampaignConfig:
+    """Read and check a YAML file.
+
+    Parameters
+    ----------
+    path : path
+    limit : int, optional
+        Only the first so many configurations.
+    only : list of str, optional
+        Only these names (instead of the file's key `only`).
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the key that is wrong.
+    """
+    path = Path(path)
+    raw = read_mapping(path, TOP)
+    try:
+        return _read(raw, path, limit, only)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read(raw, path, limit, only):
+    for key in raw:
+        if key not in TOP:
+            raise ValueError(f"{key}: unknown; known: {', '.join(TOP)}")
+    if ("sampling" in raw) == ("structures" in raw):
+        raise ValueError("give either sampling (kinds of configurations) or structures (a file of them)")
+    if "recipe" not in raw:
+        raise ValueError("recipe: missing")
+    recipe = Recipe.from_dict(raw["recipe"])
+    recipe_for = raw.get("recipe_for") or {}
+    if not isinstance(recipe_for, dict) or not all(isinstance(v, dict) for v in recipe_for.values()):
+        raise ValueError("recipe_for: expected settings by kind, e.g. {ml: {bands: {C: 8}}}")
+    for kind, settings in recipe_for.items():
+        Recipe.from_dict({**raw["recipe"], **settings}, f"recipe_for.{kind}")
+    only = only if only is not None else raw.get("only")
+    if only is not None and not (isinstance(only, (list, tuple)) and only and all(isinstance(n, str) for n in only)):
+        raise ValueError(f"only: {only!r} is not a list of names")
+    database = raw.get("database")
+    if database is not None and not (isinstance(database, str) and database):
+        raise ValueError(f"database: {database!r} is not a file or a URL")
+    if "sampling" in raw:
+        configurations = sample(read_plan(raw["sampling"], path.parent), None if only else limit)
+    else:
+        if not isinstance(raw["structures"], str):
+            raise ValueError(f"structures: {raw['structures']!r} is not a file")
+        configurations = read_structures(path.parent / raw["structures"])
+    if only is not None:
+        by_name = {a.info["config_id"]: a for a in configurations}
+        missing = [name for name in only if name not in by_name]
+        if missing:
+            raise ValueError(f"only: no configuration {missing[0]!r} among {len(by_name)}")
+        configurations = [by_name[name] for name in only]
+    unknown = (
+        sorted(set(recipe_for) - {a.info["config_id"].split("_")[0] for a in configurations})
+        if only is None and limit is None
+        else []
+    )
+    if unknown:
+        raise ValueError(f"recipe_for.{unknown[0]}: no configuration is of this kind")
+    config = CampaignConfig(str(raw.get("name", path.stem)), configurations[:limit], recipe, database, recipe_for)
+    check_recipes(config)
+    return config
+
+
+def check_recipes(config: CampaignConfig) -> None:
+    """ValueError for a recipe that lacks something of a species, before anything is computed, and for values that no file can keep."""
+    for atoms in {
+        (a.symbols.get_chemical_formula(), a.info["config_id"].split("_")[0]): a for a in config.configurations
+    }.values():
+        recipe = config.recipe_of(atoms.info["config_id"])
+        try:
+            json.dumps(recipe.to_dict())
+        except TypeError as error:
+            raise ValueError(f"recipe: not plain values ({error})") from None
+        recipe.orbitals(atoms)
+        for key in COUNTED.get(recipe.engine, ()):
+            recipe.count(key, atoms)
+        if recipe.semicore is not None:
+            recipe.count("semicore", atoms)
+
+
+def read_structures(path) -> list[Atoms]:
+    """Structures of any file that ASE reads, without results.
+
+    A structure without `info["config_id"]` is named after the file and its number.
+
+    Raises
+    ------
+    ValueError
+        For a file that is missing, empty or not readable, two structures of one name, a name that is no file name.
+    """
+    from ase.io import read
+
+    path = Path(path)
+    if path.is_dir():
+        path = path / "structures.extxyz"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        frames = read(path, ":")
+    except Exception as error:  # readers of foreign formats fail in their own ways
+        raise ValueError(f"{path}: not readable ({' '.join(str(error).split()) or type(error).__name__})") from None
+    if not frames:
+        raise ValueError(f"{path}: holds no structure")
+    out, taken = [], {}
+    for number, frame in enumerate(frames):
+        name = str(frame.info.get("config_id", f"{path.stem}_{number:04d}"))
+        if name in taken:
+            raise ValueError(f"{path}: frames {taken[name]} and {number} are both named {name!r}")
+        check_name(name, f"{path}, frame {number}")
+        taken[name] = number
+        atoms = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc)
+        atoms.info = {**{k: v for k, v in frame.info.items() if k not in RESULTS}, "config_id": name}
+        if not np.isfinite(atoms.positions).all():
+            raise ValueError(f"{path}, frame {number} ({name}): a position is not finite")
+        out.append(atoms)
+    return out
+
+
+#: Keys of `info` that belong to a calculation, not to a structure.
+RESULTS = ("vacuum_top", "vacuum_bottom", "pulay_energy", "d3_energy", "d3_stress")
+
+
+def check_name(name: str, where: str) -> None:
+    """ValueError for a name that does not make a file name."""
+    if not name or name.startswith(".") or not all(c.isalnum() or c in "_-." for c in name):
+        raise ValueError(f"{where}: {name!r} is not a name of letters, digits, _, - and .")

@@ -1,0 +1,1 @@
+"""Reference calculations: recipe, engines, labels."""

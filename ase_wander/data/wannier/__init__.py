@@ -1,0 +1,1 @@
+"""From Bloch states to Wannier functions."""

@@ -1,0 +1,152 @@
+"""WannierHamiltonian files: .npz without pickles, and the reference data's block files."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from scipy.sparse import csr_matrix
+
+from ..orbitals import DTYPE, shells_from_counts
+
+FORMAT = "ase_wander WannierHamiltonian 1"
+
+
+def atomic_write(path, write):
+    """Call ``write(file)`` on a temporary binary file beside `path`, then move it there in one step."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def open_npz(path):
+    """Arrays of an .npz as a dict, never unpickled; ValueError naming the file when it is none."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, AttributeError) as error:
+        raise ValueError(f"{path}: not a readable .npz file ({error})") from None
+
+
+def save(h, path):
+    """Write `h` (see `WannierHamiltonian.save`); real and complex H(R) alike."""
+    arrays = {
+        "format": np.array(FORMAT),
+        "cell_shifts": h.cell_shifts,
+        "indptr": np.stack([block.indptr for block in h.blocks]).astype(np.int64),
+        "indices": np.concatenate([block.indices for block in h.blocks]).astype(np.int32),
+        "data": np.concatenate([block.data for block in h.blocks]),
+        "n_electrons": np.array(np.nan if h.n_electrons is None else h.n_electrons),
+        "spin_degeneracy": np.array(h.spin_degeneracy),
+        "info": np.array(json.dumps(h.info)),
+    }
+    arrays |= {f"orbital_{name}": h.orbitals[name] for name in DTYPE.names}
+    if h._centres is not None:
+        arrays["centres"] = h._centres
+    if h.atoms is not None:
+        arrays |= {f"atoms_{name}": value for name, value in h.atoms.arrays.items() if value.dtype.kind in "biufU"}
+        arrays |= {"cell": h.atoms.cell.array, "pbc": np.asarray(h.atoms.pbc)}
+    atomic_write(path, lambda file: np.savez(file, **arrays))
+
+
+def load(path):
+    """Arguments of WannierHamiltonian from a file that `save` wrote."""
+    arrays = open_npz(path)
+    if str(arrays.get("format", "")) != FORMAT:
+        raise ValueError(f"{path}: not a WannierHamiltonian file (format {str(arrays.get('format', 'missing'))!r})")
+    try:
+        orbitals = np.empty(len(arrays["orbital_atom"]), DTYPE)
+        for name in DTYPE.names:
+            orbitals[name] = arrays[f"orbital_{name}"]
+        n, offset, blocks = len(orbitals), 0, []
+        for indptr in arrays["indptr"]:
+            piece = slice(offset, offset + int(indptr[-1]))
+            blocks.append(csr_matrix((arrays["data"][piece], arrays["indices"][piece], indptr), shape=(n, n)))
+            offset = piece.stop
+        atoms = None
+        if "atoms_numbers" in arrays:
+            atoms = Atoms(
+                numbers=arrays["atoms_numbers"],
+                positions=arrays["atoms_positions"],
+                cell=arrays["cell"],
+                pbc=arrays["pbc"],
+            )
+            for name in arrays:
+                if name.startswith("atoms_") and name not in ("atoms_numbers", "atoms_positions"):
+                    atoms.set_array(name[len("atoms_") :], arrays[name])
+        n_electrons = float(arrays["n_electrons"])
+        return {
+            "atoms": atoms,
+            "orbitals": orbitals,
+            "cell_shifts": arrays["cell_shifts"],
+            "blocks": blocks,
+            "n_electrons": None if np.isnan(n_electrons) else n_electrons,
+            "spin_degeneracy": int(arrays["spin_degeneracy"]),
+            "centres": arrays.get("centres"),
+            "info": json.loads(str(arrays["info"])),
+        }
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"{path}: damaged WannierHamiltonian file ({error})") from None
+
+
+def read_dataset_file(path, n_electrons=None, cutoff=None, shells=None):
+    """Arguments of `WannierHamiltonian.from_blocks` from a block file of the reference data."""
+    data = open_npz(path)
+    needed = ("pair_i", "pair_j", "pair_shift", "block", "block_ptr", "numbers", "positions", "cell")
+    missing = [name for name in needed if name not in data]
+    if missing:
+        raise ValueError(f"{path}: no block file, {', '.join(missing)} missing")
+    atoms = Atoms(
+        numbers=data["numbers"],
+        positions=data["positions"],
+        cell=data["cell"],
+        pbc=data.get("pbc", (True, True, False)),
+    )
+    i, j, shift, ptr = data["pair_i"], data["pair_j"], data["pair_shift"], data["block_ptr"]
+    block = data["block"]
+    if shells is None:
+        size = np.diff(ptr)
+        onsite = (i == j) & (shift == 0).all(axis=1)
+        counts = np.zeros(len(atoms), int)
+        counts[i[onsite]] = np.rint(np.sqrt(size[onsite])).astype(int)
+        shells = shells_from_counts(atoms.symbols, counts)
+    if cutoff is not None:
+        keep = data["pair_distance"] <= cutoff
+        block = block[np.repeat(keep, np.diff(ptr))]
+        ptr = np.concatenate([[0], np.cumsum(np.diff(ptr)[keep])])
+        i, j, shift = i[keep], j[keep], shift[keep]
+    if n_electrons is None:
+        if not {"eigenvalues", "efermi", "kweights"} <= set(data):
+            raise ValueError(f"{path}: give n_electrons, the file has no eigenvalues and efermi to count them")
+        below = (data["eigenvalues"] < data["efermi"]).sum(axis=1)
+        n_electrons = 2 * round(float(below @ data["kweights"]) / float(data["kweights"].sum()))
+    return {
+        "atoms": atoms,
+        "shells": shells,
+        "pair_i": i,
+        "pair_j": j,
+        "pair_shift": shift,
+        "block": block,
+        "block_ptr": ptr,
+        "n_electrons": n_electrons,
+    }

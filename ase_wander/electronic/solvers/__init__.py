@@ -1,0 +1,1 @@
+"""Eigenvalue problems of large sparse Hamiltonians."""

@@ -1,0 +1,1 @@
+"""How good a model is: errors, symmetry, uncertainty, report, release."""

@@ -1,0 +1,283 @@
+"""Ablation: which rows a table has, what each run trains on and is judged on, and which runs exist already.
+
+One training per row and seed, on configurations of one kind of cell inside a range of gap and lattice constant. It is judged
+three times: on held-out configurations like those of the training, on those outside the range, and on other kinds of cells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+
+from ...checks import read_mapping
+from ...data.dataset import dataset_hash, is_validation
+from ...data.sources import load_sources
+from ...model.backbones import BACKBONES, force_field_options
+from ...training.config import load_config
+
+KEYS = (
+    "name",
+    "data",
+    "range",
+    "train",
+    "judge",
+    "validation_fraction",
+    "seeds",
+    "base",
+    "stages",
+    "published",
+    "rows",
+    "groups",
+    "document",
+    "figure",
+)
+ROW_KEYS = ("name", "groups", "kind", "heads", "force_field", "weights")
+
+#: What a model is judged on, in the order of the tables.
+SPLITS = {"held-out": "held out, like the training", "range": "other gaps and strains", "kind": "other kinds of cells"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of tables, `groups` {name of a group: label there}; `heads`, `force_field` and `weights` (of the Hamiltonian stages) change the base."""
+
+    name: str
+    groups: dict
+    kind: str = "wander"
+    heads: dict = field(default_factory=dict)
+    force_field: dict = field(default_factory=dict)
+    weights: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row with a seed: `config` as `load_config` gives it, `key` and `force_field_key` say what decides its weights."""
+
+    row: Row
+    seed: int
+    config: dict
+    key: str
+    force_field_key: str | None
+
+    @property
+    def name(self):
+        return f"{self.row.name}-s{self.seed}"
+
+
+class Table:
+    """An ablation as its YAML file says it, with the data loaded and split.
+
+    Attributes
+    ----------
+    rows : list of Row; seeds : list of int; groups : {name: title}
+    splits : {name of SPLITS or "train": list of Configuration}
+    """
+
+    def __init__(self, path):
+        self.path = path = Path(path)
+        raw = _read(path)
+        self.raw, self.name, self.seeds, self.groups = raw, raw["name"], list(raw["seeds"]), dict(raw["groups"])
+        self.rows = [_row(path, r, self.groups) for r in raw["rows"]]
+        names = [row.name for row in self.rows]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"{path}: rows: names repeat: {', '.join(sorted({n for n in names if names.count(n) > 1}))}"
+            )
+        data = raw["data"] if isinstance(raw["data"], list) else [raw["data"]]
+        self.data = [str((path.parent / d).resolve()) for d in data]
+        self.splits = self._split(load_sources(self.data))
+        self.document, self.figure = (
+            path.parent / raw[key] if raw.get(key) else None for key in ("document", "figure")
+        )
+        self.data_hash = dataset_hash(self.splits["train"] + self.splits["held-out"])
+
+    def _split(self, configurations):
+        raw, fraction = self.raw, self.raw["validation_fraction"]
+        matching = lambda patterns: [c for c in configurations if any(fnmatchcase(c.name, p) for p in patterns)]
+        inside = [c for c in matching(raw["train"]) if within(c, raw["range"])]
+        found = {
+            "train": [c for c in inside if not is_validation(c.name, fraction)],
+            "held-out": [c for c in inside if is_validation(c.name, fraction)],
+            "range": [c for c in matching(raw["judge"]["range"]) if not within(c, raw["range"])],
+            "kind": matching(raw["judge"]["kind"]),
+        }
+        for name, chosen in found.items():
+            found[name] = chosen = [c for c in chosen if c.hamiltonian is not None and "forces" in c.results]
+            if not chosen:
+                raise ValueError(
+                    f"{self.path}: no configuration of {', '.join(self.data)} with forces and a Hamiltonian belongs to {name!r}"
+                )
+        trained = {c.name for c in inside}
+        both = [c.name for name in ("range", "kind") for c in found[name] if c.name in trained]
+        if both:
+            raise ValueError(f"{self.path}: judge: {both[0]} belongs to the configurations that are trained on")
+        return found
+
+    def runs(self, rows=None) -> list[Run]:
+        """All runs of the named rows (default all), rows of one seed after the other; ValueError for a row that does not exist."""
+        unknown = sorted(set(rows or ()) - {row.name for row in self.rows})
+        if unknown:
+            raise ValueError(
+                f"{self.path}: no row {', '.join(unknown)}; rows: {', '.join(row.name for row in self.rows)}"
+            )
+        return [self.run(row, seed) for seed in self.seeds for row in self.rows if not rows or row.name in rows]
+
+    def run(self, row, seed) -> Run:
+        """Configuration of one training, checked."""
+        raw, published = self.raw, row.kind == "published"
+        names = [c.name for c in self.splits["train"] + self.splits["held-out"]]
+        config = {"name": f"{row.name}-s{seed}", "seed": seed, "validation_fraction": raw["validation_fraction"]}
+        if published:
+            config |= {"kind": "published"} | raw["published"]
+        else:
+            base = raw["base"]
+            stages = [
+                dict(
+                    stage,
+                    seed=seed,
+                    weights=dict(stage.get("weights", {})) | (row.weights if stage["kind"] != "forcefield" else {}),
+                )
+                for stage in raw["stages"]
+            ]
+            config |= base | {
+                "kind": row.kind,
+                "stages": stages,
+                "force_field": _force_field(base.get("force_field", {}), row.force_field),
+                "heads": base.get("heads", {}) | row.heads,
+            }
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / f"{self.path.name}, row {row.name}"
+            sources = [{"path": d, "include": names} for d in self.data]
+            file.write_text(yaml.safe_dump(config | {"data": sources}))
+            try:
+                config = load_config(file)
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(file), f"{self.path}, row {row.name}")) from None
+        decides = {
+            k: v
+            for k, v in config.items()
+            if k not in ("data", "name", "threads", "material", "licence", "notes", "bars", "device")
+        }
+        force_field = (
+            None
+            if published
+            else _hash(
+                {k: decides[k] for k in ("species", "force_field", "seed", "validation_fraction")},
+                decides["stages"][0],
+                self.data_hash,
+            )
+        )
+        return Run(row, seed, config, _hash(decides, self.data_hash), force_field)
+
+
+def _force_field(base, own) -> dict:
+    """Options of a row's force field: those of the base, as far as a backbone from elsewhere knows them, and its own."""
+    known = force_field_options(own) if own.get("backbone") in BACKBONES else base
+    return {k: v for k, v in base.items() if k in known} | own
+
+
+def within(configuration, limits) -> bool:
+    """Whether gap and lattice constant lie inside `limits`, {"gap": [low, high], "a": [low, high]} in Å; what is unknown does."""
+    return all(
+        low <= configuration.info.get(key, low) <= high or configuration.info[key] != configuration.info[key]
+        for key, (low, high) in limits.items()
+    )
+
+
+def result_file(folder, run) -> Path:
+    """Where the result of a run is kept."""
+    return Path(folder) / f"{run.name}.json"
+
+
+def load_result(folder, run):
+    """Result of a run, None where it is missing or was made with another configuration or other data."""
+    file = result_file(folder, run)
+    try:
+        result = json.loads(file.read_text())
+    except OSError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{file}: not readable as JSON ({error}); without that file the run is judged anew") from None
+    return result if isinstance(result, dict) and result.get("key") == run.key else None
+
+
+def write_json(file, value) -> None:
+    """Write atomically, one line per entry of the first level."""
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items())
+    temporary = file.with_suffix(".part")
+    temporary.write_text("{\n" + lines + "\n}\n")
+    os.replace(temporary, file)
+
+
+def _hash(*parts) -> str:
+    return hashlib.sha256(json.dumps(parts, default=asdict, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read(path):
+    """The YAML file, its keys checked."""
+    raw = read_mapping(path, KEYS)
+    for key in raw:
+        if key not in KEYS:
+            raise ValueError(f"{path}: {key}: unknown; known: {', '.join(KEYS)}")
+    for key, kind in (
+        ("name", str),
+        ("data", (str, list)),
+        ("range", dict),
+        ("train", list),
+        ("judge", dict),
+        ("seeds", list),
+        ("base", dict),
+        ("stages", list),
+        ("rows", list),
+        ("groups", dict),
+    ):
+        if not isinstance(raw.get(key), kind) or not raw[key]:
+            raise ValueError(f"{path}: {key}: missing, or not of the right kind")
+    for key, limits in raw["range"].items():
+        if (
+            not isinstance(limits, list)
+            or len(limits) != 2
+            or not all(isinstance(x, (int, float)) for x in limits)
+            or limits[0] >= limits[1]
+        ):
+            raise ValueError(f"{path}: range.{key}: {limits!r} is not [lowest, highest] in Å")
+    for name, group in raw["groups"].items():
+        if (
+            not isinstance(group, dict)
+            or not isinstance(group.get("title"), str)
+            or not isinstance(group.get("columns"), list)
+        ):
+            raise ValueError(f"{path}: groups.{name}: title and columns are needed")
+    for key in ("range", "kind"):
+        if not isinstance(raw["judge"].get(key), list):
+            raise ValueError(f"{path}: judge.{key}: a list of patterns of names is needed")
+    if raw["stages"][0].get("kind") != "forcefield" or any(s.get("kind") != "hamiltonian" for s in raw["stages"][1:]):
+        raise ValueError(
+            f"{path}: stages: the first trains the force field, which rows share, the others the Hamiltonian"
+        )
+    if not all(isinstance(seed, int) and seed >= 0 for seed in raw["seeds"]):
+        raise ValueError(f"{path}: seeds: {raw['seeds']!r} are not integers of 0 or more")
+    raw.setdefault("validation_fraction", 0.15)
+    raw.setdefault("published", {})
+    return raw
+
+
+def _row(path, row, groups):
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str) or not isinstance(row.get("groups"), dict):
+        raise ValueError(f"{path}: rows: {row!r} has no name or no groups {{name: label}}")
+    for key in row:
+        if key not in ROW_KEYS:
+            raise ValueError(f"{path}: row {row['name']}: {key}: unknown; known: {', '.join(ROW_KEYS)}")
+    for group in row["groups"]:
+        if group not in groups:
+            raise ValueError(f"{path}: row {row['name']}: groups: {group!r} has no title; groups: {', '.join(groups)}")
+    return Row(**row)

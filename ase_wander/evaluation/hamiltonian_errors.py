@@ -1,0 +1,82 @@
+"""Errors of a predicted Hamiltonian: its elements and its eigenvalues, from one build of H per configuration."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..electronic.filling import filling_level
+from ..electronic.hamiltonian import WannierHamiltonian
+from ..electronic.orbitals import expand_shells
+
+
+def hamiltonian_errors(model, configuration, r_max=12.0, blocks=None):
+    """Predicted and reference elements of every reference pair within `r_max` (Å); pairs the model leaves out are zero.
+
+    `blocks` is what `model.hamiltonian` gave for the configuration, where it is known already.
+
+    Returns
+    -------
+    dict with `predicted`, `reference` (elements, eV), `distance`, `kind` (0 on-site, 1 intra, 2 inter), `pair` (1000 x the
+    smaller atomic number + the larger) and `atom` (index of the first atom) per element.
+    """
+    data = configuration.load_blocks(n_orbitals(model, configuration))
+    if "pair_distance" not in data:
+        a, b = (configuration.atoms.positions[data[k].astype(int)] for k in ("pair_i", "pair_j"))
+        data["pair_distance"] = np.linalg.norm(b + data["pair_shift"] @ configuration.atoms.cell.array - a, axis=1)
+    i, j, shift, block, ptr, _ = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
+    place = {key: k for k, key in enumerate(zip(i.tolist(), j.tolist(), *shift.T.tolist()))}
+    keep = np.flatnonzero(data["pair_distance"] < r_max)
+    a, b = (data[n][keep].astype(int) for n in ("pair_i", "pair_j"))
+    predicted = []
+    for p, key in zip(keep, zip(a.tolist(), b.tolist(), *data["pair_shift"][keep].T.tolist())):
+        k = place.get(key)
+        size = int(data["block_ptr"][p + 1] - data["block_ptr"][p])
+        predicted.append(block[ptr[k] : ptr[k + 1]] if k is not None else np.zeros(size))
+    size = np.diff(data["block_ptr"])[keep]
+    distance, z = data["pair_distance"][keep], configuration.atoms.numbers
+    kind = np.where(distance < 1e-6, 0, 1 + (configuration.layers[a] != configuration.layers[b]))
+    pair = np.minimum(z[a], z[b]) * 1000 + np.maximum(z[a], z[b])
+    kept = np.repeat(np.isin(np.arange(len(data["pair_i"])), keep), np.diff(data["block_ptr"]))
+    return {
+        "predicted": np.concatenate(predicted),
+        "reference": data["block"][kept].astype(float),
+        **{
+            name: np.repeat(values, size)
+            for name, values in (("distance", distance), ("kind", kind), ("pair", pair), ("atom", a))
+        },
+    }
+
+
+def n_orbitals(model, configuration):
+    """Orbitals of every atom in the model's shells."""
+    return [len(expand_shells(model.shells[s])) for s in configuration.atoms.symbols]
+
+
+def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
+    """Differences (eV) to the reference eigenvalues near the gap, their k weights, and the error of the gap.
+
+    Near means from `window` (eV) below the highest occupied to `window` above the lowest empty reference level on the k-points
+    of the data; of a metal, within `window` of its Fermi level. A gap that closes counts as zero; a metal by the number
+    of its electrons (an odd number) has none: nan. None where the file has no eigenvalues.
+    """
+    data = configuration.load_blocks(n_orbitals(model, configuration))
+    if "eigenvalues" not in data:
+        return None
+    *blocks, n_electrons = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
+    h = WannierHamiltonian.from_blocks(configuration.atoms, model.shells, *blocks, n_electrons)
+    reference, weight = data["eigenvalues"], data["kweights"] / data["kweights"].sum()
+    if not 0 < n_electrons / 2 < reference.shape[1]:
+        raise ValueError(
+            f"{configuration.hamiltonian}: {n_electrons:g} electrons fill {n_electrons / 2:g} of "
+            f"{reference.shape[1]} bands, there is neither gap nor Fermi level"
+        )
+    predicted = np.array([np.linalg.eigvalsh(h.at_k(k).toarray()) for k in data["kpts"]])
+    n, whole = int(n_electrons // 2), abs(n_electrons / 2 - round(n_electrons / 2)) < 1e-6
+    width = lambda e: max(0.0, e[:, n].min() - e[:, n - 1].max())
+    if whole and width(reference) > 0:
+        low, high = reference[:, n - 1].max(), reference[:, n].min()
+    else:
+        low = high = filling_level(reference, weight, n_electrons / 2)
+    near = (reference > low - window) & (reference < high + window)
+    weights = np.broadcast_to(data["kweights"][:, None], near.shape)
+    return (predicted - reference)[near], weights[near], width(predicted) - width(reference) if whole else np.nan

@@ -1,0 +1,55 @@
+"""load_model: a trained model of any kind, by name or folder."""
+
+from __future__ import annotations
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+
+from .catalogue import CONFIG, model_folder
+from .model.config import check_model_config
+from .model.files import TRUST, WEIGHTS, load_trust, read_config, read_weights
+from .model.wander import WanderModel
+from .published.model import PublishedModel
+
+
+def load_model(model, device="cpu", dtype="float64"):
+    """A trained model by name (see `list_models`) or folder.
+
+    Weights are read as safetensors, never unpickled.
+
+    Raises
+    ------
+    ValueError
+        Unknown name (the known ones are listed), damaged or foreign files (the file is named), unknown dtype.
+    """
+    dtypes = {"float64": torch.float64, "float32": torch.float32}
+    if str(dtype).replace("torch.", "") not in dtypes:
+        raise ValueError(f"dtype is {dtype!r}; known: float32, float64")
+    folder = model_folder(model)
+    config = read_config(folder)
+    kind = config.get("kind")
+    if kind == "published":
+        return PublishedModel.load(folder)
+    if kind not in ("wander", "two-center"):
+        raise ValueError(f"{folder / CONFIG}: model kind {kind!r} is not known; known: wander, two-center, published")
+
+    def fail(key, what):
+        raise ValueError(f"{folder / CONFIG}: {key}: {what}")
+
+    check_model_config(config, fail)
+    data, digest = read_weights(folder, config)
+    try:
+        loaded = WanderModel({k: v for k, v in config.items() if k not in ("kind", "sha256")})
+    except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
+        fail("force_field, heads", f"no model of these sizes ({error})")
+    try:
+        loaded.load_state_dict(load_safetensors(data))
+    except (SafetensorError, RuntimeError) as error:  # torch's first line names the class, the second the array
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise ValueError(f"{folder / WEIGHTS}: not weights of this model ({reason})") from None
+    loaded.digest, loaded.trust = digest, load_trust(folder / TRUST, digest)
+    try:
+        return loaded.to(device=torch.device(device), dtype=dtypes[str(dtype).replace("torch.", "")]).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} cannot be used ({str(error).splitlines()[0]})") from None

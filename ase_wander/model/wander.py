@@ -1,0 +1,245 @@
+"""WanderModel: load, save, and one pass from atoms to energy, RAER and Hamiltonian."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import atomic_numbers, covalent_radii
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from ..catalogue import CONFIG
+from ..nn.electrostatics import SlabPotential
+from ..nn.forcefield import energy_and_gradients
+from ..nn.heads import HamiltonianHeads
+from ..structure import neighbour_pairs, standing_positions
+from .backbones import make_force_field
+from .files import TRUST, WEIGHTS, trust_bytes, write_bytes
+from .graphs import build_graph, half_list
+
+#: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
+PAIRS_PER_PASS = 1024
+
+
+class WanderModel(nn.Module):
+    """Force field and Hamiltonian heads of one material family; of kind `two-center` where the heads see the distance alone.
+
+    Parameters
+    ----------
+    config : dict
+        `species` (symbols), `shells` {symbol: [l]}, `electrons` {symbol: electrons of the manifold},
+        `force_field` and `heads` (keyword arguments of `ForceField` and `HamiltonianHeads`).
+    """
+
+    kind = "wander"
+    implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
+
+    def __init__(self, config: dict):
+        super().__init__()
+        self.config = config
+        self.species = tuple(config["species"])
+        self.shells = {s: tuple(l) for s, l in config["shells"].items()}
+        self.electrons = config["electrons"]
+        numbers = [atomic_numbers[s] for s in self.species]
+        self.force_field = make_force_field(numbers, config.get("force_field", {}))
+        self.heads = HamiltonianHeads(
+            [self.shells[s][0] for s in self.species],
+            self.force_field.n_radial,
+            self.force_field.n_raer,
+            **config.get("heads", {}),
+        )
+        self.kind = "two-center" if self.heads.bare else "wander"
+        radii = covalent_radii[numbers]
+        self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
+        self.digest = ""
+        self.trust = None
+
+    @property
+    def name(self):
+        return self.config.get("name", "unnamed")
+
+    @property
+    def cutoff(self):
+        """Largest distance (Å) at which two atoms share a Hamiltonian block."""
+        return self.heads.cutoff
+
+    @property
+    def dtype(self):
+        return self.force_field.energy_scale.dtype
+
+    @property
+    def device(self):
+        return self.force_field.energy_scale.device
+
+    def count_electrons(self, atoms: Atoms) -> float:
+        """Electrons of the manifold in the cell."""
+        return float(sum(self.electrons[s] for s in atoms.symbols))
+
+    # ------------------------------------------------------------------ energy
+    def graph(self, atoms: Atoms, layers):
+        """Neighbourhoods of `atoms` on the model's device and in its dtype; ValueError for an unknown species."""
+        graph = build_graph(
+            atoms, np.asarray(layers), self.species, self.force_field.cutoff, self.force_field.tail_cutoff
+        )
+        return graph.to(self.device, self.dtype)
+
+    def compute(self, atoms: Atoms, layers, properties=implemented_properties) -> dict:
+        """Energy (eV), energies (n,), forces (n, 3) eV/Å and stress (6,) eV/Å^3, Voigt, of one structure.
+
+        A model with a fitted `trust` adds `uncertainty`, the dict of `nn.trust.Trust.uncertainty`, from the same pass.
+        """
+        with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, whatever the caller switched off
+            graph = self.graph(atoms, layers)
+            energies, forces, virial, environment = energy_and_gradients(self.force_field, graph)
+        to_numpy = lambda t: t.detach().cpu().numpy().astype(float)
+        energies = to_numpy(energies)
+        out = {
+            "energy": float(energies.sum()),
+            "free_energy": float(energies.sum()),
+            "energies": energies,
+            "forces": to_numpy(forces),
+        }
+        if np.linalg.matrix_rank(atoms.cell.array, tol=1e-3) == 3:  # cell.rank counts vectors, also those of one plane
+            stress = to_numpy(virial[0]) / atoms.get_volume()
+            out["stress"] = stress.flat[[0, 4, 8, 5, 2, 1]]
+        if self.trust is not None:
+            out["uncertainty"] = self.trust.uncertainty(self.force_field, graph, environment)
+        return out
+
+    @torch.no_grad()
+    def environment(self, atoms: Atoms, layers):
+        """Graph of one structure and the force field's Environment of it."""
+        graph = self.graph(atoms, layers)
+        return graph, self.force_field(graph)[1]
+
+    def uncertainty(self, atoms: Atoms, layers) -> dict:
+        """Standard deviations of energy, forces and H, and the atoms outside the training data: `nn.trust.Trust.uncertainty`.
+
+        ValueError when none was fitted to the model.
+        """
+        if self.trust is None:
+            raise ValueError(f"model {self.name!r} has no fitted uncertainty")
+        return self.trust.uncertainty(self.force_field, *self.environment(atoms, layers))
+
+    @torch.no_grad()
+    def descriptors(self, atoms: Atoms, layers) -> np.ndarray:
+        """RAER of every atom, (n, n_raer)."""
+        _, environment = self.force_field(self.graph(atoms, layers))
+        return environment.raer.cpu().numpy()
+
+    # ------------------------------------------------------------------ Hamiltonian
+    @torch.no_grad()
+    def hamiltonian(self, atoms: Atoms, layers, progress=None):
+        """Blocks of every ordered pair within the cutoff, on-site included.
+
+        Returns
+        -------
+        pair_i, pair_j (p,), pair_shift (p, 3), block (raveled row-major, eV), block_ptr (p + 1,), n_electrons
+        """
+        graph, pairs = self.pair_graph(atoms, layers)
+        slab = self.slab(self.positions(atoms), atoms.cell.array)
+        found = (
+            (*pair, blocks.cpu().numpy().astype(float)) for *pair, blocks in self.blocks(graph, pairs, slab, progress)
+        )
+        return (*raveled(found), self.count_electrons(atoms))
+
+    def pair_graph(self, atoms: Atoms, layers):
+        """Graph with its Hamiltonian pairs, and these NeighbourPairs, each unordered pair once."""
+        graph = self.graph(atoms, layers)
+        pairs = _species_ordered(half_list(neighbour_pairs(atoms, self.heads.cutoff)), graph.species.cpu().numpy())
+        layers = np.asarray(layers)
+        move = lambda x: torch.from_numpy(x).to(self.device)
+        graph.pair_i, graph.pair_j = move(pairs.i), move(pairs.j)
+        graph.pair_vector = move(pairs.vector).to(self.dtype)
+        graph.pair_across = move((layers[pairs.i] != layers[pairs.j]).astype(np.int64))
+        return graph, pairs
+
+    def positions(self, atoms: Atoms) -> torch.Tensor:
+        """Positions (n, 3), Å, of one slab with the vacuum outside, on the model's device, in float64."""
+        return torch.from_numpy(standing_positions(atoms)).to(self.device)
+
+    def slab(self, positions, cell):
+        """Potential of the slab's effective charges, None of a model without an electrostatic part."""
+        return SlabPotential(positions, cell, self.heads.smearing) if self.heads.smearing else None
+
+    def blocks(self, graph, pairs, slab, progress=None):
+        """Yield i, j (p,), shift (p, 3) and the tensor of blocks (p, n_i, n_j) in eV, part by part, every ordered pair once."""
+        environment, _ = self.force_field.environment(graph)
+        tensors, scalars = self.heads.dress(graph, environment)
+        for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars, slab):
+            atom = atom.cpu().numpy()
+            yield atom, atom, np.zeros((len(atom), 3), int), blocks
+        done = 0
+        for name, index in self.heads.classes(graph):
+            for part in index.split(PAIRS_PER_PASS):
+                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part)
+                p = part.cpu().numpy()
+                yield pairs.i[p], pairs.j[p], pairs.shift[p], blocks
+                yield pairs.j[p], pairs.i[p], -pairs.shift[p], blocks.transpose(1, 2)
+                done += len(p)
+                if progress:
+                    progress(done, len(pairs))
+
+    @torch.no_grad()
+    def vacuum_step(self, atoms: Atoms, layers) -> float:
+        """Vacuum level above the slab minus that below it (eV), from the model's effective charges."""
+        if not self.heads.smearing:
+            raise ValueError(f"model {self.name!r} has no electrostatic part")
+        graph = self.graph(atoms, layers)
+        _, environment = self.force_field(graph)
+        _, scalars = self.heads.dress(graph, environment)
+        slab = self.slab(self.positions(atoms), atoms.cell.array)
+        return float(slab.vacuum_step(self.heads.charges(graph, scalars)))
+
+    # ------------------------------------------------------------------ files
+    def save(self, folder) -> Path:
+        """Write `config.json`, `weights.safetensors` and, where it was fitted, `trust.safetensors` into `folder`, each atomically."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
+        data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
+        write_bytes(folder / WEIGHTS, data)
+        self.save_trust(folder, hashlib.sha256(data).hexdigest())
+        config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
+        write_bytes(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+        return folder
+
+    def save_trust(self, folder, digest=None) -> None:
+        """Write `trust.safetensors` into `folder`, bound to its weights of hash `digest` (default: those loaded); without an
+        uncertainty, take away what may be there, which is of other weights."""
+        file = Path(folder) / TRUST
+        if self.trust is None:
+            file.unlink(missing_ok=True)
+        else:
+            write_bytes(file, trust_bytes(self.trust, digest or self.digest))
+
+
+def raveled(found):
+    """pair_i, pair_j, pair_shift, block, block_ptr of an iterable of (i, j, shift, blocks (p, n_i, n_j)), see `hamiltonian`."""
+    i, j, shift, blocks = zip(*found)
+    sizes = np.concatenate([np.full(len(b), b[0].size if len(b) else 0) for b in blocks])
+    return (
+        np.concatenate(i),
+        np.concatenate(j),
+        np.concatenate(shift),
+        np.concatenate([b.ravel() for b in blocks]),
+        np.concatenate([[0], np.cumsum(sizes)]),
+    )
+
+
+def _species_ordered(pairs, species):
+    """Turn pairs round where needed, so that the atom of the lower species index comes first."""
+    swap = species[pairs.i] > species[pairs.j]
+    sign = np.where(swap, -1, 1)[:, None]
+    return type(pairs)(
+        np.where(swap, pairs.j, pairs.i),
+        np.where(swap, pairs.i, pairs.j),
+        pairs.shift * sign,
+        pairs.vector * sign,
+        pairs.distance,
+    )

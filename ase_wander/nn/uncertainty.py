@@ -1,0 +1,183 @@
+"""How far an atom lies from the training data, and the standard deviations that follow from it.
+
+The energy is linear in the normalised invariants x_i of an atom beside the network on top of them. A Bayesian fit of such a last
+layer has the posterior covariance C^-1 / N, C the covariance of the training atoms, so that its variance for a new atom grows
+with the (Mahalanobis) distance
+
+    D_i^2 = 1 + (x_i - m)^T C^-1 (x_i - m),        one m and C per species,
+
+the 1 from the constant term. A force depends on the environments of the neighbours too:
+    D~_i^2 = (D_i^2 + sum_j w_ij D_j^2 / sum_j w_ij) / 2.
+Errors of an energy add up coherently over equal environments, incoherently over different ones. With u_i = C^-1/2 (x_i - m)
+    D_E^2 = sum_z (N_z^2 + |sum_{i of z} u_i|^2) / N^2.
+Each quantity's standard deviation is s_z D^p, with s_z and p calibrated on data that the training has not seen.
+
+Whether an atom lies outside the training data is asked of a blunter distance, in which directions that the training data hardly
+explore count less: a small step along them is unknown to the last layer, but no new surroundings.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .radial import smooth_cutoff
+
+#: Arrays of a fitted Trust, by name.
+ARRAYS = ("mean", "whiten", "blunt", "limit", "nearest", "forces", "energy", "hamiltonian")
+
+#: Room (relative) that the range of nearest distances leaves before an atom counts as outside of it.
+MARGIN = 0.03
+
+
+class Trust:
+    """Distances to the training data and what they say of errors.
+
+    Index legend: z species, f invariants.
+
+    Parameters
+    ----------
+    mean : array (z, f); whiten : array (z, f, f), C^-1/2 of the normalised invariants of the training atoms.
+    blunt : array (z, f), what the components of u are multiplied with for the blunter distance.
+    limit : array (z,), the blunter distance beyond which an atom is outside the training data.
+    nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species in its
+        own layer and in another one; inf, -inf for what does not come.
+    forces, energy, hamiltonian : arrays (z + 1,): ln s_z (eV/Å, eV per atom, eV) and the power p; nan where not calibrated.
+        The energy has one s for all species.
+    """
+
+    def __init__(self, **arrays):
+        missing = set(ARRAYS) - set(arrays)
+        if missing:
+            raise ValueError(f"arrays {sorted(missing)} are missing")
+        for name in ARRAYS:
+            setattr(self, name, np.asarray(arrays[name], float))
+        z, f = self.mean.shape
+        shapes = {
+            "whiten": (z, f, f),
+            "blunt": (z, f),
+            "limit": (z,),
+            "nearest": (z, z, 2, 2),
+            "forces": (z + 1,),
+            "energy": (z + 1,),
+            "hamiltonian": (z + 1,),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+
+    def arrays(self) -> dict:
+        """What `__init__` takes."""
+        return {name: getattr(self, name) for name in ARRAYS}
+
+    def distances(self, force_field, graph, environment) -> dict:
+        """Distances of every atom of one structure, with its Graph and the force field's Environment.
+
+        Returns
+        -------
+        dict with `own` D (n,), `around` D~ (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å, inf where there is none.
+        """
+        species = graph.species.cpu().numpy()
+        x = features(environment)
+        if x.shape[1] != self.mean.shape[1]:
+            raise ValueError(
+                f"the model has {x.shape[1]} invariants, its uncertainty was fitted to {self.mean.shape[1]}"
+            )
+        u = np.empty_like(x)
+        for z, (mean, whiten) in enumerate(zip(self.mean, self.whiten)):
+            u[species == z] = (x[species == z] - mean) @ whiten
+        own = np.sqrt(1 + (u**2).sum(1))
+        r, weight = _neighbours(graph, force_field.cutoff)
+        total = weight.sum(1)
+        mean = np.divide((weight * own[graph.neighbour.cpu().numpy()] ** 2).sum(1), total, out=own**2, where=total > 0)
+        energy = sum((species == z).sum() ** 2 + (u[species == z].sum(0) ** 2).sum() for z in range(len(self.mean)))
+        blunt = np.sqrt(1 + ((u * self.blunt[species]) ** 2).sum(1))
+        return {
+            "own": own,
+            "blunt": blunt,
+            "around": np.sqrt(0.5 * (own**2 + mean)),
+            "energy": np.sqrt(energy) / len(own),
+            "nearest": nearest_distances(graph, r, len(self.mean)),
+        }
+
+    def uncertainty(self, force_field, graph, environment) -> dict:
+        """Standard deviations of one structure.
+
+        Returns
+        -------
+        dict with
+
+        energy : float, eV; energies : (n,), eV
+        forces : (n,), eV/Å, of one Cartesian component
+        hamiltonian : (n,), eV, of an element among the blocks of this atom; absent where H was not calibrated
+        outside : bool (n,), whether the atom lies outside the training data
+        distance : (n,), the blunter distance over its limit; reasons : {atom: why} for those outside
+        """
+        species = graph.species.cpu().numpy()
+        d = self.distances(force_field, graph, environment)
+        out = {
+            "energy": float(len(species) * np.exp(self.energy[0]) * d["energy"] ** self.energy[-1]),
+            "energies": deviation(self.energy, d["own"], species),
+            "forces": deviation(self.forces, d["around"], species),
+        }
+        if np.isfinite(self.hamiltonian).all():
+            out["hamiltonian"] = deviation(self.hamiltonian, d["around"], species)
+        distance = d["blunt"] / self.limit[species]
+        low, high = self.nearest[species, ..., 0], self.nearest[species, ..., 1]
+        there = np.isfinite(d["nearest"])
+        stray = there & ((d["nearest"] < (1 - MARGIN) * low) | (d["nearest"] > (1 + MARGIN) * high))
+        outside = (distance > 1) | stray.any((1, 2))
+        reasons = {
+            int(i): self._reason(d["nearest"][i], stray[i], low[i], high[i], distance[i], force_field)
+            for i in np.flatnonzero(outside)
+        }
+        return {**out, "outside": outside, "distance": distance, "reasons": reasons}
+
+    def _reason(self, nearest, stray, low, high, distance, force_field):
+        from ase.data import chemical_symbols
+
+        if not stray.any():
+            return f"its surroundings are {distance:.1f} times as far from the training data as the limit"
+        z, across = max(
+            np.argwhere(stray).tolist(),
+            key=lambda k: (
+                max(low[tuple(k)] / nearest[tuple(k)], nearest[tuple(k)] / high[tuple(k)])
+                if np.isfinite(low[tuple(k)])
+                else np.inf
+            ),
+        )
+        symbol, layer = chemical_symbols[force_field.atomic_numbers[z]], ("same layer", "other layer")[across]
+        known = (
+            f"in the training data {low[z, across]:.2f} to {high[z, across]:.2f} Å"
+            if np.isfinite(low[z, across])
+            else "the training data have none there"
+        )
+        return f"nearest {symbol} of the {layer} at {nearest[z, across]:.2f} Å, {known}"
+
+
+def deviation(calibration, distance, species):
+    """s_z D^p with calibration = (ln s_z ..., p)."""
+    return np.exp(calibration[:-1][species]) * distance ** calibration[-1]
+
+
+def features(environment) -> np.ndarray:
+    """What tells atoms apart, (n, f): the normalised invariants, or the RAER of a force field that keeps none."""
+    x = environment.raer if environment.invariants is None else environment.invariants
+    return x.detach().cpu().numpy().astype(float)
+
+
+def nearest_distances(graph, r, n_species) -> np.ndarray:
+    """Distance (n, z, 2) to the nearest neighbour of every species in the same and in another layer; inf where there is none."""
+    species, neighbour, across = (t.cpu().numpy() for t in (graph.species, graph.neighbour, graph.across))
+    out = np.full((len(species), n_species, 2), np.inf)
+    rows = np.broadcast_to(np.arange(len(species))[:, None], neighbour.shape)
+    np.minimum.at(out, (rows, species[neighbour], across), r)
+    return out
+
+
+def _neighbours(graph, cutoff):
+    """Distances (n, k), inf for padding, and weights of the neighbours that go smoothly to zero at the cutoff."""
+    r = graph.vector.detach().norm(dim=-1)
+    mask = graph.mask > 0
+    weight = torch.where(mask, smooth_cutoff(r, cutoff), torch.zeros_like(r))
+    return torch.where(mask, r, torch.full_like(r, torch.inf)).cpu().numpy(), weight.cpu().numpy().astype(float)
