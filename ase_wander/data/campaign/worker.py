@@ -93,6 +93,8 @@ def existing_labels(folder: CampaignFolder, atoms, recipe: Recipe) -> Labels | N
 def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) -> None:
     """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for; DFT and interpolated bands in `bands/<id>.png`.
 
+    Of a recipe with `symmetry` the file holds k-points and eigenvalues alone, and nothing is drawn.
+
     Raises
     ------
     BandError
@@ -103,13 +105,15 @@ def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) ->
     name = labels.atoms.info["config_id"]
     arrays = labels.hamiltonian_file(recipe)
     figure = folder.file("bands", name, ".png")
-    check = require_bands(labels, recipe, arrays, figure, title=name)
+    checked = (
+        {}
+        if recipe.symmetry
+        else {"band_error": np.asarray(require_bands(labels, recipe, arrays, figure, title=name).rms)}
+    )
     path = folder.hamiltonian(name)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     with open(temporary, "wb") as file:
-        np.savez_compressed(
-            file, **arrays, band_error=np.asarray(check.rms), hash=np.asarray(hamiltonian_hash(labels.atoms, recipe))
-        )
+        np.savez_compressed(file, **arrays, **checked, hash=np.asarray(hamiltonian_hash(labels.atoms, recipe)))
     os.replace(temporary, path)
 
 
