@@ -14,6 +14,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from ..catalogue import CONFIG
+from ..electronic.blocks import PairBlocks
 from ..nn.electrostatics import SlabPotential
 from ..nn.forcefield import energy_and_gradients
 from ..nn.heads import HamiltonianHeads
@@ -134,19 +135,14 @@ class WanderModel(nn.Module):
 
     # ------------------------------------------------------------------ Hamiltonian
     @torch.no_grad()
-    def hamiltonian(self, atoms: Atoms, layers, progress=None):
-        """Blocks of every ordered pair within the cutoff, on-site included.
-
-        Returns
-        -------
-        pair_i, pair_j (p,), pair_shift (p, 3), block (raveled row-major, eV), block_ptr (p + 1,), n_electrons
-        """
+    def hamiltonian(self, atoms: Atoms, layers, progress=None) -> PairBlocks:
+        """Blocks of every ordered pair within the cutoff, on-site included; `progress` is called with (pairs done, pairs)."""
         graph, pairs = self.pair_graph(atoms, layers)
         slab = self.slab(self.positions(atoms), atoms.cell.array)
         found = (
             (*pair, blocks.cpu().numpy().astype(float)) for *pair, blocks in self.blocks(graph, pairs, slab, progress)
         )
-        return (*raveled(found), self.count_electrons(atoms))
+        return PairBlocks.from_parts(found, self.count_electrons(atoms))
 
     def pair_graph(self, atoms: Atoms, layers):
         """Graph with its Hamiltonian pairs, and these NeighbourPairs, each unordered pair once."""
@@ -217,19 +213,6 @@ class WanderModel(nn.Module):
             file.unlink(missing_ok=True)
         else:
             write_bytes(file, trust_bytes(self.trust, digest or self.digest))
-
-
-def raveled(found):
-    """pair_i, pair_j, pair_shift, block, block_ptr of an iterable of (i, j, shift, blocks (p, n_i, n_j)), see `hamiltonian`."""
-    i, j, shift, blocks = zip(*found)
-    sizes = np.concatenate([np.full(len(b), b[0].size if len(b) else 0) for b in blocks])
-    return (
-        np.concatenate(i),
-        np.concatenate(j),
-        np.concatenate(shift),
-        np.concatenate([b.ravel() for b in blocks]),
-        np.concatenate([[0], np.cumsum(sizes)]),
-    )
 
 
 def _species_ordered(pairs, species):

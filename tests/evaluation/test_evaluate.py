@@ -8,6 +8,7 @@ import pytest
 from ase_wander import load_model
 from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
+from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.electronic.filling import filling_level
 from ase_wander.evaluation.evaluate import _common_formula, _different, evaluate, formula_units
 from ase_wander.evaluation.figures import plot_bands_errors, write_figures
@@ -34,12 +35,11 @@ class Reference:
 
     def hamiltonian(self, atoms, layers):
         data = self.configuration.load_blocks()
-        i, j, shift = (data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift"))
-        block, ptr = data["block"].astype(float), data["block_ptr"]
-        for p in np.flatnonzero((i == j) & ~shift.any(1)):
-            d = int(np.sqrt(ptr[p + 1] - ptr[p]))
-            block[ptr[p] : ptr[p + 1]] += self.error * np.eye(d).ravel()
-        return i, j, shift, block, ptr, self.n_electrons
+        blocks = PairBlocks.from_arrays(data, self.n_electrons)
+        for p in np.flatnonzero(blocks.onsite):
+            block = blocks.of_pair(p)
+            block += self.error * np.eye(int(np.sqrt(len(block)))).ravel()
+        return blocks
 
 
 # ---------------------------------------------------------------- near the gap, or the Fermi level

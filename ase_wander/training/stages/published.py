@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from ...electronic.blocks import PairBlocks
 from ...published.environment import environment_vectors, inverse_coordinates
 from ...published.hamiltonian import species_letters
 from ...published.model import RY_PER_BOHR, PublishedModel
@@ -89,38 +90,17 @@ def hamiltonian_samples(configurations, model):
         data = c.load_blocks([5 if s == model.species[0] else 3 for s in c.atoms.symbols])
         inputs, frame = model.network_inputs(c.atoms, c.layers)
         rotations = orbital_rotations(frame)
-        where = _pair_lookup(data["pair_i"], data["pair_j"], data["pair_shift"], len(c.atoms))
+        blocks = PairBlocks.from_arrays(data)
         for name, s in inputs.items():
             n_a, n_b = (5 if letter == "m" else 3 for letter in species_letters(name))
-            found = where(s.i, s.j, s.shift)
+            found = blocks.find(s.i, s.j, s.shift)
             known = np.flatnonzero(found >= 0)
-            z = data["block_ptr"][found[known], None] + np.arange(n_a * n_b)
-            blocks = data["block"][z].reshape(-1, n_a, n_b)
+            labels = blocks.stacked(found[known], n_a, n_b)
             u_i, u_j = (np.stack([rotations[k] for k in index[known]]) for index in (s.i, s.j))
             # H = U H_g U^T: the labels turn into the layer-attached orbitals, exactly.
-            targets = np.einsum("pag,pgh,pbh->pab", u_i, blocks, u_j, optimize=True)
+            targets = np.einsum("pag,pgh,pbh->pab", u_i, labels, u_j, optimize=True)
             out[name].append((s.inputs[known], targets.reshape(len(known), n_a * n_b)))
     return out
-
-
-def _pair_lookup(i, j, shift, n_atoms):
-    """Function (i, j, shift) -> position in the given pairs, -1 where absent."""
-    i, j, shift = np.asarray(i, np.int64), np.asarray(j, np.int64), np.asarray(shift, np.int64)
-    reach = max(int(np.abs(shift).max(initial=0)), 40) + 1
-    size = (n_atoms, n_atoms, 2 * reach + 1, 2 * reach + 1, 2 * reach + 1)
-
-    def key(i, j, shift):
-        return np.ravel_multi_index((i, j, *(np.asarray(shift) + reach).T), size)
-
-    keys = key(i, j, shift)
-    order = np.argsort(keys)
-
-    def find(i, j, shift):
-        wanted = key(i, j, shift)
-        k = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-        return np.where(keys[order][k] == wanted, order[k], -1)
-
-    return find
 
 
 def fit_network(
