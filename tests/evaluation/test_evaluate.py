@@ -1,6 +1,7 @@
 """The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables, figures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,9 +183,9 @@ def test_residuals_see_a_broken_symmetry(model, configurations, monkeypatch):
     once = type(model).hamiltonian
 
     def tilted(self, atoms, layers):
-        i, j, shift, block, ptr, n = once(self, atoms, layers)
-        x = atoms.positions[j, 0] + shift @ atoms.cell.array[:, 0] - atoms.positions[i, 0]
-        return i, j, shift, block + np.repeat(1e-3 * x, np.diff(ptr)), ptr, n  # a preferred axis, odd under exchange
+        blocks = once(self, atoms, layers)
+        x = blocks.vectors(atoms)[:, 0]  # a preferred axis, odd under exchange
+        return replace(blocks, block=blocks.block + np.repeat(1e-3 * x, blocks.sizes))
 
     monkeypatch.setattr(type(model), "hamiltonian", tilted)
     found = residuals(model, configurations[2:3])
