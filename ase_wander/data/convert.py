@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import atomic_write
 from .campaign.config import check_name
-from .database import connect, is_database, read_row, redacted, write_bytes, write_frames, write_row
+from .database import connect, is_database, read_row, redacted, write_frames, write_row
 from .dataset import load_dataset
 
 
@@ -108,7 +109,7 @@ def convert(source, target, progress=None) -> int:
     for n, (atoms, hamiltonian) in enumerate(read_entries(source)):
         folder.mkdir(parents=True, exist_ok=True)
         if hamiltonian is not None:
-            write_bytes(folder / f"{atoms.info['config_id']}.npz", hamiltonian)
+            atomic_write(folder / f"{atoms.info['config_id']}.npz", hamiltonian)
         frames.append(atoms)
         if progress:
             progress(n + 1)
