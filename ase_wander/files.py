@@ -249,7 +249,7 @@ def _check_counts(path, file):
                 left, start = int(word[0]) + 1, number
             if left > 1:
                 raise ValueError(
-                    f"{path}:{start}: {int(word[0])} atoms announced, no structure of that size: the file ends after line {number}"
+                    f"{path}:{start}: no structure, {int(word[0])} atoms announced, the file ends after line {number}"
                 )
     elif name.startswith(("poscar", "contcar")) or name.endswith((".poscar", ".vasp")):
         with open(file, "rb") as lines:

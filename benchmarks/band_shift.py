@@ -1,7 +1,7 @@
 """Eigenvalue errors of a model near the Fermi level, split into a shift common to all levels and the rest.
 
     python benchmarks/band_shift.py                                                # graphene-bilayer on its own held-out cells
-    python benchmarks/band_shift.py --model mos2-bilayer --data ../shared/data/mos2-bilayer
+    python benchmarks/band_shift.py --model mos2-bilayer --data models/mos2-bilayer/data
 
 Reference: the eigenvalues on the k-grid of the data. Only configurations of the validation split, sigma up to 0.03 Å.
 """

@@ -1,6 +1,6 @@
 """Training from eigenvalues alone: what it makes of a model that has seen a few Hamiltonians.
 
-python benchmarks/eigenvalues_only.py --data ../shared/data/mos2-bilayer
+python benchmarks/eigenvalues_only.py
 
 The force field is that of the shipped model; heads start from random weights. First they see the elements of H of a few
 configurations. Then they go on with all training configurations, once with nothing but their eigenvalues, once with their
@@ -15,6 +15,7 @@ from dataclasses import replace
 import torch
 
 from ase_wander import load_model
+from ase_wander.catalogue import reference_data
 from ase_wander.data.dataset import split, withhold
 from ase_wander.data.sources import load_source
 from ase_wander.training.loop import LoopSettings, fit
@@ -31,7 +32,7 @@ LOOP = LoopSettings(
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/mos2-bilayer")
+    parser.add_argument("--data", default=str(reference_data("mos2-bilayer") / "aligned"))
     parser.add_argument("--with-hamiltonian", type=int, default=15, help="configurations whose H the first stage sees")
     parser.add_argument("--steps", type=int, nargs=2, default=(400, 300), help="of the first and of the second stage")
     arguments = parser.parse_args()

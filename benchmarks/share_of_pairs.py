@@ -1,6 +1,6 @@
 """Elements of H learned from all pairs, and from a random share of them at every step: time of a step, and errors.
 
-python benchmarks/share_of_pairs.py --data ../shared/data/mos2-bilayer
+python benchmarks/share_of_pairs.py
 
 The force field is that of the shipped model; heads start from the same random weights. Errors (meV) are those of the validation
 split, single cells. The last row gives the share the time of the first row.
@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 
 from ase_wander import load_model
+from ase_wander.catalogue import reference_data
 from ase_wander.data.dataset import split
 from ase_wander.data.sources import load_source
 from ase_wander.training.loop import LoopSettings, fit
@@ -28,7 +29,7 @@ LOOP = LoopSettings(
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/mos2-bilayer")
+    parser.add_argument("--data", default=str(reference_data("mos2-bilayer") / "aligned"))
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--share", type=float, default=0.3)
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Which cheap measure ranks the errors of forces: a table of schemes, on held-out data and on structures of a kind unlike training.
 
-    python benchmarks/trust.py ../shared/data/mos2-bilayer --out RUN [--steps 1500] [--model mos2-bilayer]
+    python benchmarks/trust.py models/mos2-bilayer/data --out RUN [--steps 1500] [--model mos2-bilayer]
 
 Two tests: the model on its own validation split; and a force field trained here, briefly, on 6-atom cells alone (p1), in which all copies of an
 atom move alike, judged on monolayers and larger cells. AUC: the probability that a

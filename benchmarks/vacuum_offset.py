@@ -1,6 +1,6 @@
 """How much of a layer's vacuum-level offset a regression in strain and N_out/N_in recovers, and what needs none.
 
-    python benchmarks/vacuum_offset.py ../shared/data/mos2-bilayer [--model mos2-bilayer] [--degree 2] [--out offset.json]
+    python benchmarks/vacuum_offset.py models/mos2-bilayer/data/aligned [--model mos2-bilayer] [--degree 2] [--out offset.json]
 
 1. The mean on-site energy of every layer of the data is taken away, as if each layer had a zero of its own. C(eps, x) is fitted to
    what was taken from the training split and asked for what was taken from the held-out one.

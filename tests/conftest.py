@@ -1,10 +1,10 @@
-"""Shared set-up of the tests: slow tests on request, one torch thread, the reference data when it is there."""
+"""Shared set-up of the tests: slow tests on request, one torch thread, the reference data."""
 
 from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+DATA = Path(__file__).resolve().parents[1] / "models" / "mos2-bilayer" / "data" / "aligned"
 
 
 def pytest_addoption(parser):
@@ -33,8 +33,6 @@ def single_thread():
 
 
 @pytest.fixture(scope="session")
-def shared_data():
-    """Folder of the reference data beside the repository (`../shared`)."""
-    if not (SHARED / "data").is_dir():
-        pytest.skip(f"NEEDS THE REFERENCE DATA: no folder {SHARED / 'data'}")
-    return SHARED
+def reference_data():
+    """Folder of the reference data of aligned MoS2 bilayers, in the repository."""
+    return DATA

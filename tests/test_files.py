@@ -96,7 +96,7 @@ BAD = {
     "empty": ("x.xyz", b"", "the file is empty"),
     "no structure": ("x.xyz", b"hello", r"x\.xyz.*: no structure that ASE can read"),
     "endless": ("x.xyz", f"900000000000\n{XYZ}C 0 0 0\n".encode(), r"x\.xyz:1: 900000000000 atoms announced"),
-    "cut": ("x.extxyz", f"3\n{XYZ}C 0 0 0\n".encode(), r"x\.extxyz:1: 3 atoms announced, no structure"),
+    "cut": ("x.extxyz", f"3\n{XYZ}C 0 0 0\n".encode(), r"x\.extxyz:1: no structure, 3 atoms announced"),
     "negative": ("x.xyz", f"-2\n{XYZ}C 0 0 0\n".encode(), "no structure that ASE can read"),
     "no atoms": ("x.xyz", f"0\n{XYZ}".encode(), r"x\.xyz.*"),
     "nan": ("x.xyz", f"1\n{XYZ}C 0 nan 0\n".encode(), "position of atom 0 .C. is not finite"),

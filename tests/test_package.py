@@ -143,6 +143,7 @@ def test_models_travel_inside_the_wheel(tmp_path):
     )
     target = tmp_path / "site"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, source], check=True)
+    assert (target / "ase_wander/models/mos2-bilayer/card.md").is_file() and not list(target.rglob("hamiltonians"))
     code = (
         "import ase_wander, sys; from ase_wander.catalogue import find_models; "
         "assert ase_wander.__file__.startswith(sys.argv[1]), ase_wander.__file__; "

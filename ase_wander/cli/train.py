@@ -24,7 +24,11 @@ def add_parser(subparsers):
     train.set_defaults(main=run_train)
     evaluate = subparsers.add_parser("evaluate", help="errors of a model on reference data")
     evaluate.add_argument("model", help="name or folder")
-    evaluate.add_argument("data", nargs="+", help="folders in the format of the reference data, or extended XYZ files")
+    evaluate.add_argument(
+        "data",
+        nargs="*",
+        help="folders in the format of the reference data, or extended XYZ files; default: the folder data of the model",
+    )
     evaluate.add_argument("--all", action="store_true", help="all configurations, not only the validation split")
     evaluate.add_argument("--out", help="folder for report.json and figures")
     evaluate.add_argument(
@@ -167,6 +171,7 @@ def fit_uncertainty(model, name, configurations):
 
 
 def run_evaluate(arguments):
+    from ..catalogue import reference_data
     from ..data.dataset import load_dataset
     from ..evaluation.evaluate import evaluate
     from ..evaluation.report import learning_curve, print_table, shipped_learning_curve, write_report
@@ -178,7 +183,8 @@ def run_evaluate(arguments):
             raise CommandError(f"{arguments.out}: is a file, not a folder for report.json and figures")
         Path(arguments.out).mkdir(parents=True, exist_ok=True)
     learning = learning_curve(arguments.run) if arguments.run else shipped_learning_curve(arguments.model, model.digest)
-    configurations = [c for path in arguments.data for c in load_dataset(path)]
+    paths = arguments.data or [reference_data(arguments.model)]
+    configurations = [c for path in paths for c in load_dataset(path)]
     if arguments.fit_uncertainty:
         fit_uncertainty(model, arguments.model, configurations)
     samples, fraction = {}, None if arguments.all else model.config.get("validation_fraction", 0.15)

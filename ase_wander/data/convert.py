@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..electronic.io.compact import compact
 from ..files import atomic_write
 from .campaign.config import check_name
 from .database import connect, is_database, read_row, redacted, write_frames, write_row
@@ -60,6 +61,19 @@ def _archive(arrays):
     return file.getvalue()
 
 
+def _compacted(entries, cutoff):
+    """Entries with compact Hamiltonian files; as they are without a cutoff."""
+    for atoms, hamiltonian in entries:
+        if cutoff is not None and hamiltonian is not None:
+            with np.load(io.BytesIO(hamiltonian), allow_pickle=False) as data:
+                arrays = {k: data[k] for k in data.files}
+            try:
+                hamiltonian = _archive(compact(arrays, cutoff))
+            except (ValueError, KeyError, IndexError) as error:
+                raise ValueError(f"{atoms.info['config_id']}: Hamiltonian: {error}") from None
+        yield atoms, hamiltonian
+
+
 def _from_database(source):
     beside = None if "://" in str(source) else Path(source).parent / "hamiltonians"
     if beside is not None and not Path(source).is_file():
@@ -72,7 +86,7 @@ def _from_database(source):
         yield atoms, hamiltonian
 
 
-def convert(source, target, progress=None) -> int:
+def convert(source, target, progress=None, cutoff=None) -> int:
     """Copy all configurations of a source into a target of the other (or the same) format.
 
     Parameters
@@ -84,6 +98,8 @@ def convert(source, target, progress=None) -> int:
         names are replaced.
     progress : callable, optional
         Called with the number of configurations copied.
+    cutoff : float, optional
+        Å; writes compact Hamiltonian files (see `compact.compact`) with the pairs up to it.
 
     Returns
     -------
@@ -93,7 +109,7 @@ def convert(source, target, progress=None) -> int:
     if is_database(target):
         if is_database(source) and str(source) == str(target):
             raise ValueError(f"{redacted(target)}: source and target are the same")
-        entries = list(read_entries(source))  # all is read before anything is written
+        entries = list(_compacted(read_entries(source), cutoff))  # all is read before anything is written
         database = connect(target)
         for n, (atoms, hamiltonian) in enumerate(entries):
             write_row(database, atoms, hamiltonian=hamiltonian)
@@ -106,7 +122,7 @@ def convert(source, target, progress=None) -> int:
     if (target / "structures.extxyz").exists():
         raise ValueError(f"{target}: holds reference data already")
     frames, folder = [], target / "hamiltonians"
-    for n, (atoms, hamiltonian) in enumerate(read_entries(source)):
+    for n, (atoms, hamiltonian) in enumerate(_compacted(read_entries(source), cutoff)):
         folder.mkdir(parents=True, exist_ok=True)
         if hamiltonian is not None:
             atomic_write(folder / f"{atoms.info['config_id']}.npz", hamiltonian)

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from ..electronic.io.compact import expanded
 from ..files import read_frames
 from ..structure import find_layers
 from .arrays import BAND_ARRAYS, BLOCK_ARRAYS, check_blocks, check_eigenvalues, contents, shifted
@@ -160,7 +161,7 @@ class Configuration:
             return read_arrays(file, self.atoms)
         try:
             with np.load(file, allow_pickle=False) as archive:
-                return {k: archive[k] for k in archive.files}
+                return expanded({k: archive[k] for k in archive.files})
         except Exception as error:
             raise ValueError(f"{file}: not a readable Hamiltonian file ({error})") from None
 
@@ -172,7 +173,7 @@ def load_dataset(path, structure=None) -> list[Configuration]:
     ----------
     path : str or path
         A folder with `structures.extxyz` and, optionally, `hamiltonians/<config_id>.npz`; one extended XYZ file (energies,
-        forces, stress); Wannier90 output: `seed`, `seed_hr.dat`, or a folder of such files, itself or one level down.
+        forces, stress); a folder of such folders; Wannier90 output: `seed`, `seed_hr.dat`, or a folder of such files, itself or one level down.
     structure : str or path, optional
         Of Wannier90 output: an extended XYZ file with a frame (the only one, or that whose `config_id` is the seed's name)
         in place of the cell and atoms of `seed.win`; it brings energy, forces and stress. `seed.extxyz` is found by itself.
@@ -187,6 +188,9 @@ def load_dataset(path, structure=None) -> list[Configuration]:
     if seeds:
         return [_from_wannier90(name, file, structure) for name, file in seeds]
     file = path / "structures.extxyz" if path.is_dir() else path
+    parts = sorted(path.glob("*/structures.extxyz")) if path.is_dir() and not file.exists() else []
+    if parts:
+        return [c for part in parts for c in load_dataset(part.parent)]
     if not file.exists():
         raise ValueError(f"{file}: no such file")
     out = []

@@ -71,6 +71,7 @@ def ship(model, config, run, folder, equilibrium) -> Path:
             model.save(made)
             plot_learning_curves(run, [s["name"] for s in config["stages"]], made)
         record["beside"] = (folder / "train.yaml").is_file()
+        record["data_beside"] = (folder / "data").is_dir()
         write_card(made, record, configurations, run)
         folder.mkdir(exist_ok=True)
         if not (made / TRUST).exists():
@@ -197,7 +198,7 @@ def card_lines(model, record, report) -> list[str]:
         recipe(c, record.get("beside", True)) + f"; {', '.join(f'{k} {v}' for k, v in record['versions'].items())}.",
         "",
     ]
-    return lines + error_lines(model, report)
+    return lines + error_lines(model, report, record)
 
 
 def recipe(config, beside) -> str:
@@ -244,16 +245,18 @@ def published_card_lines(model, record, report) -> list[str]:
         "Published: SGD, the best validated state kept. " + "; ".join(settings) + "; "
         f"{', '.join(f'{k} {v}' for k, v in record['versions'].items())}.",
         "",
-        *error_lines(model, report),
+        *error_lines(model, report, record),
     ]
 
 
-def error_lines(model, report) -> list[str]:
+def error_lines(model, report, record) -> list[str]:
     """Section of the card on the errors; what a model or its data lacks is left out."""
     lines = [
         "## Errors on the validation split",
         "",
-        f"Reprint with `ase-wander evaluate {model.name} DATA` (or this folder in place of the name).",
+        f"Reprint with `ase-wander evaluate {model.name}`; the data are in `data/`."
+        if record.get("data_beside")
+        else f"Reprint with `ase-wander evaluate {model.name} DATA` (or this folder in place of the name).",
         "",
     ]
     if report.get("left_out"):

@@ -18,6 +18,7 @@ from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
 from ..nn.forcefield import energy_and_gradients
 from ..nn.heads import HamiltonianHeads
+from ..nn.parts import gradients_by_parts
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
 from .files import TRUST, WEIGHTS, trust_bytes
@@ -96,7 +97,8 @@ class WanderModel(nn.Module):
         """
         with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, whatever the caller switched off
             graph = self.graph(atoms, layers)
-            energies, forces, virial, environment = energy_and_gradients(self.force_field, graph)
+            found = gradients_by_parts if self.force_field.local and not self.training else energy_and_gradients
+            energies, forces, virial, environment = found(self.force_field, graph)
         to_numpy = lambda t: t.detach().cpu().numpy().astype(float)
         energies = to_numpy(energies)
         out = {

@@ -81,9 +81,9 @@ def test_round_trip_through_a_database(folder, tmp_path):
     assert rows and all(row.gap > 3.4 and row.fmax > 0 for row in rows)
 
 
-def test_round_trip_of_the_reference_data(shared_data, tmp_path):
+def test_round_trip_of_the_reference_data(reference_data, tmp_path):
     """The first frames of the real data, with what other programs wrote into them."""
-    source = shared_data / "data" / "mos2-bilayer"
+    source = reference_data
     some = tmp_path / "some"
     (some / "hamiltonians").mkdir(parents=True)
     frames = ase.io.read(source / "structures.extxyz", ":4")

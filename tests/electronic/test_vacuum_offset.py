@@ -118,7 +118,7 @@ def test_damaged_file_is_named(tmp_path):
         VacuumOffset.load(tmp_path / "offset.json")
 
 
-def test_reference_data_without_their_vacuum_level(shared_data):
+def test_reference_data_without_their_vacuum_level(reference_data):
     """Zero at the mean on-site energy of each layer: C of held-out configurations comes back from strain and ratio, to tens of
     meV: thickness and stacking, which it does not see, move the layers too."""
 
@@ -130,7 +130,7 @@ def test_reference_data_without_their_vacuum_level(shared_data):
                 rows += zip(layer_strains(c.atoms, c.layers, AREA), layer_ratios(c.layers), layer_levels(h, c.layers))
         return np.array(rows).T
 
-    training, held_out = split(load_dataset(shared_data / "data" / "mos2-bilayer"))
+    training, held_out = split(load_dataset(reference_data))
     known = observed(training)
     offset = VacuumOffset.fit(*known, AREA)
     assert offset.rms < 0.6 * known[2].std()

@@ -272,10 +272,10 @@ def test_a_model_without_refuses(atoms, configurations):
 
 
 # ---------------------------------------------------------------- the reference data
-def test_it_ranks_the_errors_of_held_out_data(shared_data):
+def test_it_ranks_the_errors_of_held_out_data(reference_data):
     """An error of a force above three times the median has the larger deviation with a probability of 0.9 or more, with every
     configuration judged by a calibration on the others; and the deviations have the size of the errors."""
-    model, data = load_model("mos2-bilayer"), load_dataset(shared_data / "data" / "mos2-bilayer")
+    model, data = load_model("mos2-bilayer"), load_dataset(reference_data)
     training, held_out = split(data, model.config["validation_fraction"])
     for c in data:
         c.hamiltonian = None

@@ -34,7 +34,7 @@ def test_losses_of_the_shares_add_up_to_that_of_the_batch(kind):
     samples = samples_of(kind, load_dataset(DATA), model, weights, torch.float64)
     for part in (getattr(samples, "force_field", samples), getattr(samples, "hamiltonian", samples)):
         for k, sample in enumerate(part.samples):
-            sample["sigma"] = 0.02 * k
+            sample.sigma = 0.02 * k
         part.fit_normalisation()
     batch = list(range(len(samples)))
     trained = {"forcefield": model.force_field, "hamiltonian": model.heads, "joint": model}[kind]

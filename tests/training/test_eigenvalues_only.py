@@ -56,7 +56,7 @@ def test_mean_energies_of_the_orbitals_come_from_the_trace(model, configurations
     samples = HamiltonianSamples([c.without(["hamiltonian"]) for c in configurations[:2]], model)
     samples.fit_normalisation()
     reference = HamiltonianSamples(configurations[:2], model).samples
-    trace = sum(torch.diagonal(b, dim1=1, dim2=2).sum().item() for s in reference for b in s["onsite"]) / 2
+    trace = sum(torch.diagonal(b, dim1=1, dim2=2).sum().item() for s in reference for b in s.onsite) / 2
     means = [float(head.mean[0]) for head in model.heads.onsite]
     assert 5 * means[0] + 6 * means[1] == pytest.approx(trace, abs=5e-3)
     assert means[0] == pytest.approx(means[1], abs=1e-4)
@@ -75,12 +75,12 @@ def test_eigenvalues_do_not_know_the_signs_of_the_orbitals(model, configurations
     """All p orbitals turned over: the same bands, other elements and other projections. This gauge only elements fix."""
     samples = HamiltonianSamples(configurations[:1], model.double(), torch.float64, {"projections": 1.0})
     s = samples.samples[0]
-    turned = {name: -b if name.startswith("01") else b for name, b in s["targets"].items()}
-    h, other = samples.at_k(s, s["onsite"], s["targets"]), samples.at_k(s, s["onsite"], turned)
+    turned = {name: -b if name.startswith("01") else b for name, b in s.targets.items()}
+    h, other = samples.at_k(s, s.onsite, s.targets), samples.at_k(s, s.onsite, turned)
     assert (torch.linalg.eigvalsh(h) - torch.linalg.eigvalsh(other)).abs().max() < 1e-10
-    rest = s["eigenvalues"], torch.ones_like(s["eigenvalues"]), s["kweights"]
+    rest = s.eigenvalues, torch.ones_like(s.eigenvalues), s.kweights
     # the reference cut at the model's range has a few meV left
-    assert losses.projection_loss(h, s["states"], *rest) < 10 < 500 < losses.projection_loss(other, s["states"], *rest)
+    assert losses.projection_loss(h, s.states, *rest) < 10 < 500 < losses.projection_loss(other, s.states, *rest)
 
 
 def test_bands_are_learned_from_eigenvalues_alone(tmp_path, model, configurations):

@@ -260,7 +260,7 @@ def test_data_without_sigma_counts_as_mild(data):
     for c in configurations:
         c.info.pop("sigma")
     samples = ForceFieldSamples(configurations, model)
-    assert {s["sigma"] for s in samples.samples} == {c.assumed_sigma for c in configurations} == {0.03}
+    assert {s.sigma for s in samples.samples} == {c.assumed_sigma for c in configurations} == {0.03}
     assert "force" in samples.report() and "layer_force" not in samples.report()
     report = evaluate(model, configurations, None)
     assert report["table"]["force_mild"] == report["table"]["force"] and report["table"]["layer_force"] is None

@@ -176,7 +176,7 @@ def test_weight_of_a_source_is_that_of_its_configurations(model, configurations)
     samples = HamiltonianSamples(configurations[:2], model, torch.float64)
     weights = STAGES[1]["weights"]
     one, two = (samples.loss([k], weights)[0].item() for k in (0, 1))
-    samples.samples[1]["weight"] = 3.0
+    samples.samples[1].weight = 3.0
     assert samples.loss([0, 1], weights)[0].item() == pytest.approx((one + 3 * two) / 2, rel=1e-9)
 
 
@@ -372,9 +372,7 @@ def test_pairs_that_a_reference_lacks_are_predicted_without_a_target(tmp_path, m
     )
     whole, part = (HamiltonianSamples(load_dataset(f)[:1], model, torch.float64) for f in (DATA, folder))
     a, b = whole.samples[0], part.samples[0]
-    assert len(a["graph"].pair_i) == len(b["graph"].pair_i) and sum(map(len, b["known"].values())) < len(
-        b["graph"].pair_i
-    )
+    assert len(a.graph.pair_i) == len(b.graph.pair_i) and sum(map(len, b.known.values())) < len(b.graph.pair_i)
     ends = [
         samples.eigenvalues(s, *samples.predict([s])[0][:2]) for samples in (whole, part) for s in samples.samples[:1]
     ]

@@ -101,7 +101,7 @@ def test_reference_blocks_give_the_reference_eigenvalues(configurations, tiny):
     """The loss's own eigenvalues, from half of the pairs and the on-site blocks, are those of the whole Hamiltonian."""
     samples = HamiltonianSamples(configurations[2:3], tiny.double(), torch.float64)
     s = samples.samples[0]
-    own = samples.eigenvalues(s, s["onsite"], s["targets"])
+    own = samples.eigenvalues(s, s.onsite, s.targets)
     whole = WannierHamiltonian.from_dataset_file(
         configurations[2].hamiltonian, n_electrons=28, cutoff=tiny.heads.cutoff
     )
@@ -143,15 +143,14 @@ def test_a_share_of_the_pairs_gives_the_loss_in_the_mean(configurations, tiny):
     weights = {"onsite": 0.1, "spread": 0.25, "inter": 2.0}
     samples = HamiltonianSamples(configurations[:2], tiny.double(), torch.float64, weights)
     samples.fit_normalisation()
-    s, classes = samples.samples[0], lambda: tiny.heads.classes(samples.samples[0]["graph"])
+    s, classes = samples.samples[0], lambda: tiny.heads.classes(samples.samples[0].graph)
     part, whole = thin(s, classes(), 0.4), thin(s, classes(), 1.0)
-    for name, index in tiny.heads.classes(part["graph"]):
-        same = (part["r"][name][:, None] - s["r"][name]).abs() < 1e-12
-        assert len(index) == max(round(0.4 * len(s["r"][name])), 1)
-        assert torch.allclose(part["graph"].pair_vector[index].norm(dim=1), part["r"][name])
+    for name, index in tiny.heads.classes(part.graph):
+        same = (part.r[name][:, None] - s.r[name]).abs() < 1e-12
+        assert len(index) == max(round(0.4 * len(s.r[name])), 1)
+        assert torch.allclose(part.graph.pair_vector[index].norm(dim=1), part.r[name])
         assert all(
-            (s["targets"][name][row] == block).flatten(1).all(1).any()
-            for row, block in zip(same, part["targets"][name])
+            (s.targets[name][row] == block).flatten(1).all(1).any() for row, block in zip(same, part.targets[name])
         )
     reference, _ = samples.loss([0, 1], weights)
     assert samples._terms(whole, *samples.predict([whole])[0], weights={**with_defaults("hamiltonian", weights)})[

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 
 from ...files import atomic_write
 from ..orbitals import DTYPE, shells_from_counts
+from .compact import expanded
 
 FORMAT = "ase_wander WannierHamiltonian 1"
 
@@ -95,6 +96,7 @@ def read_dataset_file(path, n_electrons=None, cutoff=None, shells=None):
     missing = [name for name in needed if name not in data]
     if missing:
         raise ValueError(f"{path}: no block file, {', '.join(missing)} missing")
+    data = expanded(data)
     atoms = Atoms(
         numbers=data["numbers"],
         positions=data["positions"],

@@ -24,7 +24,7 @@ class JointSamples:
         self.hamiltonian = HamiltonianSamples(
             select(configurations, "hamiltonian", weights), model, dtype, weights, frozen=False
         )
-        of_part = [{s["name"]: k for k, s in enumerate(part.samples)} for part in (self.force_field, self.hamiltonian)]
+        of_part = [{s.name: k for k, s in enumerate(part.samples)} for part in (self.force_field, self.hamiltonian)]
         #: Numbers of every configuration's samples in the two parts, None where a part does not use it.
         self.places = [
             place
