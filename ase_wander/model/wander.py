@@ -15,13 +15,14 @@ from torch import nn
 
 from ..catalogue import CONFIG
 from ..electronic.blocks import PairBlocks
+from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
 from ..nn.forcefield import energy_and_gradients
 from ..nn.heads import HamiltonianHeads
 from ..nn.parts import gradients_by_parts
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
-from .files import TRUST, WEIGHTS, trust_bytes, write_bytes
+from .files import TRUST, WEIGHTS, trust_bytes
 from .graphs import build_graph, half_list
 
 #: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
@@ -201,10 +202,10 @@ class WanderModel(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
         data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
-        write_bytes(folder / WEIGHTS, data)
+        atomic_write(folder / WEIGHTS, data)
         self.save_trust(folder, hashlib.sha256(data).hexdigest())
         config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
-        write_bytes(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+        atomic_write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
         return folder
 
     def save_trust(self, folder, digest=None) -> None:
@@ -214,7 +215,7 @@ class WanderModel(nn.Module):
         if self.trust is None:
             file.unlink(missing_ok=True)
         else:
-            write_bytes(file, trust_bytes(self.trust, digest or self.digest))
+            atomic_write(file, trust_bytes(self.trust, digest or self.digest))
 
 
 def _species_ordered(pairs, species):

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files import atomic_write
 from ..dft.engines import compute, hamiltonian_hash, labels_hash
 from ..dft.labels import Labels
 from ..dft.recipe import Recipe
-from .folder import CampaignFolder, read_header, write_text
+from .folder import CampaignFolder, read_header
 
 
 def encode_task(folder, atoms, recipe: Recipe) -> str:
@@ -104,13 +105,8 @@ def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) ->
     arrays = labels.hamiltonian_file(recipe)
     figure = folder.file("bands", name, ".png")
     check = require_bands(labels, recipe, arrays, figure, title=name)
-    path = folder.hamiltonian(name)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(
-            file, **arrays, band_error=np.asarray(check.rms), hash=np.asarray(hamiltonian_hash(labels.atoms, recipe))
-        )
-    os.replace(temporary, path)
+    arrays |= {"band_error": np.asarray(check.rms), "hash": np.asarray(hamiltonian_hash(labels.atoms, recipe))}
+    atomic_write(folder.hamiltonian(name), lambda file: np.savez_compressed(file, **arrays))
 
 
 def record_failure(folder: CampaignFolder, atoms, recipe: Recipe, reason: str, details: str, seconds: float) -> None:
@@ -118,8 +114,8 @@ def record_failure(folder: CampaignFolder, atoms, recipe: Recipe, reason: str, d
     import json
 
     name = atoms.info["config_id"]
-    write_text(folder.file("failed", name, ".txt"), details)
-    write_text(
+    atomic_write(folder.file("failed", name, ".txt"), details)
+    atomic_write(
         folder.failure(name),
         json.dumps(
             {

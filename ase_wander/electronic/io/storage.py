@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,31 +11,12 @@ import numpy as np
 from ase import Atoms
 from scipy.sparse import csr_matrix
 
+from ...files import atomic_write
 from ..blocks import PairBlocks
 from ..orbitals import DTYPE, shells_from_counts
 from .compact import expanded
 
 FORMAT = "ase_wander WannierHamiltonian 1"
-
-
-def atomic_write(path, write):
-    """Call ``write(file)`` on a temporary binary file beside `path`, then move it there in one step."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def open_npz(path):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ...electronic.blocks import PairBlocks
+from ...files import writing
 from ...published.environment import environment_vectors, inverse_coordinates
 from ...published.hamiltonian import species_letters
 from ...published.model import RY_PER_BOHR, PublishedModel
@@ -273,8 +273,8 @@ def _train_one(network, name, samples, checks, settings, folder, report, progres
     )
     log.write_text("".join(line + "\n" for line in [recipe] + [json.dumps(row) for row in rows]))
     # The weights come last and whole: a file that exists belongs to a finished network.
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, file.with_suffix(".part"))
-    os.replace(file.with_suffix(".part"), file)
+    with writing(file) as temporary:
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary)
     checkpoint.unlink(missing_ok=True)
     if report:
         report(
