@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..electronic.blocks import PairBlocks
 from ..electronic.filling import filling_level
 from ..electronic.hamiltonian import WannierHamiltonian
 from ..electronic.orbitals import expand_shells
@@ -23,26 +24,21 @@ def hamiltonian_errors(model, configuration, r_max=12.0, blocks=None):
     the smaller atomic number + the larger) and `atom` (index of the first atom) per element.
     """
     data = configuration.load_blocks(n_orbitals(model, configuration))
-    if "pair_distance" not in data:
-        a, b = (configuration.atoms.positions[data[k].astype(int)] for k in ("pair_i", "pair_j"))
-        data["pair_distance"] = np.linalg.norm(b + data["pair_shift"] @ configuration.atoms.cell.array - a, axis=1)
-    i, j, shift, block, ptr, _ = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
-    place = {key: k for k, key in enumerate(zip(i.tolist(), j.tolist(), *shift.T.tolist()))}
-    keep = np.flatnonzero(data["pair_distance"] < r_max)
-    a, b = (data[n][keep].astype(int) for n in ("pair_i", "pair_j"))
-    predicted = []
-    for p, key in zip(keep, zip(a.tolist(), b.tolist(), *data["pair_shift"][keep].T.tolist())):
-        k = place.get(key)
-        size = int(data["block_ptr"][p + 1] - data["block_ptr"][p])
-        predicted.append(block[ptr[k] : ptr[k + 1]] if k is not None else np.zeros(size))
-    size = np.diff(data["block_ptr"])[keep]
-    distance, z = data["pair_distance"][keep], configuration.atoms.numbers
+    reference, atoms = PairBlocks.from_arrays(data), configuration.atoms
+    distance = data.get("pair_distance")
+    if distance is None:
+        distance = np.linalg.norm(reference.vectors(atoms), axis=1)
+    reference, distance = reference.take(distance < r_max), distance[distance < r_max]
+    blocks = blocks or model.hamiltonian(atoms, configuration.layers)
+    a, b, size, z = reference.pair_i, reference.pair_j, reference.sizes, atoms.numbers
+    place = blocks.find(a, b, reference.pair_shift)
+    predicted = np.zeros(len(reference.block))
+    predicted[np.repeat(place >= 0, size)] = blocks.take(place[place >= 0]).block
     kind = np.where(distance < 1e-6, 0, 1 + (configuration.layers[a] != configuration.layers[b]))
     pair = np.minimum(z[a], z[b]) * 1000 + np.maximum(z[a], z[b])
-    kept = np.repeat(np.isin(np.arange(len(data["pair_i"])), keep), np.diff(data["block_ptr"]))
     return {
-        "predicted": np.concatenate(predicted),
-        "reference": data["block"][kept].astype(float),
+        "predicted": predicted,
+        "reference": reference.block,
         **{
             name: np.repeat(values, size)
             for name, values in (("distance", distance), ("kind", kind), ("pair", pair), ("atom", a))
@@ -67,8 +63,8 @@ def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
     data = configuration.load_reference(n_orbitals(model, configuration))
     if "eigenvalues" not in data:
         return None
-    *blocks, n_electrons = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
-    h = WannierHamiltonian.from_blocks(configuration.atoms, model.shells, *blocks, n_electrons)
+    blocks = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
+    h, n_electrons = WannierHamiltonian.from_pairs(configuration.atoms, model.shells, blocks), blocks.n_electrons
     reference, weight = data["eigenvalues"], data["kweights"] / data["kweights"].sum()
     if not 0 < n_electrons / 2 < reference.shape[1]:
         raise ValueError(

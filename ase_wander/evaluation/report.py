@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from ..catalogue import model_folder
+from ..files import atomic_write
 from ..training.bars import QUANTITIES
 
 #: Names and units of the errors whose size a model's uncertainty predicts.
@@ -129,9 +129,7 @@ def write_report(report, folder) -> None:
     """`report.json` in `folder`, atomically."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "report.json.part"
-    temporary.write_text(json.dumps(report, indent=1) + "\n")
-    os.replace(temporary, folder / "report.json")
+    atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
 
 
 def stages_of(run) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a twist does to a model: lattice sums of the coupling between layers, the top of the valence band at Γ, the gap.
+"""What a twist does to a model: lattice sums of the coupling between layers, the top valence state at Γ, the gap.
 
 Aligned stackings fix an element of the coupling only up to terms that vanish at 0 and 60 degrees. What such a term does
 is seen in the sum over all pairs, sum_R H_ij(R), of the p_z orbitals that face each other, and in the states at Γ that

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from ...files import atomic_write
 from ..wannier.manifold import recipe_with_manifold
 from ..wannier.projection import fade_weights, projectability, wannier_hamiltonian_at_k, wigner_seitz_blocks
 from .recipe import Recipe, orbitals_per_atom
@@ -176,7 +176,6 @@ class Labels:
 
     def save(self, path) -> Path:
         """Write one `.npz` without pickle, atomically."""
-        path = Path(path)
         arrays = {
             f.name: np.asarray(getattr(self, f.name))
             for f in fields(self)
@@ -185,11 +184,9 @@ class Labels:
         atoms = self.atoms
         structure = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array, "pbc": atoms.pbc}
         text = json.dumps({"atoms": atoms.info, "labels": self.info}, default=_plain)
-        temporary = path.with_name(path.name + ".part")
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays, **structure, info=np.asarray(text))
-        os.replace(temporary, path)
-        return path
+        return atomic_write(
+            path, lambda file: np.savez_compressed(file, **arrays, **structure, info=np.asarray(text))
+        )
 
     @classmethod
     def load(cls, path) -> Labels:
