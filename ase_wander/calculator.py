@@ -211,10 +211,8 @@ class WanderCalculator(Calculator):
                 )
             if options.get("progress") is not None and not callable(options["progress"]):
                 raise InputError("progress is a function of (pairs done, pairs in all)")
-        *blocks, n_electrons = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
-        h = WannierHamiltonian.from_blocks(
-            atoms, self.model.shells, *blocks, n_electrons, check=options.get("hermitian", True)
-        )
+        blocks = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
+        h = WannierHamiltonian.from_pairs(atoms, self.model.shells, blocks, check=options.get("hermitian", True))
         return h.truncate(threshold) if threshold else h
 
     def get_band_structure(self, atoms=None, path=None, npoints=None, n_bands=None, reference="fermi", **options):

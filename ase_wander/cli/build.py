@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from ..files import writing
 from .common import CommandError, positive_float, positive_int
 
 
@@ -191,10 +191,9 @@ def write_atomically(target, atoms) -> None:
         file_format = filetype(str(target), read=False)
     except UnknownFileTypeError:
         raise CommandError(f"{target}: ASE writes no files of the type {target.suffix!r}") from None
-    temporary = target.with_name(f".partial-{target.name}")
     try:
-        write(temporary, atoms, format=file_format)
-        os.replace(temporary, target)
+        with writing(target) as temporary:
+            write(temporary, atoms, format=file_format)
     except OSError:
         raise
     except Exception as error:  # writers of foreign formats fail in their own ways

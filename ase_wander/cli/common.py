@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import contextmanager
 from pathlib import Path
+
+from .. import files
+from ..files import atomic_write, writing
 
 PROGRAM = "ase-wander"
 
@@ -107,32 +109,8 @@ def calculator_settings(calculator) -> dict:
 
 
 def read_structure(filename):
-    """The last frame of a file in any format that ASE reads.
-
-    Raises
-    ------
-    CommandError
-        When the file is missing, empty, unreadable or holds no atoms; one line that names it.
-    """
-    from ase import Atoms
-    from ase.io import read
-
-    path = Path(filename)
-    if not path.exists():
-        raise CommandError(f"{filename}: no such file")
-    if path.is_dir():
-        raise CommandError(f"{filename}: is a folder, not a structure")
-    if path.stat().st_size == 0:
-        raise CommandError(f"{filename}: the file is empty")
-    try:
-        atoms = read(path)
-    except Exception as error:  # readers of foreign formats fail in their own ways
-        reason = " ".join(str(error).split())
-        raise CommandError(
-            f"{filename}: no structure that ASE can read ({type(error).__name__}{': ' + reason if reason else ''})"
-        ) from error
-    if not isinstance(atoms, Atoms) or len(atoms) == 0:
-        raise CommandError(f"{filename}: holds no atoms")
+    """The last frame of a file in any format that ASE reads, without its calculator; see `files.read_structure`."""
+    atoms = files.read_structure(filename)
     atoms.calc = None
     return atoms
 
@@ -216,13 +194,8 @@ class ResultFolder:
     @contextmanager
     def writing(self, name):
         """A temporary path to write to; it takes the name `name` when the block ends well, else it goes."""
-        temporary = self.path / f".partial-{name}"
-        try:
+        with writing(self.path / name) as temporary:
             yield temporary
-            os.replace(temporary, self.path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def write_json(self, name, content) -> None:
-        with self.writing(name) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        atomic_write(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

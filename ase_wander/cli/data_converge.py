@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..files import atomic_write
 from .common import CommandError, console, positive_float
 
 FIGURE, TABLE = "convergence.png", "convergence.json"
@@ -172,7 +173,6 @@ def _remarks(rows, atoms):
 
 def _write_json(rows, atoms, path):
     import json
-    import os
 
     from ..data.dft.convergence import differences, values
 
@@ -193,6 +193,4 @@ def _write_json(rows, atoms, path):
                     "seconds": row.labels.seconds,
                 }
             )
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    temporary.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    atomic_write(path, json.dumps(out, indent=1) + "\n")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..electronic.io.compact import compact
+from ..files import atomic_write
 from .campaign.config import check_name
-
-from .database import connect, is_database, read_row, redacted, write_bytes, write_frames, write_row
+from .database import connect, is_database, read_row, redacted, write_frames, write_row
 from .dataset import load_dataset
 
 
@@ -125,7 +125,7 @@ def convert(source, target, progress=None, cutoff=None) -> int:
     for n, (atoms, hamiltonian) in enumerate(_compacted(read_entries(source), cutoff)):
         folder.mkdir(parents=True, exist_ok=True)
         if hamiltonian is not None:
-            write_bytes(folder / f"{atoms.info['config_id']}.npz", hamiltonian)
+            atomic_write(folder / f"{atoms.info['config_id']}.npz", hamiltonian)
         frames.append(atoms)
         if progress:
             progress(n + 1)

@@ -6,15 +6,14 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ..electronic.io.compact import expanded
+from ..files import read_frames
 from ..structure import find_layers
 from .arrays import BAND_ARRAYS, BLOCK_ARRAYS, check_blocks, check_eigenvalues, contents, shifted
-
 from .wannier.wannier90 import find_seeds, read_arrays, read_structure
 
 #: Rms random displacement (Å) up to which a configuration counts as mild; also what is assumed where a file does not say.
@@ -195,7 +194,7 @@ def load_dataset(path, structure=None) -> list[Configuration]:
     if not file.exists():
         raise ValueError(f"{file}: no such file")
     out = []
-    for number, atoms in enumerate(_frames(file)):
+    for number, atoms in enumerate(read_frames(file)):
         name = str(atoms.info.get("config_id", f"{file.stem}_{number:04d}"))
         blocks = file.parent / "hamiltonians" / f"{name}.npz"
         out.append(_configuration(name, atoms, f"{file}, frame {number} ({name})"))
@@ -222,7 +221,7 @@ def _from_wannier90(name, file, structure) -> Configuration:
     frames = None
     own = Path(str(file)[: -len("_hr.dat")] + ".extxyz")
     if structure is not None or own.is_file():
-        frames = [(f"{structure or own}, frame {k}", atoms) for k, atoms in enumerate(_frames(Path(structure or own)))]
+        frames = [(f"{structure or own}, frame {k}", atoms) for k, atoms in enumerate(read_frames(structure or own))]
         chosen = [f for f in frames if str(f[1].info.get("config_id", "")) == name] or frames
         if len(chosen) != 1:
             raise ValueError(f"{structure or own}: {len(frames)} frames, none with config_id={name} for {file}")
@@ -236,21 +235,6 @@ def _from_wannier90(name, file, structure) -> Configuration:
         raise ValueError(f"{source}: vacuum_level is {level!r}, not a number")
     out.vacuum_level = float(level)
     return out
-
-
-def _frames(file):
-    """Frames of a structure file one by one; whatever its reader stumbles on becomes a ValueError of one line."""
-    frames, number = ase.io.iread(file, ":"), 0
-    while True:
-        try:
-            atoms = next(frames)
-        except StopIteration:
-            return
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{file}, frame {number}: not readable as extended XYZ ({reason})") from None
-        yield atoms
-        number += 1
 
 
 def _check_labels(atoms):

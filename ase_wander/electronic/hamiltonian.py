@@ -9,7 +9,7 @@ import numpy as np
 
 from . import bands, filling
 from . import transforms as derived
-from .blocks import BlochSum, blocks_to_csr, hermiticity_error
+from .blocks import BlochSum, PairBlocks, blocks_to_csr, hermiticity_error
 from .io import interop, storage, wannier90
 from .kpath import resolve_path
 from .orbitals import orbital_counts, orbital_table
@@ -76,7 +76,7 @@ class WannierHamiltonian:
             self.is_hermitian = True
 
     @classmethod
-    def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
+    def from_pairs(cls, atoms, shells, blocks: PairBlocks, **kwargs):
         """Hamiltonian from atom-pair blocks.
 
         Parameters
@@ -84,23 +84,23 @@ class WannierHamiltonian:
         atoms : ase.Atoms
         shells : dict
             Chemical symbol -> shells, e.g. ``{"Mo": (2,), "S": (1,)}``, ``{"C": ("pz",)}``.
-        pair_i, pair_j : array_like of int, shape (n_pairs,)
-            Ordered pairs, on-site ones (i = j, shift 0) included.
-        pair_shift : array_like of int, shape (n_pairs, 3)
-            Cell of atom j.
-        block : array_like, 1-D
-            All blocks raveled row-major, eV.
-        block_ptr : array_like of int, shape (n_pairs + 1,)
-            Their offsets.
-        n_electrons : float
+        blocks : PairBlocks
+            Every ordered pair, on-site ones included, and the number of electrons.
         **kwargs
             As for the class.
         """
         orbitals = orbital_table(atoms.symbols, shells)
-        shifts, blocks = blocks_to_csr(
-            orbital_counts(orbitals, len(atoms)), pair_i, pair_j, pair_shift, block, block_ptr
+        *arrays, n_electrons = blocks
+        return cls(
+            atoms, orbitals, *blocks_to_csr(orbital_counts(orbitals, len(atoms)), *arrays), n_electrons, **kwargs
         )
-        return cls(atoms, orbitals, shifts, blocks, n_electrons, **kwargs)
+
+    @classmethod
+    def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
+        """`from_pairs` with the fields of `PairBlocks` one by one."""
+        return cls.from_pairs(
+            atoms, shells, PairBlocks(pair_i, pair_j, pair_shift, block, block_ptr, n_electrons), **kwargs
+        )
 
     @classmethod
     def from_dataset_file(cls, path, n_electrons=None, cutoff=None, shells=None):
@@ -109,7 +109,7 @@ class WannierHamiltonian:
         `n_electrons` defaults to the count of the file's eigenvalues below its Fermi level;
         pairs beyond `cutoff` (Å) are left out.
         """
-        return cls.from_blocks(**storage.read_dataset_file(path, n_electrons, cutoff, shells))
+        return cls.from_pairs(**storage.read_dataset_file(path, n_electrons, cutoff, shells))
 
     # -- size and filling ---------------------------------------------------------------------------
 

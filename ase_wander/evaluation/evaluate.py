@@ -11,7 +11,7 @@ from ..catalogue import CONFIG
 from ..data.dataset import SIGMA_MILD, is_validation
 from ..training.bars import check_bars
 from . import uncertainty as trust
-from .hamiltonian_errors import eigenvalue_errors, hamiltonian_errors
+from .hamiltonian_errors import eigenvalue_errors, hamiltonian_errors, has_own_zero
 from .report import class_lines, print_table, table_lines, write_report  # noqa: F401
 from .symmetry import residuals
 
@@ -79,7 +79,7 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
 def _configuration(model, c, samples):
     """Row of the report of one configuration, and what `trust.observe` says of it (None without)."""
     row = {"name": c.name, "kind": c.kind, "sigma": c.assumed_sigma, "n_atoms": len(c.atoms)}
-    out, found = model.compute(c.atoms, c.layers), None
+    out, found, blocks = model.compute(c.atoms, c.layers), None, None
     if "forces" in c.results:
         difference = out["forces"] - c.results["forces"]
         row["force"] = np.abs(difference).mean()
@@ -99,14 +99,15 @@ def _configuration(model, c, samples):
         found = hamiltonian_errors(model, c, blocks=blocks)
         samples["elements"].append(found)
         row["elements"] = np.abs(found["predicted"] - found["reference"]).mean()
-        bands = eigenvalue_errors(model, c, blocks=blocks)
-        if bands:
-            d, w, gap = bands
-            row["eigenvalues"] = float((np.abs(d) * w).sum() / w.sum())
-            samples["eigenvalues"].append((d, w))
-            if np.isfinite(gap):
-                row["gap"] = float(abs(gap))
-                samples["gaps"].append(gap)
+    if c.has("eigenvalues"):
+        d, w, gap = eigenvalue_errors(model, c, blocks=blocks)
+        row["eigenvalues"] = float((np.abs(d) * w).sum() / w.sum())
+        samples["eigenvalues"].append((d, w))
+        if has_own_zero(c.load_reference()):
+            row["aligned"] = True
+        if np.isfinite(gap):
+            row["gap"] = float(abs(gap))
+            samples["gaps"].append(gap)
     step = _vacuum_step(model, c)
     if step is not None:
         row["vacuum_step"] = abs(step)

@@ -11,6 +11,7 @@ import numpy as np
 from ..catalogue import CONFIG
 from ..data.dataset import split
 from ..electronic.spinorbit import STRENGTHS
+from ..files import atomic_write
 from ..loading import load_model
 from ..model.wander import TRUST
 from ..moire.lattice import midplane
@@ -150,9 +151,7 @@ def write_card(folder, record, configurations, run=None) -> None:
     write_figures(samples, folder)
     lines = card_lines if model.kind != "published" else published_card_lines
     text = "\n".join(lines(model, record, report)) + "\n"
-    temporary = folder / "card.md.part"
-    temporary.write_text(text)
-    os.replace(temporary, folder / "card.md")
+    atomic_write(folder / "card.md", text)
 
 
 def card_lines(model, record, report) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from ..catalogue import model_folder
+from ..files import atomic_write
 from ..training.bars import QUANTITIES
 
 #: Names and units of the errors whose size a model's uncertainty predicts.
@@ -87,6 +87,11 @@ def print_table(report, console) -> None:
     console.print(f"{report['model']}: {report['n_configurations']} configurations")
     for name, reason in list(report["left_out"].items())[:1]:
         console.print(f"{len(report['left_out'])} left out ({name}: {reason})")
+    aligned = [r["name"] for r in report["configurations"] if r.get("aligned")]
+    if aligned:
+        console.print(
+            f"eigenvalues of {', '.join(aligned)} are on a zero of their own: the mean difference is taken off"
+        )
     for line in table_lines(report) + [""] + class_lines(report) + [""] + residual_lines(report):
         console.print(line)
     if report.get("trust"):
@@ -124,9 +129,7 @@ def write_report(report, folder) -> None:
     """`report.json` in `folder`, atomically."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "report.json.part"
-    temporary.write_text(json.dumps(report, indent=1) + "\n")
-    os.replace(temporary, folder / "report.json")
+    atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
 
 
 def stages_of(run) -> list[str]:

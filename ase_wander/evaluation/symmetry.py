@@ -60,14 +60,11 @@ def _in_precision(model, dtype):
 def _blocks(model, atoms, layers) -> dict:
     """H as {(i, j, S1, S2, S3): block}; of kind `published` the networks' own, before it is made Hermitian."""
     options = {"hermitian": False, "orbitals": "global"} if model.kind == "published" else {}
-    i, j, shift, block, ptr, _ = model.hamiltonian(atoms, layers, **options)
-    sizes = np.zeros(len(atoms), int)
-    onsite = (i == j) & ~shift.any(1)
-    sizes[i[onsite]] = np.sqrt(np.diff(ptr)[onsite]).round().astype(int)
-    return {
-        key: block[ptr[p] : ptr[p + 1]].reshape(sizes[key[0]], sizes[key[1]])
-        for p, key in enumerate(zip(i.tolist(), j.tolist(), *shift.T.tolist()))
-    }
+    blocks = model.hamiltonian(atoms, layers, **options)
+    sizes, onsite = np.zeros(len(atoms), int), blocks.onsite
+    sizes[blocks.pair_i[onsite]] = np.sqrt(blocks.sizes[onsite]).round().astype(int)
+    keys = np.column_stack([blocks.pair_i, blocks.pair_j, blocks.pair_shift]).tolist()
+    return {tuple(key): blocks.of_pair(p).reshape(sizes[key[0]], sizes[key[1]]) for p, key in enumerate(keys)}
 
 
 def hermiticity(h) -> float:

@@ -53,6 +53,8 @@ class BackboneForceField(ForceField):
     tail_cutoff, n_radial, l_max, smearing, neutral : as for `ForceField`; n_radial and l_max of the densities for the heads.
     """
 
+    local = False  # messages of a backbone pass from atom to atom
+
     def __init__(self, atomic_numbers, backbone, tail_cutoff=10.0, n_radial=8, l_max=4, smearing=0.0, neutral="cell"):
         super().__init__(
             atomic_numbers,

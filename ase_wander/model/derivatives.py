@@ -11,10 +11,10 @@ import torch
 from ase import Atoms
 from torch.autograd import forward_ad
 
+from ..electronic.blocks import PairBlocks
 from ..electronic.hamiltonian import WannierHamiltonian
 from ..nn.axial import local_normals
 from ..structure import check_atoms, find_layers, plane_normal
-from .wander import raveled
 
 
 def hamiltonian_derivative(
@@ -68,8 +68,8 @@ def hamiltonian_derivative(
             (*pair, _tangent(blocks))
             for *pair, blocks in _dual_blocks(model, atoms, layers, direction, strain, progress)
         )
-        arrays = raveled(found)
-    return WannierHamiltonian.from_blocks(atoms, model.shells, *arrays, None, info={"derivative": True})
+        blocks = PairBlocks.from_parts(found)
+    return WannierHamiltonian.from_pairs(atoms, model.shells, blocks, info={"derivative": True})
 
 
 def atomic_derivatives(model, atoms: Atoms, indices, *, layers=None) -> dict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -67,10 +66,3 @@ def load_trust(file: Path, digest: str) -> Trust | None:
             f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew (training.trust.fit_trust)"
         )
     return trust
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)

@@ -14,12 +14,15 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from ..catalogue import CONFIG
+from ..electronic.blocks import PairBlocks
+from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
 from ..nn.forcefield import energy_and_gradients
 from ..nn.heads import HamiltonianHeads
+from ..nn.parts import gradients_by_parts
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
-from .files import TRUST, WEIGHTS, trust_bytes, write_bytes
+from .files import TRUST, WEIGHTS, trust_bytes
 from .graphs import build_graph, half_list
 
 #: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
@@ -95,7 +98,8 @@ class WanderModel(nn.Module):
         """
         with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, whatever the caller switched off
             graph = self.graph(atoms, layers)
-            energies, forces, virial, environment = energy_and_gradients(self.force_field, graph)
+            found = gradients_by_parts if self.force_field.local and not self.training else energy_and_gradients
+            energies, forces, virial, environment = found(self.force_field, graph)
         to_numpy = lambda t: t.detach().cpu().numpy().astype(float)
         energies = to_numpy(energies)
         out = {
@@ -134,19 +138,14 @@ class WanderModel(nn.Module):
 
     # ------------------------------------------------------------------ Hamiltonian
     @torch.no_grad()
-    def hamiltonian(self, atoms: Atoms, layers, progress=None):
-        """Blocks of every ordered pair within the cutoff, on-site included.
-
-        Returns
-        -------
-        pair_i, pair_j (p,), pair_shift (p, 3), block (raveled row-major, eV), block_ptr (p + 1,), n_electrons
-        """
+    def hamiltonian(self, atoms: Atoms, layers, progress=None) -> PairBlocks:
+        """Blocks of every ordered pair within the cutoff, on-site included; `progress` is called with (pairs done, pairs)."""
         graph, pairs = self.pair_graph(atoms, layers)
         slab = self.slab(self.positions(atoms), atoms.cell.array)
         found = (
             (*pair, blocks.cpu().numpy().astype(float)) for *pair, blocks in self.blocks(graph, pairs, slab, progress)
         )
-        return (*raveled(found), self.count_electrons(atoms))
+        return PairBlocks.from_parts(found, self.count_electrons(atoms))
 
     def pair_graph(self, atoms: Atoms, layers):
         """Graph with its Hamiltonian pairs, and these NeighbourPairs, each unordered pair once."""
@@ -203,10 +202,10 @@ class WanderModel(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
         data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
-        write_bytes(folder / WEIGHTS, data)
+        atomic_write(folder / WEIGHTS, data)
         self.save_trust(folder, hashlib.sha256(data).hexdigest())
         config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
-        write_bytes(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+        atomic_write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
         return folder
 
     def save_trust(self, folder, digest=None) -> None:
@@ -216,20 +215,7 @@ class WanderModel(nn.Module):
         if self.trust is None:
             file.unlink(missing_ok=True)
         else:
-            write_bytes(file, trust_bytes(self.trust, digest or self.digest))
-
-
-def raveled(found):
-    """pair_i, pair_j, pair_shift, block, block_ptr of an iterable of (i, j, shift, blocks (p, n_i, n_j)), see `hamiltonian`."""
-    i, j, shift, blocks = zip(*found)
-    sizes = np.concatenate([np.full(len(b), b[0].size if len(b) else 0) for b in blocks])
-    return (
-        np.concatenate(i),
-        np.concatenate(j),
-        np.concatenate(shift),
-        np.concatenate([b.ravel() for b in blocks]),
-        np.concatenate([[0], np.cumsum(sizes)]),
-    )
+            atomic_write(file, trust_bytes(self.trust, digest or self.digest))
 
 
 def _species_ordered(pairs, species):

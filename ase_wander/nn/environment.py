@@ -70,7 +70,7 @@ class Geometry:
         self.unit = graph.vector / r.unsqueeze(-1)  # (n, k, 3)
         self.radial = bessel_basis(r, cutoff, n_radial)  # (n, k, r)
         self.harmonics = spherical_harmonics(self.unit, l_max)  # (n, k, q)
-        channel = graph.species[graph.neighbour] + n_species * graph.across
+        channel = graph.species_around() + n_species * graph.across
         self.one_hot = nn.functional.one_hot(channel, 2 * n_species).to(r.dtype) * graph.mask.unsqueeze(-1)
 
     def up_to(self, l_max: int) -> Geometry:

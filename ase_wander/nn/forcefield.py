@@ -23,14 +23,14 @@ WALL = 100.0
 class Environment:
     """What the force field hands to the Hamiltonian heads.
 
-    geometry : radial functions and harmonics of all neighbours
-    raw : unmixed densities (n, s r, q)
+    geometry : radial functions and harmonics of all neighbours; None where atoms were treated part by part
+    raw : unmixed densities (n, s r, q); None likewise
     raer : reduced atomic environment representation (n, n_raer)
     invariants : normalised invariants (n, n_invariants), where they are kept
     """
 
-    geometry: Geometry
-    raw: torch.Tensor
+    geometry: Geometry | None
+    raw: torch.Tensor | None
     raer: torch.Tensor
     invariants: torch.Tensor | None = None
 
@@ -53,6 +53,9 @@ class ForceField(nn.Module):
     smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic energy out.
     neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
+
+    #: Energy and RAER of an atom need its own neighbours only, so that atoms may be treated part by part.
+    local = True
 
     def __init__(
         self,
@@ -145,7 +148,7 @@ class ForceField(nn.Module):
     def repulsion(self, graph, r):
         """Half of the repulsion of every neighbour pair, (n,) eV: ZBL, and a wall WALL (contact - r)^3 for pairs closer than any
         of the training, where the networks extrapolate; it is zero on the training data."""
-        z_i, z_j = graph.species.unsqueeze(1).expand_as(graph.neighbour), graph.species[graph.neighbour]
+        z_i, z_j = graph.species.unsqueeze(1).expand_as(graph.neighbour), graph.species_around()
         out = torch.zeros(len(graph), dtype=r.dtype, device=r.device)
         reach = self.repulsion_range[z_i, z_j]
         close = (r < reach).nonzero(as_tuple=True)

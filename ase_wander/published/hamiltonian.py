@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..electronic.blocks import PairBlocks
 from .environment import METAL, inverse_coordinates
 from .networks import NEAR, evaluate
 
@@ -143,8 +144,8 @@ def rotate_blocks(sets, rotations):
     return out
 
 
-def assemble(sets):
-    """All blocks as (pair_i, pair_j, pair_shift, block, block_ptr), raveled row-major, sorted by i, j, shift."""
+def assemble(sets, n_electrons) -> PairBlocks:
+    """All blocks, sorted by i, j, shift."""
     i, j, shift = (np.concatenate([getattr(s, name) for s in sets.values()]) for name in ("i", "j", "shift"))
     size = np.concatenate([np.full(len(s.i), s.values[0].size if len(s.i) else 0) for s in sets.values()])
     order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], j, i))
@@ -158,7 +159,7 @@ def assemble(sets):
         if n:
             block[place[start : start + n, None] + np.arange(s.values[0].size)] = s.values.reshape(n, -1)
         start += n
-    return i[order], j[order], shift[order], block, ptr
+    return PairBlocks(i[order], j[order], shift[order], block, ptr, n_electrons)
 
 
 def symmetrise(sets):

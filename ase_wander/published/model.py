@@ -7,6 +7,7 @@ import torch
 from ase import Atoms, units
 from ase.calculators.calculator import PropertyNotImplementedError
 
+from ..electronic.blocks import PairBlocks
 from ..structure import find_layers, neighbour_pairs
 from . import files, hamiltonian
 from .environment import METAL, environment_vectors, inverse_coordinates
@@ -194,7 +195,7 @@ class PublishedModel:
             self.networks, inputs, frame.bilayer.layer, self.layer_offsets, self._decimals(HAMILTONIAN_DECIMALS)
         ), frame
 
-    def hamiltonian(self, atoms, layers=None, hermitian=True, orbitals=None):
+    def hamiltonian(self, atoms, layers=None, hermitian=True, orbitals=None) -> PairBlocks:
         """Blocks of the Wannier Hamiltonian.
 
         Parameters
@@ -211,13 +212,8 @@ class PublishedModel:
 
         Returns
         -------
-        pair_i, pair_j : ndarray of int, shape (n_pairs,)
-            Ordered pairs with the on-site ones, sorted by i, j, shift.
-        pair_shift : ndarray of int, shape (n_pairs, 3)
-        block : ndarray, 1-D
-            All blocks raveled row-major, eV.
-        block_ptr : ndarray of int, shape (n_pairs + 1,)
-        n_electrons : float
+        PairBlocks
+            Every ordered pair, on-site ones included, sorted by i, j, shift.
         """
         if orbitals is None:
             orbitals = "global" if hermitian else "published"
@@ -229,7 +225,7 @@ class PublishedModel:
         if orbitals == "global":
             sets = hamiltonian.rotate_blocks(sets, orbital_rotations(frame))
         n_electrons = float(ELECTRONS_PER_METAL * np.count_nonzero(frame.bilayer.element == METAL))
-        return *hamiltonian.assemble(sets), n_electrons
+        return hamiltonian.assemble(sets, n_electrons)
 
     def elements(self, atoms, layers=None):
         """Elements by network with their index in the published files: dict of str to (index (n,), values (n,) in eV).

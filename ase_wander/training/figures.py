@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ..files import writing
 from ..plotting import ACCENT, CONDUCTION, STYLE, VALENCE, save_figure
 from .progress import ERRORS
 
@@ -52,9 +52,8 @@ def plot_logs(logs, folder) -> None:
             if len(points):
                 curves.setdefault(unit, {}).setdefault(label, {})[part] = points
     if curves:
-        temporary = Path(folder) / "learning.part.png"  # a run redraws it while it goes on
-        save_figure(_learning_panels(curves, [*starts, (first_step, "")])[0], temporary)
-        os.replace(temporary, Path(folder) / "learning.png")
+        with writing(Path(folder) / "learning.png") as temporary:  # a run redraws it while it goes on
+            save_figure(_learning_panels(curves, [*starts, (first_step, "")])[0], temporary)
 
 
 def _learning_panels(curves, starts):

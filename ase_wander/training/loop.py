@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from ..files import atomic_write
 from . import distributed
 
 #: After so many steps in a row without a finite gradient a stage stops: nothing is learned any more.
@@ -68,17 +68,7 @@ def batches(n_samples: int, size: int, epoch: int, seed: int):
 
 def save_atomically(state, path: Path) -> None:
     """torch.save through a temporary file, so that a kill never leaves half a checkpoint."""
-    temporary = path.with_suffix(path.suffix + ".part")
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        _to_disk(file)
-    os.replace(temporary, path)
-
-
-def _to_disk(file):
-    """Before a rename takes the place of the old file, also for a power cut."""
-    file.flush()
-    os.fsync(file.fileno())
+    atomic_write(path, lambda file: torch.save(state, file))
 
 
 def load_checkpoint(path: Path, use):
@@ -101,11 +91,7 @@ def _cut_log(log, step):
                 kept.append(line + "\n")
         except (json.JSONDecodeError, KeyError, TypeError):
             continue
-    temporary = log.with_suffix(".jsonl.part")
-    with open(temporary, "w") as file:
-        file.writelines(kept)
-        _to_disk(file)
-    os.replace(temporary, log)
+    atomic_write(log, "".join(kept))
 
 
 @dataclass

@@ -12,6 +12,7 @@ import torch
 
 from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
+from ..files import PARTIAL, atomic_write
 from ..model.graphs import species_index
 from ..model.wander import WanderModel
 from ..moire import twisted_bilayer
@@ -119,7 +120,7 @@ def _check_folder(folder, resume):
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is not a folder")
     # A run that was killed before it had begun leaves half a record.
-    if folder.exists() and any(file.name != "run.part" for file in folder.iterdir()):
+    if folder.exists() and any(not file.name.startswith(PARTIAL) for file in folder.iterdir()):
         if not resume:
             raise ValueError(f"{folder}: is not empty; give --resume to go on with that run, or another folder")
         if not (folder / "run.json").is_file():
@@ -320,9 +321,7 @@ def _record(folder, config, configurations, resume):
                 raise ValueError(
                     f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew"
                 )
-    temporary = file.with_suffix(".part")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(temporary, file)
+    atomic_write(file, json.dumps(record, indent=1) + "\n")
 
 
 def read_record(file) -> dict:

@@ -8,6 +8,7 @@ import yaml
 
 from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
+from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.evaluation.ablation.noise import Disturbed, band_errors, disturbance
 from ase_wander.evaluation.ablation.results import update_document
 from ase_wander.evaluation.ablation.run import judge
@@ -90,12 +91,7 @@ class Perfect:
     def hamiltonian(self, atoms, layers):
         c = self.configuration(atoms)
         data = c.load_blocks()
-        return (
-            *(data[k] for k in ("pair_i", "pair_j", "pair_shift")),
-            data["block"] + self.change(c, data),
-            data["block_ptr"],
-            len(atoms),
-        )
+        return PairBlocks.from_arrays({**data, "block": data["block"] + self.change(c, data)}, len(atoms))
 
     def count_electrons(self, atoms):
         return len(atoms)

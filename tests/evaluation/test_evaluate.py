@@ -1,6 +1,7 @@
 """The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables, figures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ase_wander import load_model
 from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
+from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.electronic.filling import filling_level
 from ase_wander.evaluation.evaluate import _common_formula, _different, evaluate, formula_units
 from ase_wander.evaluation.figures import plot_bands_errors, write_figures
@@ -34,12 +36,11 @@ class Reference:
 
     def hamiltonian(self, atoms, layers):
         data = self.configuration.load_blocks()
-        i, j, shift = (data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift"))
-        block, ptr = data["block"].astype(float), data["block_ptr"]
-        for p in np.flatnonzero((i == j) & ~shift.any(1)):
-            d = int(np.sqrt(ptr[p + 1] - ptr[p]))
-            block[ptr[p] : ptr[p + 1]] += self.error * np.eye(d).ravel()
-        return i, j, shift, block, ptr, self.n_electrons
+        blocks = PairBlocks.from_arrays(data, self.n_electrons)
+        for p in np.flatnonzero(blocks.onsite):
+            block = blocks.of_pair(p)
+            block += self.error * np.eye(int(np.sqrt(len(block)))).ravel()
+        return blocks
 
 
 # ---------------------------------------------------------------- near the gap, or the Fermi level
@@ -182,9 +183,9 @@ def test_residuals_see_a_broken_symmetry(model, configurations, monkeypatch):
     once = type(model).hamiltonian
 
     def tilted(self, atoms, layers):
-        i, j, shift, block, ptr, n = once(self, atoms, layers)
-        x = atoms.positions[j, 0] + shift @ atoms.cell.array[:, 0] - atoms.positions[i, 0]
-        return i, j, shift, block + np.repeat(1e-3 * x, np.diff(ptr)), ptr, n  # a preferred axis, odd under exchange
+        blocks = once(self, atoms, layers)
+        x = blocks.vectors(atoms)[:, 0]  # a preferred axis, odd under exchange
+        return replace(blocks, block=blocks.block + np.repeat(1e-3 * x, blocks.sizes))
 
     monkeypatch.setattr(type(model), "hamiltonian", tilted)
     found = residuals(model, configurations[2:3])

@@ -142,7 +142,7 @@ def test_how_far_the_published_hamiltonian_is_from_hermitian(model, cell):
     h = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell, hermitian=False), check=False)
     s = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell))
     i, j, shift, block, ptr, _ = model.hamiltonian(cell, hermitian=False)
-    part = model.hamiltonian(cell, orbitals="published")[3]
+    part = model.hamiltonian(cell, orbitals="published").block
     assert 2 * np.abs(block - part).mean() == pytest.approx(0.78e-3, abs=0.05e-3)
     k = [[0.1, 0.23, 0]]
     difference = np.abs(general_eigenvalues(h, k) - s.eigenvalues(k))

@@ -221,7 +221,7 @@ def test_folder_round_trip(model, tmp_path):
     atoms = bilayer(2, 0.05)
     assert again.digest == single.digest and again.orientations == single.orientations
     np.testing.assert_array_equal(again.compute(atoms)["forces"], single.compute(atoms)["forces"])
-    np.testing.assert_array_equal(again.hamiltonian(atoms)[3], single.hamiltonian(atoms)[3])
+    np.testing.assert_array_equal(again.hamiltonian(atoms).block, single.hamiltonian(atoms).block)
     card = (tmp_path / "m" / "card.md").read_text()
     assert "a test" in card and single.digest in card
     weights = tmp_path / "m" / "weights.safetensors"
@@ -238,6 +238,6 @@ def test_folder_round_trip(model, tmp_path):
 def test_rounding_moves_results_by_what_it_drops(model):
     coarse = PublishedModel(model.networks, model.template, layer_offsets=model.layer_offsets)
     atoms = bilayer(2, 0.05)
-    a, b = coarse.hamiltonian(atoms)[3], model.hamiltonian(atoms)[3]
+    a, b = coarse.hamiltonian(atoms).block, model.hamiltonian(atoms).block
     assert 0 < np.abs(a - b).max() < 1e-4
     np.testing.assert_allclose(coarse.descriptors(atoms), coarse.descriptors(atoms).round(6), atol=0)

@@ -9,6 +9,7 @@ import yaml
 
 from ase_wander import load_model
 from ase_wander.data.dataset import dataset_hash, is_validation, load_dataset, split
+from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.evaluation.evaluate import eigenvalue_errors, evaluate, hamiltonian_errors, table_lines
 from ase_wander.training.config import load_config
@@ -228,7 +229,7 @@ def test_evaluation_counts_left_out_pairs_as_zero(configurations):
 
         def hamiltonian(self, atoms, layers):
             none = np.zeros(0, int)
-            return none, none, np.zeros((0, 3), int), np.zeros(0), np.zeros(1, int), 14.0
+            return PairBlocks(none, none, np.zeros((0, 3), int), np.zeros(0), np.zeros(1, int), 14.0)
 
     errors = hamiltonian_errors(Empty(), configurations[0])
     assert not errors["predicted"].any() and np.abs(errors["reference"]).max() > 1
@@ -240,13 +241,7 @@ def test_evaluation_of_a_perfect_model_is_the_truncation_error(configurations):
         shells = {"Mo": (2,), "S": (1,)}
 
         def hamiltonian(self, atoms, layers):
-            data = configurations[2].load_blocks()
-            return (
-                *(data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift")),
-                data["block"].astype(float),
-                data["block_ptr"],
-                28.0,
-            )
+            return PairBlocks.from_arrays(configurations[2].load_blocks(), 28.0)
 
     errors = hamiltonian_errors(Perfect(), configurations[2])
     assert np.array_equal(errors["predicted"], errors["reference"])

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from ...files import atomic_write
 from ..dft.recipe import Recipe
 
 PLAN = "campaign.json"
@@ -65,7 +66,7 @@ class CampaignFolder:
 
     # ------------------------------------------------------------------ plan
     def write_plan(self, plan: dict) -> None:
-        write_text(self.path / PLAN, json.dumps(plan, indent=1, default=_plain))
+        atomic_write(self.path / PLAN, json.dumps(plan, indent=1, default=_plain))
 
     def read_plan(self) -> dict | None:
         """What `write_plan` wrote, None where there is none; ValueError naming a damaged file."""
@@ -169,14 +170,6 @@ def stored_hash(path) -> str | None:
             return str(data["hash"]) if "hash" in data else None
     except Exception:
         return None
-
-
-def write_text(path, text: str) -> None:
-    """Write a file atomically."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _plain(value):

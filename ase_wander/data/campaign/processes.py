@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...files import atomic_write
 from .folder import KINDS, CampaignFolder
 from .worker import decode_task, encode_task, record_failure
 
@@ -178,9 +179,7 @@ class DaskPool:
         # labels first, so that a Hamiltonian never stands without them; the failure's text before its record
         for name in sorted(files, key=lambda n: (n.startswith("hamiltonians"), n.endswith(".json"))):
             target = folder.path / name
-            temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
-            temporary.write_bytes(files[name])
-            os.replace(temporary, target)
+            atomic_write(target, files[name])
         return done
 
     def close(self):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ...electronic.blocks import PairBlocks
 from ...electronic.hamiltonian import WannierHamiltonian
 from ...electronic.kpath import resolve_path
 from ..wannier.manifold import OWN
@@ -71,10 +72,7 @@ class BandCheck:
 def wannier_hamiltonian(labels, recipe, arrays=None) -> WannierHamiltonian:
     """WannierHamiltonian of labels as `hamiltonian_file` writes it (`arrays`, made here where not given)."""
     arrays = labels.hamiltonian_file(recipe) if arrays is None else arrays
-    names = ("pair_i", "pair_j", "pair_shift", "block", "block_ptr")
-    return WannierHamiltonian.from_blocks(
-        labels.atoms, recipe.shells, *(arrays[name] for name in names), n_electrons=None, tolerance=1e-4
-    )
+    return WannierHamiltonian.from_pairs(labels.atoms, recipe.shells, PairBlocks.from_arrays(arrays), tolerance=1e-4)
 
 
 def check_bands(labels, recipe, arrays=None, kpts=None, eigenvalues=None, shares=None) -> BandCheck:

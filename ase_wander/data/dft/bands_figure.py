@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 from ase.dft.kpoints import parse_path_string
 from matplotlib import rc_context
@@ -12,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ...electronic.kpath import resolve_path
+from ...files import writing
 from ...plotting import NEUTRAL, STYLE, VALENCE
 
 
@@ -87,11 +85,8 @@ def plot_check(h, check, labels, recipe, *, title=None, npoints=200, path=None, 
 
 def save(figure, path) -> None:
     """Write a figure; the format follows from the name; never half a file."""
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    with rc_context(STYLE):
+    with rc_context(STYLE), writing(path) as temporary:
         figure.savefig(temporary)
-    os.replace(temporary, path)
 
 
 def points_on_path(bandpath, kpts):

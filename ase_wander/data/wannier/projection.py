@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erfc
 
+from ...electronic.blocks import PairBlocks
+
 
 def loewdin(amplitudes: np.ndarray) -> np.ndarray:
     """Nearest matrix with orthonormal columns, U V^dagger of A = U S V^dagger; (..., n, m) with n >= m."""
@@ -176,8 +178,9 @@ def interpolated(blocks, kpts, n_orbitals, hermitian=True):
     """H(k) (n_k, m, m) of blocks as `wigner_seitz_blocks` returns; averaged with its adjoint where `hermitian`."""
     start = np.concatenate([[0], np.cumsum(n_orbitals)])
     out = np.zeros((len(kpts), start[-1], start[-1]), complex)
-    phases = np.exp(2j * np.pi * np.asarray(kpts) @ blocks["pair_shift"].astype(float).T)
-    for p, (i, j) in enumerate(zip(blocks["pair_i"], blocks["pair_j"])):
-        b = blocks["block"][blocks["block_ptr"][p] : blocks["block_ptr"][p + 1]].reshape(n_orbitals[i], n_orbitals[j])
+    blocks = PairBlocks.from_arrays(blocks)
+    phases = np.exp(2j * np.pi * np.asarray(kpts) @ blocks.pair_shift.astype(float).T)
+    for p, (i, j) in enumerate(zip(blocks.pair_i, blocks.pair_j)):
+        b = blocks.of_pair(p).reshape(n_orbitals[i], n_orbitals[j])
         out[:, start[i] : start[i + 1], start[j] : start[j + 1]] += phases[:, p, None, None] * b
     return 0.5 * (out + out.conj().swapaxes(1, 2)) if hermitian else out

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from ...files import atomic_write
 from ..blocks import unique_rows
 from ..kpath import special_points
-from .storage import atomic_write
 from .textfile import NumberedLines
 
 #: PETSc's class id of a matrix file.
@@ -59,7 +59,7 @@ def write_wanniertools(h, folder, seed="wander", max_bytes=2e10):
             )
 
     atomic_write(paths[0], lambda file: file.writelines(piece.encode() for piece in hr()))
-    atomic_write(paths[1], lambda file: file.write(_wt_in(h, atoms, seed).encode()))
+    atomic_write(paths[1], _wt_in(h, atoms, seed))
     return paths
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from ase import Atoms
 from scipy.sparse import csr_matrix
 
+from ...files import atomic_write
 from ..blocks import unique_rows
 from ..orbitals import DTYPE
 from . import win
-from .storage import atomic_write
 from .textfile import NumberedLines, file_error
 
 #: Bytes of one line of _hr.dat as written here.

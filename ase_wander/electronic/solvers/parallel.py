@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io.storage import atomic_write, open_npz
+from ...files import atomic_write
+from ..io.storage import open_npz
 from .onepoint import solve_one
 
 #: Seconds between two writes of a restart file.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from ...files import atomic_write
 from .noise import DISTURBANCES
 from .table import SPLITS, load_result
 
@@ -161,6 +161,4 @@ def update_document(file, parts) -> None:
             raise ValueError(f"{file}: no pair of markers {start} ... {end}")
         before, rest = text.split(start)
         text = before + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
-    temporary = file.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
+    atomic_write(file, text)

@@ -133,7 +133,7 @@ def _level_difference(found, c, which):
 
 def nonzeros_per_row(model, configuration) -> float:
     """Stored elements of H per orbital."""
-    block = model.hamiltonian(configuration.atoms, configuration.layers)[3]
+    block = model.hamiltonian(configuration.atoms, configuration.layers).block
     return float(len(block) / sum(n_orbitals(model, configuration)))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +18,7 @@ import yaml
 from ...checks import read_mapping
 from ...data.dataset import dataset_hash, is_validation
 from ...data.sources import load_sources
+from ...files import atomic_write
 from ...model.backbones import BACKBONES, force_field_options
 from ...training.config import load_config
 
@@ -213,9 +213,7 @@ def write_json(file, value) -> None:
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items())
-    temporary = file.with_suffix(".part")
-    temporary.write_text("{\n" + lines + "\n}\n")
-    os.replace(temporary, file)
+    atomic_write(file, "{\n" + lines + "\n}\n")
 
 
 def _hash(*parts) -> str:
