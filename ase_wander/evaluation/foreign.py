@@ -76,7 +76,7 @@ def compare_bands(h, foreign: ForeignBands, path=None, n_occupied=None, window=1
     n_occupied : int, optional
         Occupied bands of the file; by default what it says, else the match with the least mean absolute difference.
     window : float
-        Levels count from so much (eV) below the top of the reference's valence bands to so much above the lowest empty one.
+        Levels count from so much (eV) below the reference's highest occupied to so much above its lowest empty one.
     """
     kpts = foreign.kpts if foreign.kpts is not None else _on_path(h, foreign, path)
     window_of = range(h.n_orbitals) if h.n_orbitals <= ALL else h.band_window(NEAR)
