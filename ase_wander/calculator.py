@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, Calculator, InputError, PropertyNotImplementedError, all_changes
 
 from .loading import load_model
+from .model.protocol import Model
 from .structure import check_atoms, continues, empty_height, find_layers
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
@@ -57,12 +58,12 @@ class WanderCalculator(Calculator):
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
         self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
-        if not hasattr(model, "compute"):  # the published kind keeps the precision of its weights
+        if not isinstance(model, Model):  # the published kind keeps the precision of its weights
             model, device, dtype = _as_input_error(load_model, model, device or "cpu", dtype or "float64"), None, None
         self.model = model
         own = {
-            "dtype": str(getattr(model, "dtype", "float64")).replace("torch.", ""),
-            "device": str(getattr(model, "device", "cpu")),
+            "dtype": str(model.dtype).replace("torch.", ""),
+            "device": str(model.device),
         }
         for name, wanted in (("dtype", dtype), ("device", device)):
             if wanted is not None and str(wanted).replace("torch.", "").split(":")[0] != own[name].split(":")[0]:
@@ -136,7 +137,7 @@ class WanderCalculator(Calculator):
 
     def _check_layers(self, n_layers):
         """Warn once of more layers than any configuration of the model's data has."""
-        known = getattr(self.model, "config", {}).get("layers")
+        known = self.model.config.get("layers")
         if known and n_layers > max(known) and not self._warned:
             self._warned = True
             warnings.warn(
@@ -203,7 +204,7 @@ class WanderCalculator(Calculator):
         atoms, layers = self._checked(atoms)
         if not isinstance(threshold, Real) or not 0 <= threshold < np.inf:
             raise InputError(f"threshold is {threshold!r}; it must be a finite energy of at least 0 eV")
-        if self.model.kind != "published":
+        if self.model.is_equivariant:
             if not options.pop("hermitian", True):
                 raise InputError(
                     "hermitian=False is for models of kind published; this one is Hermitian by construction"
@@ -255,7 +256,7 @@ class WanderCalculator(Calculator):
 
         h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
         if kpts is not None and np.ndim(kpts) == 1 and np.issubdtype(np.asarray(kpts).dtype, np.integer):
-            symmetric = self.model.kind != "published" and options.get("project") in (None, "species", "shell")
+            symmetric = self.model.is_equivariant and options.get("project") in (None, "species", "shell")
             kpts, options["weights"] = _as_input_error(_mesh, h.atoms, kpts, symmetric)
         return _as_input_error(density_of_states, h, kpts=kpts, **options)
 
@@ -279,7 +280,7 @@ class WanderCalculator(Calculator):
 
         PropertyNotImplementedError of a model that has no uncertainty fitted (see docs/trust.md).
         """
-        if getattr(self.model, "trust", None) is None:
+        if self.model.trust is None:
             raise PropertyNotImplementedError(
                 f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
                 "when it was shipped (ase_wander.evaluation.uncertainty.fit_trust)"

@@ -111,7 +111,7 @@ def load_or_predict(folder, calculator, atoms):
     if folder.has(HAMILTONIAN):
         console().print("Hamiltonian: finished before")
         return WannierHamiltonian.load(folder / HAMILTONIAN)
-    if calculator.model.kind == "published":  # other kinds do not report their progress
+    if not calculator.model.reports_progress:
         return calculator.get_wannier_hamiltonian(atoms)
     from rich.progress import Progress
 

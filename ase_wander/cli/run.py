@@ -64,7 +64,7 @@ def main(arguments) -> int:
         arguments.model = model_of(arguments.material)
     calculator = make_calculator(arguments)
     seconds["model"] = time.perf_counter() - begin
-    lattice = getattr(calculator.model, "config", {}).get("equilibrium") or vars(equilibrium(arguments.material))
+    lattice = calculator.model.config.get("equilibrium") or vars(equilibrium(arguments.material))
     layer = layer_of(arguments.material, lattice["a"], lattice.get("thickness"))
     own = {"layer_sha256": file_hash(arguments.material)} if is_layer_file(arguments.material) else {}
     material = Path(arguments.material).stem if own else arguments.material

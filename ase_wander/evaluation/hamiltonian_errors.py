@@ -9,16 +9,19 @@ from ..electronic.filling import filling_level
 from ..electronic.hamiltonian import WannierHamiltonian
 from ..electronic.orbitals import expand_shells
 
+#: What the array `zero` of a file says of its eigenvalues, also where it is missing; anything else: a zero of their own.
+VACUUM = "vacuum"
+
 
 def hamiltonian_errors(model, configuration, r_max=12.0, blocks=None):
-    """Predicted and reference elements of every reference pair within `r_max` (Å); pairs the model leaves out are zero.
+    """Predicted and reference elements of every reference pair within `r_max` (Å); pairs the model leaves out are 0.
 
     `blocks` is what `model.hamiltonian` gave for the configuration, where it is known already.
 
     Returns
     -------
-    dict with `predicted`, `reference` (elements, eV), `distance`, `kind` (0 on-site, 1 intra, 2 inter), `pair` (1000 x the
-    smaller atomic number + the larger) and `atom` (index of the first atom) per element.
+    dict with `predicted`, `reference` (elements, eV), `distance`, `kind` (0 on-site, 1 intra, 2 inter), `pair` (1000 x
+    the smaller atomic number + the larger) and `atom` (index of the first atom) per element.
     """
     data = configuration.load_blocks(n_orbitals(model, configuration))
     reference, atoms = PairBlocks.from_arrays(data), configuration.atoms
@@ -51,11 +54,13 @@ def n_orbitals(model, configuration):
 def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
     """Differences (eV) to the reference eigenvalues near the gap, their k weights, and the error of the gap.
 
-    Near means from `window` (eV) below the highest occupied to `window` above the lowest empty reference level on the k-points
-    of the data; of a metal, within `window` of its Fermi level. A gap that closes counts as zero; a metal by the number
-    of its electrons (an odd number) has none: nan. None where the file has no eigenvalues.
+    The file needs no Hamiltonian: k-points, weights and eigenvalues do. Those with `zero` = "none" are on a zero of
+    their own; their mean difference is taken off (see `level_shift`).
+    Near means from `window` (eV) below the highest occupied to `window` above the lowest empty reference level on the
+    k-points of the data; of a metal, within `window` of its Fermi level. A gap that closes counts as zero; a metal by the
+    number of its electrons (an odd number) has none: nan. None where the file has no eigenvalues.
     """
-    data = configuration.load_blocks(n_orbitals(model, configuration))
+    data = configuration.load_reference(n_orbitals(model, configuration))
     if "eigenvalues" not in data:
         return None
     blocks = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
@@ -63,8 +68,8 @@ def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
     reference, weight = data["eigenvalues"], data["kweights"] / data["kweights"].sum()
     if not 0 < n_electrons / 2 < reference.shape[1]:
         raise ValueError(
-            f"{configuration.hamiltonian}: {n_electrons:g} electrons fill {n_electrons / 2:g} of "
-            f"{reference.shape[1]} bands, there is neither gap nor Fermi level"
+            f"{configuration.hamiltonian or configuration.bands}: {n_electrons:g} electrons fill {n_electrons / 2:g} "
+            f"of {reference.shape[1]} bands, there is neither gap nor Fermi level"
         )
     predicted = np.array([np.linalg.eigvalsh(h.at_k(k).toarray()) for k in data["kpts"]])
     n, whole = int(n_electrons // 2), abs(n_electrons / 2 - round(n_electrons / 2)) < 1e-6
@@ -75,4 +80,17 @@ def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
         low = high = filling_level(reference, weight, n_electrons / 2)
     near = (reference > low - window) & (reference < high + window)
     weights = np.broadcast_to(data["kweights"][:, None], near.shape)
-    return (predicted - reference)[near], weights[near], width(predicted) - width(reference) if whole else np.nan
+    difference, weights = (predicted - reference)[near], weights[near]
+    if has_own_zero(data):
+        difference = difference - level_shift(difference, weights)
+    return difference, weights, width(predicted) - width(reference) if whole else np.nan
+
+
+def has_own_zero(data) -> bool:
+    """Whether the eigenvalues of a file are on another zero than the vacuum level."""
+    return str(data.get("zero", VACUUM)) != VACUUM
+
+
+def level_shift(difference, weights) -> float:
+    """Weighted mean (eV) of the differences of levels: the one shift that puts them on a common zero."""
+    return float(np.average(difference, weights=weights))

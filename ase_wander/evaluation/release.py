@@ -18,7 +18,6 @@ from ..moire.lattice import midplane
 from ..moire.layer_file import read_layer
 from ..structure import plane_normal
 from ..training.figures import plot_learning_curves
-from ..training.stages.published import bilayers
 from ..training.train import load_configurations, read_record
 from .evaluate import evaluate
 from .figures import write_figures
@@ -55,13 +54,13 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     whole = sorted(c.name for c in configurations if not c.hold_out)
     if whole:  # what no later evaluation may take for held out
         model.config["trained_whole"] = whole
-    model.config["layers"] = layer_counts(configurations if model.kind != "published" else bilayers(configurations))
+    model.config["layers"] = layer_counts(c for c in configurations if model.refusal(c.atoms, c.layers) is None)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # One level down: what stands beside other models with a config.json would count as a model.
     with TemporaryDirectory(prefix=".ship-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
         model.save(made)
-        if model.kind != "published":
+        if "energy" in model.implemented_properties:
             loaded = load_model(made)
             model.config["equilibrium"] = equilibrium(loaded, layer_to_relax(config, configurations))
             try:
@@ -145,11 +144,11 @@ def write_card(folder, record, configurations, run=None) -> None:
         configurations,
         model.config["validation_fraction"],
         samples=samples,
-        learning=learning_curve(run) if run and model.kind != "published" else None,
+        learning=learning_curve(run) if run and "energy" in model.implemented_properties else None,
     )
     write_report(report, folder)
     write_figures(samples, folder)
-    lines = card_lines if model.kind != "published" else published_card_lines
+    lines = card_lines if "energy" in model.implemented_properties else published_card_lines
     text = "\n".join(lines(model, record, report)) + "\n"
     atomic_write(folder / "card.md", text)
 
@@ -157,7 +156,7 @@ def write_card(folder, record, configurations, run=None) -> None:
 def card_lines(model, record, report) -> list[str]:
     """The card in Markdown: what the model is, its data and recipe, errors measured."""
     c, e = record["config"], model.config["equilibrium"]
-    n_weights = sum(p.numel() for p in model.parameters())
+    n_weights = model.n_parameters
     lines = [
         f"# {model.name}",
         "",

@@ -87,6 +87,11 @@ def print_table(report, console) -> None:
     console.print(f"{report['model']}: {report['n_configurations']} configurations")
     for name, reason in list(report["left_out"].items())[:1]:
         console.print(f"{len(report['left_out'])} left out ({name}: {reason})")
+    aligned = [r["name"] for r in report["configurations"] if r.get("aligned")]
+    if aligned:
+        console.print(
+            f"eigenvalues of {', '.join(aligned)} are on a zero of their own: the mean difference is taken off"
+        )
     for line in table_lines(report) + [""] + class_lines(report) + [""] + residual_lines(report):
         console.print(line)
     if report.get("trust"):

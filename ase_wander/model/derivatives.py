@@ -53,7 +53,7 @@ def hamiltonian_derivative(
     -----
     Pairs are those within the cutoff at `atoms`: elements go to zero there with two continuous derivatives.
     """
-    if not hasattr(model, "pair_graph"):
+    if not model.is_differentiable:
         raise ValueError(f"model {model.name!r} ({model.kind}) is not differentiable; models of kind 'wander' are")
     check_atoms(atoms)
     direction = _array("direction", direction, (len(atoms), 3))

@@ -40,6 +40,8 @@ class WanderModel(nn.Module):
 
     kind = "wander"
     implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
+    precisions = (torch.float64, torch.float32)
+    is_equivariant = is_differentiable = reports_progress = True
 
     def __init__(self, config: dict):
         super().__init__()
@@ -78,6 +80,24 @@ class WanderModel(nn.Module):
     @property
     def device(self):
         return self.force_field.energy_scale.device
+
+    @property
+    def n_raer(self):
+        """Size of the descriptors."""
+        return self.force_field.n_raer
+
+    @property
+    def n_parameters(self):
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.parameters())
+
+    @property
+    def has_vacuum_step(self):
+        """Whether the model has an electrostatic part."""
+        return bool(self.heads.smearing)
+
+    def refusal(self, atoms: Atoms, layers) -> None:
+        """None: any structure of the species is taken."""
 
     def count_electrons(self, atoms: Atoms) -> float:
         """Electrons of the manifold in the cell."""
@@ -181,7 +201,7 @@ class WanderModel(nn.Module):
     @torch.no_grad()
     def vacuum_step(self, atoms: Atoms, layers) -> float:
         """Vacuum level above the slab minus that below it (eV), from the model's effective charges."""
-        if not self.heads.smearing:
+        if not self.has_vacuum_step:
             raise ValueError(f"model {self.name!r} has no electrostatic part")
         graph = self.graph(atoms, layers)
         _, environment = self.force_field(graph)

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ..structure import check_atoms, find_layers, neighbour_pairs, plane_normal
+from ..structure import check_atoms, find_layers, neighbour_pairs, plane_normal, standing_positions, upward
 
 #: Relative deviation of lengths (and, in radians, of angles) up to which a lattice counts as hexagonal or square.
 LATTICE_TOLERANCE = 1e-3
@@ -69,7 +69,7 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
     check_atoms(atoms)
     _check_one_layer(atoms)
     atoms = primitive_cell(atoms)
-    normal = plane_normal(atoms)
+    normal = upward(atoms)
     plane = np.array(atoms.cell[:2])
     e1 = plane[0] / np.linalg.norm(plane[0])
     frame = np.array([e1, np.cross(normal, e1)])
@@ -79,12 +79,6 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
     turn = cell[0] / np.linalg.norm(cell[0])
     cell = cell @ np.array([[turn[0], -turn[1]], [turn[1], turn[0]]]) if ideal is None else ideal
     heights = atoms.positions @ normal
-    # a layer may have been cut by a periodic cell boundary along c
-    if atoms.pbc[2]:
-        period = abs(atoms.cell.array[2] @ normal)
-        spread = np.sort(heights % period)
-        gaps = np.diff(np.append(spread, spread[0] + period))
-        heights = (heights - spread[(np.argmax(gaps) + 1) % len(spread)] + 1e-9) % period
     return Monolayer(cell, fractional, heights - midplane(heights, atoms.numbers), np.array(atoms.numbers), kind)
 
 
@@ -93,12 +87,13 @@ def primitive_cell(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
     from .symmetry import symmetry
 
     slab = atoms.copy()
-    if slab.cell.rank < 3 or not slab.pbc[2]:
-        # spglib needs a third vector; along the normal and far longer than the layer is thick
-        slab.cell[2] = plane_normal(atoms) * (20.0 + np.ptp(atoms.positions @ plane_normal(atoms)))
+    # A layer cut by a periodic cell boundary is put together first; then the third vector has no further use.
+    slab.set_positions(standing_positions(atoms), apply_constraint=False)
+    slab.cell[2] = upward(atoms) * (20.0 + np.ptp(slab.positions @ plane_normal(atoms)))
+    slab.pbc[2] = False
     report = symmetry(slab, tolerance)
     if report.n_translations == 1:
-        return atoms
+        return slab
     pure = report.translations[np.all(report.rotations == np.eye(3, dtype=int), axis=(1, 2))][:, :2]
     images = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
     vectors = (pure[:, None] % 1 + images).reshape(-1, 2)

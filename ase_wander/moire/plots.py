@@ -19,6 +19,9 @@ def plot_cell(atoms, *, moire=None, title=None, ax=None):
     from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
 
+    from .interlayer import flat_slab
+
+    atoms = flat_slab(atoms)
     order = np.argsort(atoms.positions[:, 2])
     layer = atoms.arrays.get("layer", np.zeros(len(atoms), int))
     fade = (layer.max() - layer) / max(layer.max(), 1) * 0.65

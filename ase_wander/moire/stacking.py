@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from .interlayer import PeriodicSurface, layer_index
+from .interlayer import PeriodicSurface, flat_slab, layer_index
 from .lattice import is_metal, reduce_cell
 from .sublattice import layer_lattices, local_areas, reference_sites, standard_basis
 
@@ -106,6 +106,7 @@ def local_registry(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.ndarra
         From a site of the lower layer to the upper layer's, in lattice vectors (the upper layer's, in the basis nearest to the
         lower layer's), in [0, 1).
     """
+    atoms = flat_slab(atoms)
     layers = layer_index(atoms, layers)
     lattices = layer_lattices(atoms, layers)
     if not 0 <= lower < len(lattices) - 1:
@@ -142,6 +143,7 @@ def domains(atoms: Atoms, lower: int = 0, radius: float | None = None, layers=No
     ValueError
         For layers that are not hexagonal.
     """
+    atoms = flat_slab(atoms)
     layers = layer_index(atoms, layers)
     positions, registry = local_registry(atoms, lower, layers)
     lattices = layer_lattices(atoms, layers)

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from ..structure import neighbour_pairs
-from .interlayer import check_plane, layer_index
+from .interlayer import flat_slab, layer_index
 from .sublattice import layer_lattices, reference_sites
 
 
@@ -54,8 +54,7 @@ def displacements(relaxed: Atoms, rigid: Atoms) -> np.ndarray:
     ValueError
         For structures with different atoms.
     """
-    for atoms in (relaxed, rigid):
-        check_plane(atoms)
+    relaxed, rigid = flat_slab(relaxed), flat_slab(rigid)
     if len(relaxed) != len(rigid):
         raise ValueError(f"the relaxed structure has {len(relaxed)} atoms, the rigid one {len(rigid)}")
     different = np.flatnonzero(relaxed.numbers != rigid.numbers)
@@ -91,6 +90,7 @@ def strain_field(relaxed: Atoms, rigid: Atoms, layer: int = 0, layers=None) -> S
     layers : ndarray of int, optional
         Layer of every atom; found from the bonds of `rigid` by default.
     """
+    relaxed, rigid = flat_slab(relaxed), flat_slab(rigid)
     moved = displacements(relaxed, rigid)[:, :2]
     layers = layer_index(rigid, layers)
     lattices = layer_lattices(rigid, layers)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from .interlayer import check_plane, layer_index, unwrapped_heights
+from .interlayer import flat_slab, layer_index, unwrapped_heights
 from .lattice import is_metal, reduce_cell
 
 #: Rms distance, relative to the translation, between where a translation takes the atoms and where like atoms are.
@@ -78,15 +78,16 @@ def layer_lattices(atoms: Atoms, layers=None) -> list[np.ndarray]:
     ValueError
         When the layers do not lie in the xy plane.
     """
-    check_plane(atoms)
+    atoms = flat_slab(atoms)
     layers = layer_index(atoms, layers)
-    z, cell = unwrapped_heights(atoms, layers), atoms.cell.array[:2, :2]
+    z, cell = atoms.positions[:, 2], atoms.cell.array[:2, :2]
     fitted = [
         fit_lattice(cell, atoms.positions[layers == k, :2], z[layers == k], atoms.numbers[layers == k])
         for k in range(layers.max() + 1)
     ]
     built = np.array(atoms.info.get("supercells", ()), dtype=int).reshape(-1, 2, 2)
-    if len(built) != len(fitted) or (np.round(np.linalg.det(built)) == 0).any():
+    # Of a left-handed cell the built choice would be left-handed, and registries in it exchanged.
+    if len(built) != len(fitted) or (np.round(np.linalg.det(built)) == 0).any() or np.linalg.det(cell) < 0:
         return fitted
     return [
         own if _same_lattice(own, lattice) else lattice

@@ -25,6 +25,9 @@ FORCE_DECIMALS, HAMILTONIAN_DECIMALS = 10, 6
 #: They depend on the strain of each layer: another cell needs its own.
 EXAMPLE_OFFSETS = (-0.358183333, 0.364794132)
 
+#: Size of the last hidden layer of the force networks.
+N_RAER = 32
+
 #: Occupied states, spin included, per metal atom: 7 of the 11 bands of a MoS2 unit.
 ELECTRONS_PER_METAL = 14
 
@@ -59,7 +62,9 @@ class PublishedModel:
 
     kind = "published"
     implemented_properties = ("forces",)
-    cutoff = CUTOFF
+    precisions = (torch.float32,)
+    is_equivariant = is_differentiable = reports_progress = has_vacuum_step = False
+    cutoff, n_raer, trust = CUTOFF, N_RAER, None
 
     def __init__(
         self,
@@ -99,6 +104,16 @@ class PublishedModel:
         """Torch type of the weights; float32 is as published."""
         return self.networks["force_m"].linear1.weight.dtype
 
+    @property
+    def device(self):
+        """Torch device of the weights."""
+        return self.networks["force_m"].linear1.weight.device
+
+    @property
+    def n_parameters(self):
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.networks.parameters())
+
     # -- inputs -------------------------------------------------------------------------------------
 
     def frame(self, atoms, layers=None):
@@ -119,6 +134,14 @@ class PublishedModel:
             )
         return frame
 
+    def refusal(self, atoms, layers) -> str | None:
+        """Why the networks do not take a structure (no bilayer, an orientation); None when they do."""
+        try:
+            self.frame(atoms, layers)
+        except ValueError as error:
+            return str(error)
+        return None
+
     def environments(self, atoms, layers=None, decimals=None):
         """Inputs of the environment networks.
 
@@ -134,7 +157,7 @@ class PublishedModel:
         return decimals if self.rounding else None
 
     def _raer(self, inputs, n_atoms):
-        out = np.zeros((n_atoms, 32))
+        out = np.zeros((n_atoms, N_RAER))
         for kind, (index, x) in inputs.items():
             out[index] = evaluate(self.networks[f"force_{kind}"].hidden, x)
         return out if not self.rounding else out.round(HAMILTONIAN_DECIMALS)

@@ -96,6 +96,9 @@ class Perfect:
     def count_electrons(self, atoms):
         return len(atoms)
 
+    def refusal(self, atoms, layers):
+        return None
+
 
 def test_splits_are_disjoint_and_lie_where_they_should(table):
     splits = Table(table).splits

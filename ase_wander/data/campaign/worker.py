@@ -94,6 +94,8 @@ def existing_labels(folder: CampaignFolder, atoms, recipe: Recipe) -> Labels | N
 def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) -> None:
     """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for; DFT and interpolated bands in `bands/<id>.png`.
 
+    Of a recipe with `symmetry` the file holds k-points and eigenvalues alone, and nothing is drawn.
+
     Raises
     ------
     BandError
@@ -104,8 +106,9 @@ def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) ->
     name = labels.atoms.info["config_id"]
     arrays = labels.hamiltonian_file(recipe)
     figure = folder.file("bands", name, ".png")
-    check = require_bands(labels, recipe, arrays, figure, title=name)
-    arrays |= {"band_error": np.asarray(check.rms), "hash": np.asarray(hamiltonian_hash(labels.atoms, recipe))}
+    if not recipe.symmetry:
+        arrays["band_error"] = np.asarray(require_bands(labels, recipe, arrays, figure, title=name).rms)
+    arrays["hash"] = np.asarray(hamiltonian_hash(labels.atoms, recipe))
     atomic_write(folder.hamiltonian(name), lambda file: np.savez_compressed(file, **arrays))
 
 

@@ -96,7 +96,7 @@ def _calculator(recipe, atoms, log):
         xc=recipe.xc,
         kpts={"size": recipe.grid(atoms), "gamma": True},
         occupations=FermiDirac(recipe.smearing),
-        symmetry={"point_group": False},
+        symmetry={"point_group": recipe.symmetry, "symmorphic": True, "tolerance": 1e-6},
         poissonsolver={"dipolelayer": "xy"},
         nbands=recipe.count("bands", atoms),
         convergence={

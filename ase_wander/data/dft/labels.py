@@ -29,7 +29,7 @@ class Labels:
     pulay_energy : eV, the part of sigma_zz V that was taken off xx, yy, zz.
     vacuum_top, vacuum_bottom : eV, on the engine's own zero; their difference is the vacuum step.
     efermi : eV; kpts (n_k, 3), kweights (n_k,), grid (3,): half of the Brillouin zone, -k implied.
-    eigenvalues : (n_k, n_bands), eV.
+    eigenvalues : (n_k, n_bands), eV, at the k-points that are left (of a recipe with `symmetry`, irreducible ones).
     amplitudes : complex (n_k, n_bands, n_orbitals), <p_m|psi_n>, p_m the Bloch sum over the positions as given.
     seconds : wall time.
     """
@@ -104,8 +104,7 @@ class Labels:
 
     def hamiltonian(self, recipe: Recipe) -> dict:
         """Blocks in the format of the reference data (see `projection.wigner_seitz_blocks`) and H(k) (n_k, m, m)."""
-        bands, frozen, weights = self.subspace(recipe)
-        hk = wannier_hamiltonian_at_k(self.eigenvalues[:, bands], self.amplitudes[:, bands], frozen, weights)
+        hk = self.hamiltonian_at_k(recipe)
         n_orbitals = orbitals_per_atom(recipe.orbitals(self.atoms), len(self.atoms))
         blocks = wigner_seitz_blocks(
             hk,
@@ -119,6 +118,11 @@ class Labels:
         )
         return blocks, hk
 
+    def hamiltonian_at_k(self, recipe: Recipe):
+        """H(k) (n_k, m, m) at the k-points of the calculation, eV."""
+        bands, frozen, weights = self.subspace(recipe)
+        return wannier_hamiltonian_at_k(self.eigenvalues[:, bands], self.amplitudes[:, bands], frozen, weights)
+
     def projectability(self):
         """Share of the orbitals in every state (n_k, n_bands)."""
         return projectability(self.amplitudes)
@@ -127,10 +131,10 @@ class Labels:
         """All arrays of `hamiltonians/<config_id>.npz`.
 
         `eigenvalues` are those of H on the k-grid. Where states outside the frozen window are mixed in, `kept` (n_k, m)
-        marks the ones that are DFT eigenvalues.
+        marks the ones that are DFT eigenvalues. A recipe with `symmetry` leaves the blocks out: its k-points are no whole grid.
         """
         recipe = self.with_manifold(recipe)
-        blocks, hk = self.hamiltonian(recipe)
+        blocks, hk = ({}, self.hamiltonian_at_k(recipe)) if recipe.symmetry else self.hamiltonian(recipe)
         values = np.linalg.eigvalsh(hk)
         out = {
             **blocks,

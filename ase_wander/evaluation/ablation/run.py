@@ -145,16 +145,15 @@ def perform(table: Table, run, folder, results, report=None) -> dict:
     start = time.monotonic()
     model = train_run(run, folder, report)
     trained = time.monotonic()
-    n_weights = sum(p.numel() for p in (model.networks if run.row.kind == "published" else model).parameters())
     result = {
         "row": run.row.name,
         "seed": run.seed,
         "key": run.key,
         "data": table.data_hash[:16],
         "n_training": len(table.splits["train"]),
-        "parameters": n_weights,
+        "parameters": model.n_parameters,
         "cutoff": model.cutoff,
-        "n_raer": getattr(getattr(model, "force_field", None), "n_raer", None),
+        "n_raer": model.n_raer if model.is_equivariant else None,
         "nonzeros_per_row": round(nonzeros_per_row(model, table.splits["held-out"][0]), 1),
         **{name: judge(model, table.splits[name]) for name in SPLITS},
         "seconds": {"training": round(trained - start), "judging": round(time.monotonic() - trained)},
