@@ -28,6 +28,7 @@ FLOORS = [
     "catalogue",
     "checks",
     "files",
+    "kernels",
     "__init__",
     "_moved",
 ]
