@@ -9,7 +9,8 @@ import numpy as np
 
 from . import bands, filling
 from . import transforms as derived
-from .blocks import BlochSum, PairBlocks, blocks_to_csr, hermiticity_error
+from .assembly import blocks_to_csr
+from .blocks import BlochSum, PairBlocks, hermiticity_error
 from .io import interop, storage, wannier90
 from .kpath import resolve_path
 from .orbitals import orbital_counts, orbital_table

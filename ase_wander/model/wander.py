@@ -157,7 +157,8 @@ class WanderModel(nn.Module):
         graph, pairs = self.pair_graph(atoms, layers)
         slab = self.slab(self.positions(atoms), atoms.cell.array)
         found = (
-            (*pair, blocks.cpu().numpy().astype(float)) for *pair, blocks in self.blocks(graph, pairs, slab, progress)
+            (*pair, blocks.cpu().numpy().astype(float, copy=False))
+            for *pair, blocks in self.blocks(graph, pairs, slab, progress)
         )
         return PairBlocks.from_parts(found, self.count_electrons(atoms))
 
@@ -184,6 +185,8 @@ class WanderModel(nn.Module):
         """Yield i, j (p,), shift (p, 3) and the tensor of blocks (p, n_i, n_j) in eV, part by part, every ordered pair once."""
         environment, _ = self.force_field.environment(graph)
         tensors, scalars = self.heads.dress(graph, environment)
+        # channels side by side in memory, as the heads take them: once, not for every part
+        tensors = tensors.transpose(1, 2).contiguous().transpose(1, 2)
         for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars, slab):
             atom = atom.cpu().numpy()
             yield atom, atom, np.zeros((len(atom), 3), int), blocks
