@@ -85,7 +85,7 @@ def _check_degree(config, fail) -> None:
     l = angular_momentum(shells[symbol])
     complete = {s: shell for s, shell in shells.items() if not isinstance(shell, str)}
     needs = [(l, symbol, f"needs harmonics of degree {l}")]
-    if "tensors" in (heads["intra_input"], heads["inter_input"]):
+    if heads["intra_input"] == "tensors" or heads["inter_input"] in ("tensors", "additive"):
         needs.append((2 * l, symbol, f"has hoppings of tensors up to degree {2 * l}"))
     if heads["onsite_input"] == "tensors" and complete:
         highest = max(complete, key=complete.get)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .additive import AdditiveHopping
 from .axial import AxialOnsite, angular_momentum, axis_harmonics, contract
 from .bond_frame import BondFrames
 from .electrostatics import neutralised
@@ -14,14 +15,16 @@ from .graph import Graph
 from .hopping import HoppingHead
 from .messages import Dressing
 from .onsite import OnsiteHead
+from .own_layer import LayerDressing
 from .two_center import AxialHopping, ConstantOnsite, Undressed
 
 #: What a head may look at besides the distance. Hoppings: equivariant tensors and scalars of both atoms; their RAERs; the raw
-#: invariants of their environments; nothing. On-site blocks: tensors and scalars; nothing.
+#: invariants of their environments; nothing; inter-layer ones additively either end's own layer, so that they hold at every twist.
+#: On-site blocks: tensors and scalars; nothing.
 INPUTS = {
     "onsite_input": ("tensors", "constant"),
     "intra_input": ("tensors", "raer", "environment", "distance"),
-    "inter_input": ("tensors", "raer", "environment", "distance"),
+    "inter_input": ("tensors", "additive", "raer", "environment", "distance"),
     "neutral": ("cell", "layer"),
 }
 
@@ -73,7 +76,13 @@ class HamiltonianHeads(nn.Module):
             if self.bare
             else Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
         )
-        self.n_scalars = n_scalars
+        self.n_scalars, self.n_channels = n_scalars, n_channels
+        n_other = n_channels // 4
+        #: What the atoms tell inter-layer heads of kind "additive": tensors and scalars after those of `dressing`.
+        self.layer_dressing = None
+        if inter_input == "additive":
+            n_own = n_channels - n_other
+            self.layer_dressing = LayerDressing(n_species, n_radial, l_max, n_own, n_other, n_scalars)
         self.smearing, self.neutral = smearing, neutral
         self.charge = SpeciesLinear(n_species, n_scalars, 1) if smearing else None
         if smearing:
@@ -85,6 +94,9 @@ class HamiltonianHeads(nn.Module):
             return AxialOnsite(l, n_channels, n_scalars, l_max) if axial else OnsiteHead(l, n_channels, n_scalars)
 
         def hopping(kind, *pair):
+            if self.inputs[kind] == "additive":
+                sizes = {"hidden": hidden, "n_gated": n_gated}
+                return AdditiveHopping(*pair, n_own, n_other, n_scalars, cutoff, taper, l_max, **sizes)
             if self.inputs[kind] == "tensors":
                 return HoppingHead(*pair, n_channels, n_scalars, cutoff, taper, l_max, hidden=hidden, n_gated=n_gated)
             return AxialHopping(
@@ -114,12 +126,23 @@ class HamiltonianHeads(nn.Module):
 
     def dress(self, graph: Graph, environment: Environment):
         """Node tensors (n, c, q) and node scalars (n, s), the RAERs and invariants that some head asks for after them."""
-        return self.dressing(graph, environment, self.extra)
+        tensors, scalars = self.dressing(graph, environment, self.extra)
+        if self.layer_dressing is not None:
+            own_tensors, own_scalars = self.layer_dressing(graph, environment)
+            tensors, scalars = torch.cat([tensors, own_tensors], 1), torch.cat([scalars, own_scalars], 1)
+        return tensors, scalars
+
+    def tensors_for(self, kind, tensors):
+        """Those of the tensors that the heads of `kind` "onsite", "intra", "inter" look at."""
+        if self.inputs[kind] == "additive":
+            return tensors[:, -self.n_channels :]
+        return tensors[:, : self.n_channels] if self.inputs[kind] == "tensors" else tensors[:, :0]
 
     def scalars_for(self, kind, scalars):
         """Those of the scalars that the heads of `kind` "intra", "inter" look at."""
-        sizes = [self.n_scalars] + [self.dressing.extra_sizes[name] for name in self.extra]
-        parts = dict(zip(["tensors", *self.extra], scalars.split(sizes, 1))) if scalars.shape[1] else {}
+        names = ["tensors", *self.extra] + ["additive"] * (self.layer_dressing is not None)
+        sizes = [self.dressing.extra_sizes.get(name, self.n_scalars) for name in names]
+        parts = dict(zip(names, scalars.split(sizes, 1))) if scalars.shape[1] else {}
         return parts.get(self.inputs[kind], scalars[:, :0])
 
     def charges(self, graph, scalars):
@@ -137,7 +160,7 @@ class HamiltonianHeads(nn.Module):
         for z, head in enumerate(self.onsite):
             index = torch.nonzero(graph.species == z).squeeze(1)
             along = (graph.normal[index],) if getattr(head, "takes_normal", False) else ()
-            blocks = head(tensors[index], scalars[index, : self.n_scalars], *along)
+            blocks = head(tensors[index, : self.n_channels], scalars[index, : self.n_scalars], *along)
             if shift is not None:
                 blocks = blocks + shift[index, None, None] * torch.eye(
                     blocks.shape[1], dtype=blocks.dtype, device=blocks.device
@@ -151,16 +174,23 @@ class HamiltonianHeads(nn.Module):
         if frames is None:
             frames = BondFrames(graph.pair_vector[index], self.l_max)
         take = lambda t, k: t.index_select(0, k)  # its backward is an index_add, far cheaper than that of t[k]
-        scalars = self.scalars_for(name.split("_")[1], scalars)
-        if self.inputs[name.split("_")[1]] != "tensors":
-            tensors = tensors[:, :0]
-        rows = tensors.transpose(1, 2).contiguous()  # (n, q, c): channels side by side in memory
+        kind = name.split("_")[1]
+        scalars = self.scalars_for(kind, scalars)
+        rows = (
+            self.tensors_for(kind, tensors).transpose(1, 2).contiguous()
+        )  # (n, q, c): channels side by side in memory
         blocks = self.hopping[name](frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
         axes = [
             axis_harmonics(graph.normal[k], self.shells[int(z)]) if self.axial[int(z)] else None
             for z, k in zip(name, (i, j))
         ]
         return contract(blocks, *axes)
+
+    def fit(self, graphs, environments):
+        """Set the scales of the dressings from sample structures (lists of Graph and Environment)."""
+        self.dressing.fit(graphs, environments)
+        if self.layer_dressing is not None:
+            self.layer_dressing.fit(graphs, environments)
 
     def forward(self, graph: Graph, environment: Environment, frames=None, potential=None):
         """On-site list and dict name -> (pair indices, blocks); `frames` optionally per class name.
