@@ -25,7 +25,8 @@ class OneEnd(nn.Module):
 
     def __init__(self, counts, n_channels, n_scalars, l_max, n_radial, n_gated=24, n_cross=8, hidden=96):
         super().__init__()
-        self.l_max, self.n_cross, self.orders = l_max, n_cross, range(1, l_max + 1)
+        self.l_max, self.n_channels, self.n_gated, self.n_cross = l_max, n_channels, n_gated, n_cross
+        self.orders = range(1, l_max + 1)
         self.lift = nn.ModuleList(nn.Linear((l_max + 1 - m) * n_channels, n_gated, bias=False) for m in self.orders)
         self.first = nn.Linear(n_scalars + n_radial + (l_max + 1) * n_channels + l_max * n_gated, hidden)
         self.second = nn.Linear(hidden, hidden)
@@ -38,20 +39,34 @@ class OneEnd(nn.Module):
             self.right = nn.ModuleList(nn.Linear(n_gated, n_cross, bias=False) for _ in self.orders)
             self.pseudo = nn.Linear(l_max * n_cross, counts[1], bias=False)
 
-    def forward(self, tensors, scalars, radial):
-        """`tensors` as `BondFrames.by_order` gives them, seen from this end."""
-        lifted = [lift(tensors[m]) for m, lift in zip(self.orders, self.lift)]  # (p, 2, g)
-        norms = [0.1 * v.square().sum(1) for v in lifted]
-        h = nn.functional.silu(self.first(torch.cat([scalars, radial, tensors[0], *norms], 1)))
+    def maps(self, n_other):
+        """Linear maps of the end's tensors, by order m, for tensors that hold `n_other` more channels, which none looks at."""
+        inputs = self.first.weight.shape[1] - self.l_max * self.n_gated
+        of_zero = self.first.weight[:, inputs - (self.l_max + 1) * self.n_channels : inputs]
+        return [
+            nn.functional.pad(w.unflatten(1, (-1, self.n_channels)), (0, n_other)).flatten(1)
+            for w in [of_zero, *(lift.weight for lift in self.lift)]
+        ]
+
+    def forward(self, mapped, scalars, radial):
+        """`mapped`: by order m, tensors of `BondFrames.by_order`, seen from this end, after the linear `maps`."""
+        hidden, *lifted = mapped  # (p, hidden), (p, 2, g) ...
+        inputs = [scalars.shape[1], radial.shape[1], (self.l_max + 1) * self.n_channels, self.l_max * self.n_gated]
+        of_scalars, of_radial, _, of_norms = self.first.weight.split(inputs, 1)
+        norms = torch.cat([0.1 * v.square().sum(1) for v in lifted], 1)
+        h = hidden + self.first.bias
+        for x, weight in ((scalars, of_scalars), (radial, of_radial), (norms, of_norms)):
+            h = torch.addmm(h, x, weight.T)
+        h = nn.functional.silu(h)
         h = h + nn.functional.silu(self.second(h))
-        n_gated = lifted[0].shape[-1]
-        gates, cross_gates = self.gate(h).split([self.l_max * n_gated, self.l_max * self.n_cross], 1)
+        gates, cross_gates = self.gate(h).split([self.l_max * self.n_gated, self.l_max * self.n_cross], 1)
         parts = [self.scalar(h)]
         if self.pseudo is not None:
-            cross = [pseudo_scalars(a(v), b(v)) for v, a, b in zip(lifted, self.left, self.right)]
+            maps = (torch.cat([a.weight, b.weight]) for a, b in zip(self.left, self.right))
+            cross = [pseudo_scalars(*linear(v, w).chunk(2, -1)) for v, w in zip(lifted, maps)]
             parts.append(self.pseudo(torch.cat(cross, 1) * cross_gates * 0.3))
-        gated = [v * g.unsqueeze(1) for v, g in zip(lifted, gates.chunk(self.l_max, 1))]
-        parts += [drop(v).flatten(1) for drop, v in zip(self.drop, gated)]
+        needed = zip(self.drop, lifted, gates.chunk(self.l_max, 1))
+        parts += [linear(v * g.unsqueeze(1), drop.weight).flatten(1) for drop, v, g in needed]
         return torch.cat(parts, 1)
 
 
@@ -75,8 +90,14 @@ class BothEnds(nn.Module):
         self.gate = nn.Linear(hidden, sum(self.sizes))
         self.drop = nn.ModuleList(nn.Linear(size, c, bias=False) for size, c in zip(self.sizes, counts) if size and c)
 
-    def forward(self, near, far, scalars_i, scalars_j, radial):
-        u, v = ([self._of_both(w, near[m], far[m]) for m, w in enumerate(maps)] for maps in (self.left, self.right))
+    def maps(self):
+        """Linear maps of the near and of the far end's tensors, by order m, those of u before those of v."""
+        pairs = [(a.weight.chunk(2, 1), b.weight.chunk(2, 1)) for a, b in zip(self.left, self.right)]
+        return [torch.cat([a[0], b[0]]) for a, b in pairs], [torch.cat([a[1], b[1]]) for a, b in pairs]
+
+    def forward(self, mapped, scalars_i, scalars_j, radial):
+        """`mapped`: by order m, the sum of both ends' tensors after the linear `maps`."""
+        u, v = zip(*(t.chunk(2, -1) for t in mapped))
         orders = range(1, self.l_max + 1)
         found = [torch.cat([u[0], 0.5 * u[0] * v[0]] + [0.5 * (u[m] * v[m]).sum(1) for m in orders], 1)]
         if self.sizes[1]:
@@ -89,13 +110,7 @@ class BothEnds(nn.Module):
             h = torch.addmm(h, x, weight.T)
         gates = self.gate(nn.functional.silu(h)).split([size for size in self.sizes if size], 1)
         gated = [x * (g if x.dim() == 2 else g.unsqueeze(1)) for x, g in zip(found, gates)]
-        return torch.cat([drop(x).flatten(1) for drop, x in zip(self.drop, gated)], 1)
-
-    @staticmethod
-    def _of_both(linear, near, far):
-        """W [near, far] without copying the inputs side by side."""
-        a, b = linear.weight.chunk(2, 1)
-        return nn.functional.linear(near, a) + nn.functional.linear(far, b)
+        return torch.cat([linear(x, drop.weight).flatten(1) for drop, x in zip(self.drop, gated)], 1)
 
 
 def pseudo_scalars(u, v):
@@ -113,26 +128,47 @@ class AdditiveHopping(BondHead):
 
     def __init__(self, l1, l2, symmetric, n_own, n_other, n_scalars, cutoff, taper, l_max=4, n_radial=16, **sizes):
         super().__init__(l1, l2, symmetric, cutoff, taper, n_radial)
-        self.n_own, self.n_channels = n_own, n_own + n_other
+        self.n_own, self.n_other = n_own, n_other
         n_bilinear = sizes.pop("n_bilinear", 8)
         self.near = OneEnd(self.counts, n_own, n_scalars, l_max, n_radial, **sizes)
         self.far = None if symmetric else OneEnd(self.counts, n_own, n_scalars, l_max, n_radial, **sizes)
-        self.both = BothEnds(self.counts, self.n_channels, n_scalars, l_max, n_radial, n_bilinear)
-
-    def own(self, tensors):
-        """Of tensors in the bond frame the channels of the own layer; channels run fastest."""
-        return [t.unflatten(-1, (-1, self.n_channels))[..., : self.n_own].flatten(-2) for t in tensors]
+        self.both = BothEnds(self.counts, n_own + n_other, n_scalars, l_max, n_radial, n_bilinear)
 
     def block(self, components):
+        """Blocks in the bond frame of their components."""
         basis = block_basis(self.l1, self.l2)[1].to(components)
         return (components @ basis).unflatten(1, (2 * self.l1 + 1, 2 * self.l2 + 1))
 
     def forward(self, frames: BondFrames, tensors_i, tensors_j, scalars_i, scalars_j) -> torch.Tensor:
         """Blocks in crystal axes for pairs with node tensors (p, q, c) and scalars (p, s) at either end."""
         near, far = frames.by_order(tensors_i), frames.by_order(tensors_j, reversed_bond=True)
-        radial = self.radial(frames.r)
-        block = self.near(self.own(near), scalars_i, radial) + self.both(near, far, scalars_i, scalars_j, radial)
-        if not self.symmetric:
-            return self.finished(frames, self.block(block + self.far(self.own(far), scalars_j, radial)))
-        back = self.near(self.own(far), scalars_j, radial) + self.both(far, near, scalars_j, scalars_i, radial)
-        return self.finished(frames, self.block(block), self.block(back))
+        radial, (of_near, of_far) = self.radial(frames.r), self.both.maps()
+        if self.symmetric:  # every end is the near one of one direction: all its maps at once
+            maps = list(zip(self.near.maps(self.n_other), of_near, of_far))
+            own_i, near_i, far_i = mapped(near, maps)
+            own_j, near_j, far_j = mapped(far, maps)
+            block = self.near(own_i, scalars_i, radial)
+            block = block + self.both(added(near_i, far_j), scalars_i, scalars_j, radial)
+            back = self.near(own_j, scalars_j, radial)
+            back = back + self.both(added(near_j, far_i), scalars_j, scalars_i, radial)
+            return self.finished(frames, self.block(block), self.block(back))
+        own_i, near_i = mapped(near, list(zip(self.near.maps(self.n_other), of_near)))
+        own_j, far_j = mapped(far, list(zip(self.far.maps(self.n_other), of_far)))
+        block = self.near(own_i, scalars_i, radial) + self.far(own_j, scalars_j, radial)
+        return self.finished(frames, self.block(block + self.both(added(near_i, far_j), scalars_i, scalars_j, radial)))
+
+
+def linear(x, weight):
+    """W x along the last axis, in one product of matrices however x lies in memory."""
+    return (x.reshape(-1, x.shape[-1]) @ weight.T).unflatten(0, x.shape[:-1])
+
+
+def mapped(tensors, maps):
+    """Tensors by order after several linear maps of each, `maps` a list of tuples of weights by order: a list by order for each."""
+    found = [linear(t, torch.cat(weights)).split([len(w) for w in weights], -1) for t, weights in zip(tensors, maps)]
+    return [list(of_one) for of_one in zip(*found)]
+
+
+def added(one, other):
+    """Sums order by order."""
+    return [a + b for a, b in zip(one, other)]

@@ -96,7 +96,7 @@ class HamiltonianHeads(nn.Module):
         def hopping(kind, *pair):
             if self.inputs[kind] == "additive":
                 sizes = {"hidden": hidden, "n_gated": n_gated}
-                return AdditiveHopping(*pair, n_own, n_other, n_scalars, cutoff, taper, l_max, **sizes)
+                return AdditiveHopping(*pair, n_own, n_other, n_scalars + n_other, cutoff, taper, l_max, **sizes)
             if self.inputs[kind] == "tensors":
                 return HoppingHead(*pair, n_channels, n_scalars, cutoff, taper, l_max, hidden=hidden, n_gated=n_gated)
             return AxialHopping(
@@ -140,9 +140,10 @@ class HamiltonianHeads(nn.Module):
 
     def scalars_for(self, kind, scalars):
         """Those of the scalars that the heads of `kind` "intra", "inter" look at."""
-        names = ["tensors", *self.extra] + ["additive"] * (self.layer_dressing is not None)
-        sizes = [self.dressing.extra_sizes.get(name, self.n_scalars) for name in names]
-        parts = dict(zip(names, scalars.split(sizes, 1))) if scalars.shape[1] else {}
+        names, sizes = ["tensors", *self.extra], self.dressing.extra_sizes | {"tensors": self.n_scalars}
+        if self.layer_dressing is not None:
+            names, sizes = [*names, "additive"], sizes | {"additive": self.layer_dressing.n_scalars}
+        parts = dict(zip(names, scalars.split([sizes[name] for name in names], 1))) if scalars.shape[1] else {}
         return parts.get(self.inputs[kind], scalars[:, :0])
 
     def charges(self, graph, scalars):
