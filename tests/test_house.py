@@ -26,6 +26,7 @@ FLOORS = [
     "plotting",
     "structure",
     "catalogue",
+    "schema",
     "checks",
     "files",
     "__init__",

@@ -57,9 +57,7 @@ def _train(arguments, together, first):
 
         together(lambda: check_shippable(config, arguments.ship), only_first=True)
     out = console()
-    progress = (
-        network_progress(out) if config.get("kind") == "published" else stage_progress(config, arguments.out, out)
-    )
+    progress = network_progress(out) if config.is_published else stage_progress(config, arguments.out, out)
     with progress if first else nullcontext() as report:
         model = train(config, arguments.out, arguments.resume, report)
     if first:
@@ -75,7 +73,7 @@ def stage_progress(config, folder, out):
     from ..training.progress import progress_line
     from ..training.terms import labels_line
 
-    drawn, names = time.monotonic(), [s["name"] for s in config["stages"]]
+    drawn, names = time.monotonic(), [s.name for s in config.stages]
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -84,7 +82,7 @@ def stage_progress(config, folder, out):
         console=out,
         disable=not out.is_terminal,
     ) as bar:
-        steps = {s["name"]: s["loop"].steps for s in config["stages"]}
+        steps = {s.name: s.loop.steps for s in config.stages}
         tasks = {name: bar.add_task(name, total=steps[name], start=False) for name in names}
 
         def report(row):

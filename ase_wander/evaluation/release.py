@@ -46,11 +46,13 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     check_shippable(config, folder, configurations)
     record = read_record(run / "run.json")
     # What does not decide the weights may have changed since the run began.
-    record["config"] |= {key: config[key] for key in ("material", "licence", "notes", "bars") if key in config}
-    model.config["validation_fraction"] = config["validation_fraction"]
+    record["config"] |= {
+        key: value for key, value in config.to_dict().items() if key in ("material", "licence", "notes", "bars")
+    }
+    model.config["validation_fraction"] = config.validation_fraction
     model.config["data_sha256"] = record["data_sha256"]
-    if config.get("bars"):
-        model.config["bars"] = config["bars"]
+    if config.bars:
+        model.config["bars"] = config.bars
     whole = sorted(c.name for c in configurations if not c.hold_out)
     if whole:  # what no later evaluation may take for held out
         model.config["trained_whole"] = whole
@@ -64,11 +66,11 @@ def ship(model, config, run, folder, equilibrium) -> Path:
             loaded = load_model(made)
             model.config["equilibrium"] = equilibrium(loaded, layer_to_relax(config, configurations))
             try:
-                model.trust = fit_trust(loaded, configurations, config["validation_fraction"])
+                model.trust = fit_trust(loaded, configurations, config.validation_fraction)
             except ValueError:  # no held-out configuration with energy and forces: the card shows no section on it
                 model.trust = None
             model.save(made)
-            plot_learning_curves(run, [s["name"] for s in config["stages"]], made)
+            plot_learning_curves(run, [s.name for s in config.stages], made)
         record["beside"] = (folder / "train.yaml").is_file()
         record["data_beside"] = (folder / "data").is_dir()
         write_card(made, record, configurations, run)
@@ -86,17 +88,15 @@ def check_shippable(config, folder, configurations=None) -> None:
     """ValueError when a run of `config` cannot become a model: untrained parts, nothing to measure errors on, no folder."""
     if Path(folder).exists() and not Path(folder).is_dir():
         raise ValueError(f"{folder}: is not a folder")
-    if config.get("kind") != "published":
+    if not config.is_published:
         missing = [
-            kind
-            for kind in ("forcefield", "hamiltonian")
-            if {kind, "joint"}.isdisjoint(s["kind"] for s in config["stages"])
+            kind for kind in ("forcefield", "hamiltonian") if {kind, "joint"}.isdisjoint(s.kind for s in config.stages)
         ]
         if missing:
             raise ValueError(
                 f"stages: none of kind {missing[0]}; a model is shipped with both parts trained, force field and heads"
             )
-    fraction = config["validation_fraction"]
+    fraction = config.validation_fraction
     if not split(load_configurations(config) if configurations is None else configurations, fraction)[1]:
         raise ValueError(
             f"validation_fraction: {fraction} leaves no configuration to measure the errors of the card on"
@@ -105,9 +105,9 @@ def check_shippable(config, folder, configurations=None) -> None:
 
 def layer_to_relax(config, configurations):
     """The material's name, or the file's layer with `info["gap"]`, the median distance (Å) of mid-planes in the data."""
-    if not config.get("material_file"):
-        return config["material"]
-    atoms = read_layer(config["material_file"])
+    if not config.material_file:
+        return config.material
+    atoms = read_layer(config.material_file)
     gaps = [layer_gap(c) for c in configurations if c.layers.max() == 1]
     if gaps:
         atoms.info["gap"] = float(np.median(gaps))

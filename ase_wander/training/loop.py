@@ -11,11 +11,27 @@ from pathlib import Path
 
 import torch
 
+from ..checks import is_number
 from ..files import atomic_write
+from ..schema import integer, number, setting
 from . import distributed
 
 #: After so many steps in a row without a finite gradient a stage stops: nothing is learned any more.
 MAX_SKIPPED = 50
+
+
+#: Random numbers of a step are seeded by 1,000,003 x seed + step, which must fit into 63 bits.
+LARGEST_SEED = 2**32 - 1
+
+
+def is_share(value):
+    """Check of a share above 0, up to 1."""
+    return None if is_number(value) and 0 < value <= 1 else "is not a share above 0, up to 1"
+
+
+def is_name_of_error(value):
+    """Check of `monitor`; whether the validation knows the name depends on the stage."""
+    return None if isinstance(value, str) else "is not the name of a validation error"
 
 
 @dataclass
@@ -34,21 +50,21 @@ class LoopSettings:
         bands looks at. There are hundreds per atom, most of them far and alike: the steps get cheaper and hardly worse.
     """
 
-    steps: int = 5000
-    batch: int = 8
-    lr: float = 5e-3
-    lr_final: float = 1e-5
-    warmup: int = 100
-    weight_decay: float = 1e-5
-    clip: float = 1.0
-    average: float = 0.995
-    validate_every: int = 10
-    checkpoint_every: float = 60.0
-    seed: int = 1
-    noise: float = 0.0
-    monitor: str = ""
-    patience: int = 0
-    pairs: float = 1.0
+    steps: int = setting(integer(), 5000)
+    batch: int = setting(integer(), 8)
+    lr: float = setting(number(above=0), 5e-3)
+    lr_final: float = setting(number(), 1e-5)
+    warmup: int = setting(integer(0), 100)
+    weight_decay: float = setting(number(), 1e-5)
+    clip: float = setting(number(above=0), 1.0)
+    average: float = setting(number(below=1), 0.995)
+    validate_every: int = setting(integer(), 10)
+    checkpoint_every: float = setting(number(), 60.0)
+    seed: int = setting(integer(0, LARGEST_SEED), 1)
+    noise: float = setting(number(), 0.0)
+    monitor: str = setting(is_name_of_error, "")
+    patience: int = setting(integer(0), 0)
+    pairs: float = setting(is_share, 1.0)
 
     def rate(self, step: int) -> float:
         """Learning rate at `step`: linear warm-up, then a half cosine from lr to lr_final."""

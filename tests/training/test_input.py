@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import ase.io
 import numpy as np
@@ -179,7 +180,7 @@ def test_values_of_the_wrong_kind_are_named(tmp_path, change, message):
 def test_faults_of_a_model_are_blamed_on_their_file(tmp_path, change, message):
     folder = new_model(CONFIG).save(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    (folder / "config.json").write_text(json.dumps(replace(config, **change)))
     with pytest.raises(ValueError, match=message):
         load_model(folder)
 
@@ -227,9 +228,9 @@ def test_resume_needs_a_run_that_is_whole(tmp_path):
         train(config, run, resume=True)
     (run / "run.json").unlink(), (run / "notes.txt").unlink()
     train(config, run)
-    train({**config, "licence": "other", "notes": "a remark"}, run, resume=True)
+    train(replace(config, licence="other", notes="a remark"), run, resume=True)
     with pytest.raises(ValueError, match=r"another config \(seed\)"):
-        train({**config, "seed": 7}, run, resume=True)
+        train(replace(config, seed=7), run, resume=True)
     done = run / "forcefield.done.pt"
     done.write_bytes(done.read_bytes()[:1000])
     with pytest.raises(ValueError, match="forcefield.done.pt: not a readable checkpoint"):
@@ -287,7 +288,7 @@ MEASURED = {"a": 3.15, "thickness": 3.1, "gap": 6.2}
 def finished_run(tmp_path, **change):
     stages = [{**STAGES[0], "steps": 2}, {**STAGES[1], "steps": 2}]
     config = load_config(write_config(tmp_path, stages=stages))
-    return train(config, tmp_path / "run"), {**config, **change}
+    return train(config, tmp_path / "run"), replace(config, **change)
 
 
 def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path):

@@ -215,7 +215,7 @@ def test_tiny_run_end_to_end(config, tmp_path, configurations):
         train(config, tmp_path / "run")
     again = train(config, tmp_path / "run", resume=True)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
-    config["seed"] = 2
+    config.seed = 2
     with pytest.raises(ValueError, match="another config"):
         train(config, tmp_path / "run", resume=True)
     report = evaluate(load_model(model.save(tmp_path / "model")), configurations)

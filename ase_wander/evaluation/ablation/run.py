@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,11 @@ from .table import SPLITS, Table, load_result, result_file, write_json
 def train_force_field(run, folder, report=None) -> Path:
     """Train the force field of a run, or go on, in `folder`/forcefields/<key>; the finished checkpoint's path."""
     own = Path(folder) / "forcefields" / run.force_field_key
-    done = own / f"{run.config['stages'][0]['name']}.done.pt"
+    done = own / f"{run.config.stages[0].name}.done.pt"
     if not done.exists():
         # the heads have no part in it: those of the first row that needs it stand in
         train(
-            run.config
-            | {"stages": run.config["stages"][:1], "name": run.force_field_key, "heads": {}, "kind": "wander"},
+            replace(run.config, stages=run.config.stages[:1], name=run.force_field_key, heads={}, kind="wander"),
             own,
             resume=(own / "run.json").exists(),
             report=report,
@@ -43,11 +43,11 @@ def train_run(run, folder, report=None):
         train(run.config, own, resume=resume, report=report)
         return PublishedModel.load(own / "model")
     shared = train_force_field(run, folder, report)
-    done = own / f"{run.config['stages'][0]['name']}.done.pt"
+    done = own / f"{run.config.stages[0].name}.done.pt"
     if not done.exists():
         # The run begins as if its first stage had finished: heads untrained, the shared force field.
-        torch.manual_seed(int(run.config["seed"]))
-        model = new_model(run.config).to(getattr(torch, run.config.get("dtype", "float32")))
+        torch.manual_seed(int(run.config.seed))
+        model = new_model(run.config).to(getattr(torch, run.config.dtype))
         part = "force_field."
         state = load_checkpoint(
             shared, lambda state: {k[len(part) :]: v for k, v in state.items() if k.startswith(part)}

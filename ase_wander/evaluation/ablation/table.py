@@ -20,7 +20,7 @@ from ...data.dataset import dataset_hash, is_validation
 from ...data.sources import load_sources
 from ...files import atomic_write
 from ...model.backbones import BACKBONES, force_field_options
-from ...training.config import load_config
+from ...training.config import TrainConfig, load_config
 
 KEYS = (
     "name",
@@ -62,7 +62,7 @@ class Run:
 
     row: Row
     seed: int
-    config: dict
+    config: TrainConfig
     key: str
     force_field_key: str | None
 
@@ -162,7 +162,7 @@ class Table:
                 raise ValueError(str(error).replace(str(file), f"{self.path}, row {row.name}")) from None
         decides = {
             k: v
-            for k, v in config.items()
+            for k, v in config.to_dict().items()
             if k not in ("data", "name", "threads", "material", "licence", "notes", "bars", "device")
         }
         force_field = (
@@ -170,7 +170,7 @@ class Table:
             if published
             else _hash(
                 {k: decides[k] for k in ("species", "force_field", "seed", "validation_fraction")},
-                decides["stages"][0],
+                config.stages[0],
                 self.data_hash,
             )
         )
