@@ -172,17 +172,16 @@ class WanderCalculator(Calculator):
         self.results, self._uncertainty = {}, None  # nothing of the structure before may answer for one that is refused
         atoms, layers = self._checked(self.atoms)
         results = _as_input_error(self.model.compute, atoms, layers, properties)
-        self._uncertainty = results.pop("uncertainty", None)
+        outside = results.pop("outside", None)
         self.results = results
-        if self._uncertainty is not None:
-            self._warn_outside(atoms, self._uncertainty)
+        if outside is not None and outside.any() and not self._outside_named:
+            self._warn_outside(atoms, layers)
 
-    def _warn_outside(self, atoms, uncertainty):
+    def _warn_outside(self, atoms, layers):
         """Name, once per structure, the atoms outside the training data."""
-        outside = np.flatnonzero(uncertainty["outside"])
-        if not len(outside) or self._outside_named:
-            return
         self._outside_named = True
+        self._uncertainty = uncertainty = self.model.uncertainty(atoms, layers)
+        outside = np.flatnonzero(uncertainty["outside"])
         worst = outside[np.argsort(-uncertainty["distance"][outside], kind="stable")]
         named = "; ".join(f"atom {i} ({atoms.symbols[i]}): {uncertainty['reasons'][int(i)]}" for i in worst[:NAMED])
         more = f"; and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
@@ -286,9 +285,10 @@ class WanderCalculator(Calculator):
                 f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
                 "when it was shipped (ase_wander.evaluation.uncertainty.fit_trust)"
             )
-        if self._uncertainty is not None and (
-            atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))
-        ):
+        known = self.atoms is not None and self.results  # asked for again, it is there
+        if known and (atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))):
+            if self._uncertainty is None:
+                self._uncertainty = _as_input_error(self.model.uncertainty, *self._checked(self.atoms))
             return deepcopy(self._uncertainty)  # the caller's own, as ASE's results are
         return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 

@@ -1,5 +1,8 @@
 """Shared set-up of the tests: slow tests on request, one torch thread, the reference data."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,30 @@ def single_thread():
 def reference_data():
     """Folder of the reference data of aligned MoS2 bilayers, in the repository."""
     return DATA
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """The compiled loops for this machine; built here where the package under test, a checkout, has none beside it."""
+    import torch
+
+    from ase_wander import kernels
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    if kernels.load(capability) is None:
+        if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+            pytest.skip("the compiled loops are not built, and there is no C++ compiler to build them")
+        folder = tmp_path_factory.mktemp("kernels")
+        command = [
+            sys.executable,
+            "setup.py",
+            "-q",
+            "build_ext",
+            "--build-lib",
+            folder,
+            "--build-temp",
+            folder / "temp",
+        ]
+        subprocess.run(command, cwd=Path(__file__).resolve().parents[1], check=True, capture_output=True)
+        kernels.FOLDER = str(folder / "ase_wander" / "kernels")
+    return kernels.load(capability)

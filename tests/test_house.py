@@ -29,6 +29,7 @@ FLOORS = [
     "schema",
     "checks",
     "files",
+    "kernels",
     "__init__",
     "_moved",
 ]
