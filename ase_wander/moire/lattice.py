@@ -8,7 +8,15 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ..structure import check_atoms, find_layers, neighbour_pairs, plane_normal, standing_positions, upward
+from ..structure import (
+    BulkCrystalError,
+    check_atoms,
+    find_layers,
+    neighbour_pairs,
+    plane_normal,
+    standing_positions,
+    upward,
+)
 
 #: Relative deviation of lengths (and, in radians, of angles) up to which a lattice counts as hexagonal or square.
 LATTICE_TOLERANCE = 1e-3
@@ -133,9 +141,9 @@ def _check_one_layer(atoms):
     """ValueError for a stack or a bulk crystal; an open network without bonds is let through."""
     try:
         n_layers = find_layers(atoms).max() + 1
-    except ValueError as error:
-        if "bulk crystal" in str(error):
-            raise
+    except BulkCrystalError:
+        raise
+    except ValueError:
         return
     if n_layers > 1:
         raise ValueError(f"a single layer is needed, the structure has {n_layers}")

@@ -14,7 +14,7 @@ from ase_wander.data.dataset import load_dataset
 from ase_wander.evaluation.evaluate import evaluate, refused
 from ase_wander.published.networks import PublishedNetwork
 from ase_wander.training.stages.published import SGDSettings, fit_network
-from tests.cli.test_main import fails
+from tests.cli_helpers import fails
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "shared" / "published"
 DATA = Path(__file__).resolve().parents[1] / "data" / "mos2-small"

@@ -15,7 +15,7 @@ from ase_wander.moire import symmetry, twisted_bilayer
 from ase_wander.published.model import PublishedModel
 from ase_wander.published.networks import published_networks
 from ase_wander.published.template import ideal_template
-from tests.published.test_model import bilayer
+from tests.published_toy import bilayer
 
 RUN = ["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "0.02", "--npoints", "13", "--n-bands", "20"]
 

@@ -8,7 +8,9 @@ from ase_wander.data.campaign.run import run_campaign
 from ase_wander.data.database import connect
 from ase_wander.data.dataset import load_dataset
 from tests import toy_engine
-from tests.campaign_toy import SAMPLING, computed, inline, toy, write_config  # noqa: F401 (inline, toy: fixtures)
+from tests.campaign_toy import SAMPLING, computed, write_config
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 def test_a_campaign_makes_a_data_set(tmp_path, monkeypatch):

@@ -15,7 +15,9 @@ from ase_wander.data.dft.recipe import Recipe
 from ase_wander.data.sampling.plan import read_plan
 from ase_wander.data.sampling.sample import sample
 from tests import toy_engine
-from tests.campaign_toy import SAMPLING, toy, write_config  # noqa: F401 (toy: a fixture)
+from tests.campaign_toy import SAMPLING, write_config
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 @pytest.mark.parametrize(

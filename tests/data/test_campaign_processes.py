@@ -20,7 +20,9 @@ from ase_wander.data.campaign.status import Entry, Status, read_status
 from ase_wander.data.dataset import load_dataset
 from ase_wander.data.dft.labels import Labels
 from tests import toy_engine
-from tests.campaign_toy import ROOT, WORKER, computed, inline, toy, wait_for, write_config  # noqa: F401 (inline, toy: fixtures)
+from tests.campaign_toy import ROOT, WORKER, computed, wait_for, write_config
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 def test_killed_anywhere_it_goes_on(tmp_path):

@@ -13,8 +13,9 @@ from ase_wander.data.dft.recipe import Recipe
 from ase_wander.evaluation.evaluate import evaluate
 from ase_wander.evaluation.hamiltonian_errors import eigenvalue_errors
 from tests import toy_engine
-from tests.campaign_toy import inline, toy, write_config  # noqa: F401 (fixtures)
-from tests.mos2_small import DATA, configurations, model  # noqa: F401 (fixtures)
+from tests.campaign_toy import write_config
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 # ---------------------------------------------------------------- made by a campaign

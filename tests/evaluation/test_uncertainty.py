@@ -25,7 +25,6 @@ from ase_wander.moire import twisted_bilayer
 from ase_wander.nn.uncertainty import features
 from ase_wander.structure import find_layers
 from tests.helpers import displaced, random_orthogonal
-from tests.mos2_small import configurations, model  # noqa: F401 (fixtures)
 
 
 @pytest.fixture

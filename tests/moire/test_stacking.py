@@ -14,6 +14,7 @@ from ase_wander.moire import (
     strain_field,
     twisted_bilayer,
 )
+from tests.moire_helpers import relaxed_by_hand
 
 
 def ripple(atoms, positions, amplitude):
@@ -129,18 +130,6 @@ def test_moire_period():
         assert np.linalg.det(atoms.cell[:2, :2]) / np.linalg.det(vectors) == pytest.approx(count)
     with pytest.raises(ValueError, match="no moiré"):
         moire_vectors(twisted_bilayer("graphene", 1, 0))
-
-
-def relaxed_by_hand(m=9):
-    """A twist with vortex displacements that shrink the MM regions, opposite in the two layers, and the rigid cell."""
-    rigid = twisted_bilayer("MoS2", m, 1)
-    relaxed, g = rigid.copy(), 2 * np.pi * np.linalg.inv(rigid.cell[:2, :2])
-    waves = np.array([g[:, 0], g[:, 1] - g[:, 0], -g[:, 1]])
-    sign = np.where(rigid.arrays["layer"] == 1, 1, -1)
-    for k in waves:
-        wave = np.sin(rigid.positions[:, :2] @ k)[:, None] * np.array([-k[1], k[0]]) / np.linalg.norm(k)
-        relaxed.positions[:, :2] += 0.15 * sign[:, None] * wave
-    return relaxed, rigid, waves, 0.15
 
 
 def test_relaxation_shrinks_the_metal_on_metal_domains():

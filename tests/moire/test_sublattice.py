@@ -16,7 +16,7 @@ from ase_wander.moire import (
     twisted_multilayer,
 )
 from ase_wander.moire.sublattice import local_areas, reference_sites
-from tests.moire.test_stacking import relaxed_by_hand
+from tests.moire_helpers import relaxed_by_hand
 
 
 def bare(atoms, seed=0):

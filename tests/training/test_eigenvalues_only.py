@@ -15,8 +15,8 @@ from ase_wander.training.config import load_config
 from ase_wander.training.loop import LoopSettings, fit
 from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import new_model, train
-from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
-from tests.training.test_train import CONFIG, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES
 
 EIGENVALUES = {"onsite": 0.0, "intra": 0.0, "inter": 0.0, "eigenvalues": 0.1}
 

@@ -8,7 +8,6 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from ase_wander import load_model
 from ase_wander.data.dataset import load_dataset
@@ -20,7 +19,8 @@ from ase_wander.training.loop import LoopSettings, fit
 from ase_wander.training.stages.forcefield import ForceFieldSamples
 from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import new_model, train
-from tests.training.test_train import CONFIG, DATA, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES, write_config
 
 
 def changed(file, **arrays):
@@ -33,12 +33,6 @@ def changed(file, **arrays):
 @pytest.fixture
 def data(tmp_path):
     return shutil.copytree(DATA, tmp_path / "data")
-
-
-def write_config(tmp_path, **change):
-    file = tmp_path / "changed.yaml"
-    file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES, **change}))
-    return file
 
 
 # ---------------------------------------------------------------- reference data

@@ -7,7 +7,6 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-import yaml
 from ase import Atoms
 from scipy.sparse import csr_matrix
 
@@ -22,8 +21,8 @@ from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.stages.joint import JointSamples
 from ase_wander.training.terms import count_labels, is_used, labels_line
 from ase_wander.training.train import new_model, prepare, train
-from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
-from tests.training.test_train import CONFIG, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES, write_config
 
 JOINT = {
     "energy": 4.0,
@@ -38,12 +37,6 @@ JOINT = {
     "vacuum_step": 0.01,
     "spread": 0.25,
 }
-
-
-def write_config(tmp_path, **change):
-    file = tmp_path / "mixed.yaml"
-    file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES, **change}))
-    return file
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from ase_wander.training.figures import plot_learning_curves
 from ase_wander.training.loop import Best, LoopSettings, batches, fit
 from ase_wander.training.progress import progress_line
 from ase_wander.training.train import new_model, samples_of
-from tests.training.test_input import write_config
-from tests.training.test_train import CONFIG, DATA, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES, write_config
 
 #: What the validations of a run report, one after the other.
 ERRORS = [5.0, 3.0, 4.0, 2.0, math.nan, 2.5, 2.0, 1.0]
@@ -105,12 +105,8 @@ def test_what_cannot_be_monitored_is_named(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             load_config(write_config(tmp_path, stages=[{**STAGES[0], **change}]))
-    assert (
-        load_config(write_config(tmp_path, stages=[{**STAGES[0], "monitor": "force", "patience": 2}]))["stages"][0][
-            "loop"
-        ].patience
-        == 2
-    )
+    good = load_config(write_config(tmp_path, stages=[{**STAGES[0], "monitor": "force", "patience": 2}]))
+    assert good.stages[0].loop.patience == 2
     for change, message in (
         ({"device": "abacus"}, "device: torch cannot compute on 'abacus' here"),
         ({"dtype": "int8"}, "dtype: 'int8'"),

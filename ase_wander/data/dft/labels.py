@@ -184,9 +184,7 @@ class Labels:
         atoms = self.atoms
         structure = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array, "pbc": atoms.pbc}
         text = json.dumps({"atoms": atoms.info, "labels": self.info}, default=_plain)
-        return atomic_write(
-            path, lambda file: np.savez_compressed(file, **arrays, **structure, info=np.asarray(text))
-        )
+        return atomic_write(path, lambda file: np.savez_compressed(file, **arrays, **structure, info=np.asarray(text)))
 
     @classmethod
     def load(cls, path) -> Labels:
