@@ -1,4 +1,5 @@
-"""Configurations as dataclasses: a field says what its key in the file must hold, in one place for type, check and default.
+"""Configurations as dataclasses: a field says what its key in the file must hold, in one place for type, check and
+default.
 
 >>> @dataclass
 ... class Settings:

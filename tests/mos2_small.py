@@ -1,4 +1,7 @@
-"""The few configurations of bilayer MoS2 that come with the tests; the fixtures `configurations` and `model` hold them."""
+"""The few configurations of bilayer MoS2 that come with the tests.
+
+The fixtures `configurations` and `model` hold them.
+"""
 
 from pathlib import Path
 

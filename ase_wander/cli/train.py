@@ -34,7 +34,8 @@ def add_parser(subparsers):
     evaluate.add_argument(
         "--fit-uncertainty",
         action="store_true",
-        help="fit the uncertainty to DATA first (training split: domain, validation split: size) and keep it with the model",
+        help="fit the uncertainty to DATA first (training split: domain, validation split: size) and keep it with the "
+        "model",
     )
     evaluate.add_argument("--run", help="run directory the model came from: its learning curve joins the report")
     evaluate.set_defaults(main=run_evaluate)
@@ -66,7 +67,9 @@ def _train(arguments, together, first):
 
 @contextmanager
 def stage_progress(config, folder, out):
-    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew each minute."""
+    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew
+    each minute.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..training.figures import plot_learning_curves
@@ -114,7 +117,9 @@ def _ship(model, config, arguments, out):
 
 @contextmanager
 def network_progress(out):
-    """Where reports of a run of kind `published` go: a bar over the epochs of one network after the other, a line for each."""
+    """Where reports of a run of kind `published` go: a bar over the epochs of one network after the other, a line for
+    each.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(
@@ -134,7 +139,8 @@ def network_progress(out):
             else:
                 unit = "Ry/bohr" if row["network"].startswith("force") else "eV"
                 bar.console.print(
-                    f"{row['network']}: {row['samples']} samples, {row['epoch']} epochs, validation MAE {row['best_mae']:.3g} {unit}"
+                    f"{row['network']}: {row['samples']} samples, {row['epoch']} epochs, validation MAE "
+                    f"{row['best_mae']:.3g} {unit}"
                 )
 
         yield report

@@ -24,7 +24,8 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
 
     Parameters
     ----------
-    validation_fraction : only configurations of that validation split, without those that the model was trained on whole; None for all.
+    validation_fraction : only configurations of that validation split, without those that the model was trained on
+        whole; None for all.
     progress : callable (done, total), optional.
     samples : dict, optional; filled with what `training.evaluation_figures.write_figures` draws.
     learning : optional, the learning curve of the run, see `training.report.learning_curve`; kept in the report.

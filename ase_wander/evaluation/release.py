@@ -26,7 +26,8 @@ from .uncertainty import fit_trust
 
 
 def ship(model, config, run, folder, equilibrium) -> Path:
-    """Write `model` with its equilibrium, its uncertainty, `report.json` on the validation split and `card.md` into `folder`.
+    """Write `model` with its equilibrium, its uncertainty, `report.json` on the validation split and `card.md` into
+    `folder`.
 
     All of it is made in a folder beside `folder` first; only when it is complete do its files take the place of those
     of the same names. Other files in `folder` stay.
@@ -85,7 +86,9 @@ def ship(model, config, run, folder, equilibrium) -> Path:
 
 
 def check_shippable(config, folder, configurations=None) -> None:
-    """ValueError when a run of `config` cannot become a model: untrained parts, nothing to measure errors on, no folder."""
+    """ValueError when a run of `config` cannot become a model: untrained parts, nothing to measure errors on, no
+    folder.
+    """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise ValueError(f"{folder}: is not a folder")
     if not config.is_published:
@@ -104,7 +107,9 @@ def check_shippable(config, folder, configurations=None) -> None:
 
 
 def layer_to_relax(config, configurations):
-    """The material's name, or the file's layer with `info["gap"]`, the median distance (Å) of mid-planes in the data."""
+    """The material's name, or the file's layer with `info["gap"]`, the median distance (Å) of mid-planes in the
+    data.
+    """
     if not config.material_file:
         return config.material
     atoms = read_layer(config.material_file)
@@ -135,7 +140,10 @@ def layer_counts(configurations) -> list[int]:
 
 
 def write_card(folder, record, configurations, run=None) -> None:
-    """Evaluate the model in `folder` and write `report.json`, figures and `card.md`; `run` gives the learning curve of the report."""
+    """Evaluate the model in `folder` and write `report.json`, figures and `card.md`.
+
+    `run` gives the learning curve of the report.
+    """
     folder = Path(folder)
     model = load_model(folder)
     samples = {}
@@ -178,13 +186,16 @@ def card_lines(model, record, report) -> list[str]:
         "",
         f"Weights SHA-256 `{model.digest}`. Licence: {c.get('licence', 'MIT')}.",
         "",
-        f"Equilibrium of the model: a = {e['a']:.4f} Å, thickness of a layer between its outermost nuclei {e['thickness']:.4f} Å "
+        f"Equilibrium of the model: a = {e['a']:.4f} Å, thickness of a layer between its outermost nuclei "
+        f"{e['thickness']:.4f} Å "
         f"(lowest R stacking), gap between mid-planes {e['gap']:.4f} Å (mean over the high-symmetry R stackings).",
         "",
         "## Data",
         "",
-        f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`. Split by configuration by a "
-        f"hash of the name; {report['n_configurations']} configurations ({100 * c['validation_fraction']:.0f} %) held out."
+        f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`. Split by configuration by "
+        "a "
+        f"hash of the name; {report['n_configurations']} configurations ({100 * c['validation_fraction']:.0f} %) held "
+        "out."
         + (
             f" Structures have {' or '.join(map(str, model.config['layers']))} layer(s)."
             if model.config.get("layers")
@@ -205,8 +216,8 @@ def recipe(config, beside) -> str:
     if beside:
         return f"`ase-wander train models/{config['name']}/train.yaml --out RUN --ship models/{config['name']}`"
     stages = (
-        f"{s['name']} ({s['kind']}): {s['loop']['steps']} steps of {s['loop']['batch']}, lr {s['loop']['lr']:g}, weights "
-        + ", ".join(f"{w} {x:g}" for w, x in s["weights"].items() if x)
+        f"{s['name']} ({s['kind']}): {s['loop']['steps']} steps of {s['loop']['batch']}, lr {s['loop']['lr']:g}, "
+        "weights " + ", ".join(f"{w} {x:g}" for w, x in s["weights"].items() if x)
         for s in config["stages"]
     )
     return "`ase-wander train CONFIG --out RUN --ship FOLDER` with the stages " + "; ".join(stages)
@@ -226,7 +237,8 @@ def published_card_lines(model, record, report) -> list[str]:
     return [
         f"# {model.name}",
         "",
-        "The architecture of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi 10.1038/s41524-025-01668-5), "
+        "The architecture of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi "
+        "10.1038/s41524-025-01668-5), "
         f"kind `{model.kind}`, trained on reference data: 2 force networks, 15 Hamiltonian networks, "
         f"{sum(p.numel() for p in model.networks.parameters()):,} parameters, species {', '.join(model.species)}. "
         "Direct forces without an energy. Energies relative to the vacuum level, no layer offsets.",
@@ -235,8 +247,10 @@ def published_card_lines(model, record, report) -> list[str]:
         "",
         "## Data",
         "",
-        f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`, the bilayers among them used; split by "
-        f"configuration by a hash of the name, {100 * c['validation_fraction']:.0f} % held out (they choose the best epoch).",
+        f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`, the bilayers among them "
+        "used; split by "
+        f"configuration by a hash of the name, {100 * c['validation_fraction']:.0f} % held out (they choose the best "
+        "epoch).",
         "",
         *notes_lines(c),
         "## Recipe",
@@ -275,7 +289,8 @@ def error_lines(model, report, record) -> list[str]:
             "## Uncertainty",
             "",
             "`get_uncertainty` gives standard deviations and the atoms outside the training data. Here each held-out "
-            "configuration is judged by a calibration on the others; AUC: an error above 3 times the median has the larger deviation.",
+            "configuration is judged by a calibration on the others; AUC: an error above 3 times the median has the "
+            "larger deviation.",
             "",
             *trust_lines(report),
             "",

@@ -64,8 +64,9 @@ class Monolayer:
 def standard_monolayer(atoms: Atoms) -> Monolayer:
     """Reduce a single layer to the standard setting.
 
-    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed, a supercell): the shortest
-    vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or square
+    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed, a supercell): the
+    shortest vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or
+    square
     lattice that is off by less than 0.1 % is made exact at equal area.  The mid-plane is the mean height of the
     transition metals where there are any, else the middle between the outermost atoms.
 
@@ -91,7 +92,10 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
 
 
 def primitive_cell(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
-    """The smallest cell of a layer, with its atoms where they are (Å); the first cell vector keeps its direction if it can."""
+    """The smallest cell of a layer, with its atoms where they are (Å).
+
+    The first cell vector keeps its direction if it can.
+    """
     from .symmetry import symmetry
 
     slab = atoms.copy()

@@ -23,8 +23,9 @@ def published_path(corners=EXAMPLE_CORNERS, n=50):
 def general_eigenvalues(h, kpts, progress=False):
     """Real parts of the eigenvalues of H(k), taken as a general matrix, ascending, shape (n_k, n_orbitals), eV.
 
-    `h.eigenvalues` does the same where H is not Hermitian. For a Hermitian H these are its bands. Where it is not, solvers that read only one triangle take another matrix:
-    for the example they differ from this by 20 meV, and from each other by 40.
+    `h.eigenvalues` does the same where H is not Hermitian. For a Hermitian H these are its bands. Where it is not,
+    solvers that read only one triangle take another matrix: for the example they differ from this by 20 meV, and from
+    each other by 40.
 
     Parameters
     ----------

@@ -21,7 +21,10 @@ PANELS = {"meV/Å": "force (meV/Å)", "meV/atom": "energy (meV/atom)", "meV": "H
 
 
 def plot_learning_curves(run, stages, folder) -> None:
-    """`learning.png` in `folder` from the logs of a run directory, see `plot_logs`. Stages without a log are left out."""
+    """`learning.png` in `folder` from the logs of a run directory, see `plot_logs`.
+
+    Stages without a log are left out.
+    """
     logs = {stage: Path(run) / f"{stage}.jsonl" for stage in stages}
     plot_logs(
         {
@@ -33,7 +36,8 @@ def plot_learning_curves(run, stages, folder) -> None:
 
 
 def plot_logs(logs, folder) -> None:
-    """`learning.png` in `folder`: errors against steps, a panel for each unit, with the stages of a run one after the other.
+    """`learning.png` in `folder`: errors against steps, a panel for each unit, with the stages of a run one after the
+    other.
 
     `logs` holds by stage rows with `step` and, now and then, `validation` and `train`: dicts of errors.
 

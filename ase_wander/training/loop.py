@@ -43,10 +43,12 @@ class LoopSettings:
     validate_every : epochs; checkpoint_every : seconds.
     noise : standard deviation of what a module with an attribute `noise` adds to its hidden features while training;
         it falls with the learning rate. Every process of several draws its own.
-    monitor : name of a validation error; the averaged weights with the lowest one (highest, for R2) are kept instead of the
+    monitor : name of a validation error; the averaged weights with the lowest one (highest, for R2) are kept instead of
+        the
         last ones.
     patience : stop after so many validations in a row without a better one; 0: never.
-    pairs : share of the pairs of every configuration, drawn anew at every step, whose hoppings a stage of the Hamiltonian without
+    pairs : share of the pairs of every configuration, drawn anew at every step, whose hoppings a stage of the
+        Hamiltonian without
         bands looks at. There are hundreds per atom, most of them far and alike: the steps get cheaper and hardly worse.
     """
 
@@ -99,7 +101,10 @@ def load_checkpoint(path: Path, use):
 
 
 def _cut_log(log, step):
-    """Keep the lines of a log up to `step`; what a kill left half written, or was logged after the checkpoint, is dropped."""
+    """Keep the lines of a log up to `step`.
+
+    What a kill left half written, or was logged after the checkpoint, is dropped.
+    """
     kept = []
     for line in log.read_text().splitlines():
         try:
@@ -138,9 +143,10 @@ def fit(
 ):
     """Train `module` in place; on return it holds the averaged weights: the last ones, or with a monitor the best.
 
-    Of several processes (see `distributed`) each computes its share of every batch; they hold the same weights all the time.
-    Validation, log and checkpoints are the first one's. The state before the first step and after a resume is that of the
-    first one too, so that the others need not see its folder.
+    Of several processes (see `distributed`) each computes its share of every batch; they hold the same weights all the
+    time. Validation, log and checkpoints are the first one's. The state before the first step and after a resume is
+    that of
+    the first one too, so that the others need not see its folder.
 
     Parameters
     ----------
@@ -155,8 +161,8 @@ def fit(
     Raises
     ------
     ValueError
-        A damaged checkpoint; MAX_SKIPPED steps in a row whose gradient is not finite (single ones are left out); a monitor
-        that the validation does not know, or without validation.
+        A damaged checkpoint; MAX_SKIPPED steps in a row whose gradient is not finite (single ones are left out); a
+        monitor that the validation does not know, or without validation.
     """
     if settings.monitor and not validate:
         raise ValueError(

@@ -43,7 +43,9 @@ def new_model(config: TrainConfig | Mapping) -> WanderModel:
 
 
 def check_material(config) -> None:
-    """ValueError unless the material can be built, of the species of the configuration: a finished model is relaxed as it."""
+    """ValueError unless the material can be built, of the species of the configuration: a finished model is relaxed as
+    it.
+    """
     try:
         if config.material_file:
             cell = twisted_bilayer(
@@ -61,7 +63,9 @@ def check_material(config) -> None:
 
 
 def check_data(config, configurations, training) -> None:
-    """ValueError for data that the stages cannot be trained on: species, labels, Hamiltonians, an empty training set."""
+    """ValueError for data that the stages cannot be trained on: species, labels, Hamiltonians, an empty training
+    set.
+    """
     if not training:
         raise ValueError(
             f"all {len(configurations)} configurations of the data fall into the validation split; "
@@ -263,7 +267,9 @@ def samples_of(kind, configurations, model, weights, dtype=torch.float32):
 
 
 def prepare(model, samples, force_field, heads) -> None:
-    """Fit what is not trained, reference energies, walls, scales, of the parts that the first stage of theirs begins with."""
+    """Fit what is not trained, reference energies, walls, scales, of the parts that the first stage of theirs begins
+    with.
+    """
     if force_field:
         of_part = getattr(samples, "force_field", samples)
         model.force_field.energy_scale.fill_(0.1)

@@ -148,7 +148,10 @@ def test_a_killed_network_goes_on_with_the_same_result(tmp_path):
 
 
 def test_evaluation_of_a_model_that_takes_nothing(example, tmp_path, capsys):
-    """The published weights know antiparallel layers only; the small data set's validation split holds parallel ones."""
+    """The published weights know antiparallel layers only.
+
+    The small data set's validation split holds parallel ones.
+    """
     parallel = [c for c in load_dataset(DATA) if refused(load_published(example), [c])]
     assert parallel and any("parallel (R)" in r for r in refused(load_published(example), parallel).values())
     with pytest.raises(ValueError, match="takes none of"):

@@ -14,7 +14,10 @@ from tests.campaign_toy import WORKER
 
 @pytest.fixture
 def toy(monkeypatch):
-    """The toy engine, known to this process and to the workers that it starts; labels are made without a process where that does."""
+    """The toy engine, known to this process and to the workers that it starts.
+
+    Labels are made without a process where that does.
+    """
     monkeypatch.setattr(campaign, "WORKER", WORKER)
     monkeypatch.setattr(run_campaign, "__kwdefaults__", {**run_campaign.__kwdefaults__, "command": WORKER})
     monkeypatch.setattr("ase_wander.data.dft.recipe.ENGINES", ("gpaw", "espresso", "toy"))

@@ -76,7 +76,10 @@ def test_a_missing_package_stops_before_the_first_process(tmp_path, monkeypatch)
 
 
 def test_hash_ignores_what_comes_afterwards_and_new_settings():
-    """A setting at its default counts nothing: old results stay valid when the recipe grows; extended XYZ's eight digits are enough."""
+    """A setting at its default counts nothing: old results stay valid when the recipe grows.
+
+    Extended XYZ's eight digits are enough.
+    """
     atoms = sample(read_plan(SAMPLING), 1)[0]
     recipe = Recipe.from_dict({"shells": {"C": [0]}, "semicore": {"C": 0}})
     same = Recipe.from_dict({"shells": {"C": [0]}, "semicore": {"C": 1}, "extent": 9.0})

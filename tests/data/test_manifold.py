@@ -44,7 +44,9 @@ def test_the_projectors_decide_between_isolated_groups():
 
 
 def test_entangled_window_ends_at_foreign_states():
-    """Bands that cross: the window reaches to the states that are not the orbitals', and holds no more states than orbitals."""
+    """Bands that cross: the window reaches to the states that are not the orbitals', and holds no more states than
+    orbitals.
+    """
     toy = Toy(third=4.0)
     labels = toy.labels()
     e, shares = labels.eigenvalues - labels.efermi, labels.projectability()
@@ -87,7 +89,8 @@ def test_neither_isolated_nor_at_the_fermi_level():
     )
     with pytest.raises(
         ValueError,
-        match=r"no manifold found: no isolated group of 2 bands, and at the Fermi level band \d of k-point .* only 0 % the orbitals'",
+        match="no manifold found: no isolated group of 2 bands, and at the Fermi level band \d of k-point .* only 0 % "
+        "the orbitals'",
     ):
         find_manifold(labels.eigenvalues, labels.amplitudes, labels.efermi)
     with pytest.raises(ValueError, match="1 bands cannot hold 2 Wannier functions: compute more bands"):

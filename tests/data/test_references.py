@@ -68,7 +68,10 @@ def references(configurations, tmp_path):
 
 
 def test_bands_and_forces_are_judged_without_a_hamiltonian(model, references):
-    """Eigenvalues alone give the errors that the whole file gives; those on a zero of their own lose the mean error and no more."""
+    """Eigenvalues alone give the errors that the whole file gives.
+
+    Those on a zero of their own lose the mean error and no more.
+    """
     whole, (vacuum, own, forces) = references
     d, w, gap = eigenvalue_errors(model, whole)
     for c in (vacuum, own):

@@ -1,4 +1,6 @@
-"""The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables, figures."""
+"""The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables,
+figures.
+"""
 
 import json
 from dataclasses import replace
@@ -125,7 +127,10 @@ def test_a_model_without_charges_or_uncertainty(configurations):
 
 
 def test_bars_are_those_of_the_model(model, configurations, monkeypatch):
-    """First bars and aims stand in the configuration of a model; a report without any, as of before there were some, is read alike."""
+    """First bars and aims stand in the configuration of a model.
+
+    A report without any, as of before there were some, is read alike.
+    """
     assert "bars" in model.config and "bars" not in load_model("graphene-bilayer").config
     monkeypatch.setitem(model.config, "bars", {"elements": [0.75, 0.25]})
     report = evaluate(model, configurations[:1], None)

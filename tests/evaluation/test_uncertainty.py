@@ -39,7 +39,8 @@ def uncertainty(model, atoms):
 
 # ---------------------------------------------------------------- statistics
 def test_distance_is_the_variance_of_a_linear_layer(model, configurations):
-    """D^2 = N phi (Phi^T Phi)^-1 phi, phi = (1, x): what a least-squares fit to the training atoms does not know, per unit of noise,
+    """D^2 = N phi (Phi^T Phi)^-1 phi, phi = (1, x): what a least-squares fit to the training atoms does not know, per
+    unit of noise,
     in the directions that they span."""
     training = [c for c in configurations if c.name not in ("ml_0001", "p1_0040")]
     found = [model.environment(c.atoms, c.layers) for c in training]
@@ -142,7 +143,9 @@ def with_gap(atoms, gap):
 
 @pytest.fixture(scope="module")
 def explorer(model):
-    """The same weights with the domain of displaced, strained and shifted cells, labelled by the model with a made-up error."""
+    """The same weights with the domain of displaced, strained and shifted cells, labelled by the model with a made-up
+    error.
+    """
     rng, made, model = np.random.default_rng(5), [], load_model("mos2-bilayer")
     for number in range(20):
         atoms = twisted_bilayer(
@@ -272,7 +275,8 @@ def test_a_model_without_refuses(atoms, configurations):
 
 # ---------------------------------------------------------------- the reference data
 def test_it_ranks_the_errors_of_held_out_data(reference_data):
-    """An error of a force above three times the median has the larger deviation with a probability of 0.9 or more, with every
+    """An error of a force above three times the median has the larger deviation with a probability of 0.9 or more, with
+    every
     configuration judged by a calibration on the others; and the deviations have the size of the errors."""
     model, data = load_model("mos2-bilayer"), load_dataset(reference_data)
     training, held_out = split(data, model.config["validation_fraction"])

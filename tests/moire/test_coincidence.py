@@ -55,7 +55,9 @@ def test_exact_cells_are_the_strainless_coincidences():
 
 
 def brute_force(bottom, top, max_atoms, low, high, max_strain, size):
-    """Invariants (twist, principal strains) and atoms of every common cell with small matrices, by trying all of them."""
+    """Invariants (twist, principal strains) and atoms of every common cell with small matrices, by trying all of
+    them.
+    """
     grid = np.array([(x, y) for x in range(-size, size + 1) for y in range(-size, size + 1)])
     a, b = grid @ bottom.cell, grid @ top.cell
     i, j = np.nonzero(

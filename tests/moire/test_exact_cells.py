@@ -101,7 +101,9 @@ def test_negative_angle_is_the_mirror_image():
 
 
 def test_origin_is_the_rotation_axis():
-    """Both layers carry the axis' site symmetry at the origin: an atom there for 'atom', a three-fold void for 'hexagon'."""
+    """Both layers carry the axis' site symmetry at the origin: an atom there for 'atom', a three-fold void for
+    'hexagon'.
+    """
     atoms = twisted_bilayer("MoS2", 2, 1, centre="atom")
     at_origin = np.linalg.norm(atoms.positions[:, :2], axis=1) < 1e-9
     assert atoms.symbols[at_origin].get_chemical_formula() == "Mo2"

@@ -116,7 +116,9 @@ def test_rotation_of_the_whole_structure_turns_forces_and_bands(model):
 
 
 def test_supercell_repeats_forces_and_folds_bands(model):
-    """Gamma of a 2 x 2 cell holds Gamma and the three M of the cell: all images within 12 Å take part in small cells too."""
+    """Gamma of a 2 x 2 cell holds Gamma and the three M of the cell: all images within 12 Å take part in small cells
+    too.
+    """
     small, large = bilayer(1), bilayer(2)
     repeat = np.unique(model.compute(large)["forces"].round(9), axis=0)
     np.testing.assert_allclose(repeat, np.unique(model.compute(small)["forces"].round(9), axis=0), atol=2e-9)

@@ -1,4 +1,6 @@
-"""Joint training of force field and heads, and data of any mix: sources, labels that are missing or withheld, Wannier90 output."""
+"""Joint training of force field and heads, and data of any mix: sources, labels that are missing or withheld, Wannier90
+output.
+"""
 
 import json
 import shutil
@@ -303,7 +305,9 @@ def test_atoms_of_an_accompanying_structure_may_stand_in_other_cells(seed, confi
 
 
 def test_a_known_k_grid_moves_elements_to_the_nearest_images(tmp_path):
-    """A chain of two s orbitals 2.2 Å apart in cells of 4 Å on a grid of three points: H(R = 1) may as well be H(R = -2)."""
+    """A chain of two s orbitals 2.2 Å apart in cells of 4 Å on a grid of three points: H(R = 1) may as well be H(R =
+    -2).
+    """
     atoms = Atoms("H2", [[0.1, 1, 1], [2.3, 1, 1]], cell=[4, 9, 9], pbc=True)
     r = np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0]])
     blocks = np.array([[[0.0, -1.0], [-1.0, 0.5]], [[0.1, 0.0], [-0.6, 0.1]], [[0.1, -0.6], [0.0, 0.1]]])
@@ -346,7 +350,9 @@ def test_output_that_does_not_name_its_orbitals_is_refused(seed):
 
 
 def test_pairs_that_a_reference_lacks_are_predicted_without_a_target(tmp_path, model):
-    """Blocks beyond some distance are not in the file: bands still take all pairs of the model, elements those of the file."""
+    """Blocks beyond some distance are not in the file: bands still take all pairs of the model, elements those of the
+    file.
+    """
     folder = shutil.copytree(DATA, tmp_path / "data")
     file = folder / "hamiltonians" / "ml_0000.npz"
     with np.load(file) as archive:

@@ -51,7 +51,10 @@ def same(a, b):
 
 
 def test_training_stops_when_nothing_gets_better(tmp_path):
-    """The lowest error comes at step 8; three validations later, one of them not a number, the run ends with its weights."""
+    """The lowest error comes at step 8.
+
+    Three validations later, one of them not a number, the run ends with its weights.
+    """
     weights, kept, rows = train(tmp_path, monitor="error", patience=3)
     assert [row["step"] for row in rows] == list(range(2, 15, 2)) and same(weights, kept[8])
     assert [row["best_step"] for row in rows] == [2, 4, 4, 8, 8, 8, 8]
@@ -176,7 +179,10 @@ def tensors(value):
 
 @pytest.mark.parametrize("kind", ["forcefield", "joint"])
 def test_samples_move_as_a_whole(kind):
-    """Every tensor of the samples goes (torch's device without data stands for one); batches are the same on every device."""
+    """Every tensor of the samples goes (torch's device without data stands for one).
+
+    Batches are the same on every device.
+    """
     torch.manual_seed(0)
     model = new_model(CONFIG)
     samples = samples_of(kind, load_dataset(DATA)[:2], model, STAGES[0]["weights"] | STAGES[1]["weights"])

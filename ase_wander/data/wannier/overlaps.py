@@ -1,7 +1,8 @@
 """Overlaps of neighbouring k-points, M_mn(k, b) = <u_mk|u_n,k+b>, from plane-wave PAW states of GPAW.
 
 They enter spreads and Marzari-Vanderbilt localisation only; a projection needs none of them.
-Marzari and Vanderbilt, PRB 56, 12847 (1997), eq. 25; PAW correction: Ferretti et al., J. Phys. Condens. Matter 19, 036215 (2007).
+Marzari and Vanderbilt, PRB 56, 12847 (1997), eq. 25; PAW correction: Ferretti et al., J. Phys. Condens. Matter 19,
+036215 (2007).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Berry curvature, Chern numbers and Z2 of an isolated group of bands.
 
-The periodic part of a Bloch state is u_k(r) = e^{-ik.r} psi_k(r). In an orthonormal basis of local orbitals its elements
-are C_j e^{-ik.r_j}, C being the eigenvector in the lattice gauge and r_j the centres (the atomic gauge): that is what
+The periodic part of a Bloch state is u_k(r) = e^{-ik.r} psi_k(r). In an orthonormal basis of local orbitals its
+elements are C_j e^{-ik.r_j}, C being the eigenvector in the lattice gauge and r_j the centres (the atomic gauge): that
+is what
 curvatures and Wannier centres are made of. In the lattice gauge the sum over the zone stays the same, the curvature at
 a point does not and has not even the crystal's symmetry (see the appendix of D. Vanderbilt, Berry Phases in Electronic
 Structure Theory, 2018, and T. G. Pedersen et al., PRB 63, 201101).
@@ -61,7 +62,8 @@ def berry_curvature(h, kpts, group):
     """Berry curvature (n_k,) of a group of bands about the upward normal, Å^2, by the sum over the other bands.
 
     Omega = -2 Im sum_{n in group, m not in group} <n|dH/dk_1|m><m|dH/dk_2|n> / (E_n - E_m)^2, with axes 1, 2 of the
-    plane right-handed about the normal (x and y in the xy plane). D. Xiao, M.-C. Chang, Q. Niu, RMP 82, 1959 (2010), Eq. 1.13.
+    plane right-handed about the normal (x and y in the xy plane). D. Xiao, M.-C. Chang, Q. Niu, RMP 82, 1959 (2010),
+    Eq. 1.13.
 
     Raises
     ------
@@ -116,7 +118,8 @@ def chern_number(h, group, shape=(24, 24)):
 
 
 def wilson_loops(h, group, n_loops=41, n_points=40):
-    """Phases (n_loops, n_group) / 2 pi of Wilson loops along k1, for k2 from 0 to 1/2: hybrid Wannier centres in [0, 1).
+    """Phases (n_loops, n_group) / 2 pi of Wilson loops along k1, for k2 from 0 to 1/2: hybrid Wannier centres in [0,
+    1).
 
     They are fractions of the first lattice vector, positions of the orbitals included; of a Hamiltonian without atoms
     all orbitals count as sitting at the origin. A. A. Soluyanov and D. Vanderbilt, PRB 83, 235401 (2011).

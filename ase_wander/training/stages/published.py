@@ -69,7 +69,10 @@ def check_bilayers(train, validation):
 
 
 def force_samples(configurations, model):
-    """Inputs (n, n_in) and forces (n, 3) in Ry/bohr, in the frame of the template, by network; lists by configuration."""
+    """Inputs (n, n_in) and forces (n, 3) in Ry/bohr, in the frame of the template, by network.
+
+    Lists by configuration.
+    """
     out = {"force_m": [], "force_s": []}
     for c in configurations:
         frame = model.frame(c.atoms, c.layers)

@@ -50,8 +50,8 @@ def fit_hopping_scale(heads, samples) -> None:
 def fit_onsite_scale(heads, samples) -> None:
     """Set mean and spread of the on-site trace, and the size of the crystal field of every degree, per species.
 
-    Where no reference has on-site blocks the means come from the eigenvalues: sum_k w_k sum_m E_km = tr H(R = 0), in the
-    least squares over compositions.
+    Where no reference has on-site blocks the means come from the eigenvalues: sum_k w_k sum_m E_km = tr H(R = 0), in
+    the least squares over compositions.
     """
     known = [s for s in samples if s.onsite]
     means = None if known else _means_of_traces(heads.sizes, [s for s in samples if len(s.eigenvalues)])
