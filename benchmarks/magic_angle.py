@@ -108,7 +108,7 @@ def step_bands(folder, options):
     h = WannierHamiltonian.load(folder / f"{options.structure}_h.npz")
     kpts, x = kpath(h.atoms.cell, options.points)
     method = "pardiso" if pardiso.available() else "auto"
-    energies, middle, n = [], options.bands // 2, options.bands
+    energies, rows, centre, middle, n = [], [], None, options.bands // 2, options.bands
     for k in kpts:
         counted = np.abs(2 * k - np.rint(2 * k)).max() < 1e-9 or h.n_orbitals < 2000
         file = folder / f"{options.structure}_{k[0]:.5f}_{k[1]:.5f}.json"
@@ -125,7 +125,7 @@ def step_bands(folder, options):
         energies.append(found)
         flat_here = found[middle - 2 : middle + 2]
         centre_row = (flat_here, found[middle + 2], found[middle - 3])
-        rows = [centre_row] if len(energies) == 1 else rows + [centre_row]
+        rows.append(centre_row)
     # half filling: the flat bands are the four in the middle (two valleys, two bands each; spin apart)
     flat = np.array([row[0] for row in rows])
     return {
@@ -207,7 +207,7 @@ def collect(options):
             for n in ("relax", "hamiltonian_rigid", "hamiltonian_relaxed", "bands_rigid", "bands_relaxed")
         ]
         if all(n.exists() for n in needed):
-            relax, h_rigid, h, rigid, relaxed = (json.loads(n.read_text()) for n in needed)
+            relax, _h_rigid, h, rigid, relaxed = (json.loads(n.read_text()) for n in needed)
             rows.append(
                 {"m": int(folder.name[1:]), "relax": relax, "hamiltonian": h, "rigid": rigid, "relaxed": relaxed}
             )

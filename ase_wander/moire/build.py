@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from math import sqrt
 
@@ -213,7 +214,7 @@ def assemble(layers: list[PlacedLayer], plane: np.ndarray, vacuum: float = VACUU
 
 def _check_clearance(layers):
     """ValueError when a layer reaches into the one above it."""
-    for k, (lower, upper) in enumerate(zip(layers, layers[1:])):
+    for k, (lower, upper) in enumerate(itertools.pairwise(layers)):
         clearance = upper.height + upper.monolayer.heights.min() - lower.height - lower.monolayer.heights.max()
         if clearance < MIN_DISTANCE:
             raise ValueError(

@@ -181,7 +181,7 @@ def reference_sites(atoms: Atoms, layer: int, layers: np.ndarray, lattice: np.nd
     index = np.flatnonzero(layers == layer)
     if len(index) == 0:
         raise ValueError(f"there is no layer {layer}: the structure has {layers.max() + 1}")
-    n_cells = int(round(abs(np.linalg.det(atoms.cell.array[:2, :2]) / np.linalg.det(lattice))))
+    n_cells = round(abs(np.linalg.det(atoms.cell.array[:2, :2]) / np.linalg.det(lattice)))
     metal = is_metal(atoms.numbers[index])
     if metal.sum() == n_cells:
         return index[metal]

@@ -171,7 +171,7 @@ def irreducible_kpoints(
         mapping, grid = spglib.get_stabilized_reciprocal_mesh(
             [*mesh, 1], rotations.astype("intc"), is_shift=shift, is_time_reversal=True
         )
-    points, inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
+    points, _inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
     kpoints = (np.array(grid)[points] + np.array(shift) / 2) / [*mesh, 1]
     return kpoints, count / count.sum()
 

@@ -24,7 +24,7 @@ def ideal_template(a=3.16, half_thickness=1.56):
     -------
     Template
     """
-    positions, element = _patch(a, half_thickness)
+    positions, _element = _patch(a, half_thickness)
     bond = np.hypot(a / np.sqrt(3), half_thickness)
     bonded = np.abs(np.linalg.norm(positions[:, None] - positions[None], axis=-1) - bond) < 1e-6
 

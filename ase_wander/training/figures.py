@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def _learning_panels(curves, starts):
             ax.set(yscale="log", ylabel=PANELS[unit], xlim=(left, right))
             _plain_decades(ax.yaxis, *ax.get_ylim())
             ax.grid(True, which="major", color="0.92", lw=0.7)
-            for (begin, stage), (end, _) in zip(starts[:-1], starts[1:]):
+            for (begin, stage), (end, _) in itertools.pairwise(starts):
                 if left <= begin < end <= right:
                     ax.axvline(begin, color="0.6", lw=0.8, zorder=0)
                     rotation = 0 if end - begin > 0.017 * len(stage) * (right - left) else 25

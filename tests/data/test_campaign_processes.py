@@ -111,9 +111,11 @@ def test_a_cluster_without_machines_is_waited_for(tmp_path, inline, monkeypatch)
 def test_no_scheduler_is_one_line(monkeypatch):
     monkeypatch.setattr(processes, "TIMEOUT", 1)
     pytest.importorskip("dask.distributed", reason="NEEDS dask[distributed]: pip install dask[distributed]")
-    with pytest.raises(ValueError, match="--dask tcp://127.0.0.1:9: no scheduler answers"):
-        with processes.make_pool(1, "tcp://127.0.0.1:9"):
-            pass
+    with (
+        pytest.raises(ValueError, match="--dask tcp://127.0.0.1:9: no scheduler answers"),
+        processes.make_pool(1, "tcp://127.0.0.1:9"),
+    ):
+        pass
 
 
 def test_time_left_goes_with_the_cost():

@@ -262,7 +262,7 @@ def test_entangled_graphene_through_wannier90(graphene, tmp_path):
     smooth = wannierise(bands_of_labels(labels, faded, gauge=True), overlaps, tmp_path / "faded")
     assert smooth.centres == pytest.approx(labels.atoms.positions, abs=0.01)  # three-fold axes through the atoms
     assert smooth.omega["total"] < start.omega["total"]
-    after, result = localised(labels, recipe, overlaps, tmp_path / "end", dis_num_iter=100, num_iter=20)
+    _after, result = localised(labels, recipe, overlaps, tmp_path / "end", dis_num_iter=100, num_iter=20)
     assert result.omega["total"] < start.omega["total"]
     inside = np.abs(labels.eigenvalues - labels.efermi) < 2.5
     for k, values, kept in zip(labels.kpts, labels.eigenvalues, inside):

@@ -1,5 +1,6 @@
 """Uncertainty: the limit of a linear layer, calibration, extensivity, symmetry, domain, files, the calculator."""
 
+import itertools
 import pickle
 import warnings
 
@@ -116,7 +117,7 @@ def test_deviations_grow_away_from_the_data_without_a_jump(model, atoms):
     direction = np.random.default_rng(3).normal(size=(len(atoms), 3))
     at = lambda step: uncertainty(model, _moved(atoms, step * direction))["forces"]
     grown = [np.median(at(step)) for step in (0.0, 0.05, 0.1, 0.2)]
-    assert all(b > a for a, b in zip(grown, grown[1:]))
+    assert all(b > a for a, b in itertools.pairwise(grown))
     assert np.abs(at(0.05 + 1e-5) / at(0.05) - 1).max() < 1e-2
 
 
@@ -279,7 +280,7 @@ def test_it_ranks_the_errors_of_held_out_data(reference_data):
     every
     configuration judged by a calibration on the others; and the deviations have the size of the errors."""
     model, data = load_model("mos2-bilayer"), load_dataset(reference_data)
-    training, held_out = split(data, model.config["validation_fraction"])
+    _training, held_out = split(data, model.config["validation_fraction"])
     for c in data:
         c.hamiltonian = None
     fit_trust(model, data)

@@ -140,7 +140,7 @@ def test_relaxation_shrinks_the_metal_on_metal_domains():
 
 
 def test_displacements_of_a_known_field():
-    relaxed, rigid, waves, amplitude = relaxed_by_hand()
+    relaxed, rigid, _waves, _amplitude = relaxed_by_hand()
     expected = relaxed.positions - rigid.positions
     drifted = relaxed.copy()
     drifted.positions += (4.3, -2.2, 0.7)
@@ -199,7 +199,7 @@ def test_figures_show_what_they_are_given(tmp_path):
     from ase_wander.plotting import save_figure
 
     relaxed, rigid, *_ = relaxed_by_hand(2)
-    positions, distance = interlayer_distance(relaxed)
+    positions, _distance = interlayer_distance(relaxed)
     drawn = [
         moire_plots.plot_cell(relaxed, moire=moire_vectors(relaxed)),
         moire_plots.plot_domains(relaxed, domains(relaxed)),

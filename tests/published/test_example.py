@@ -143,7 +143,7 @@ def test_how_far_the_published_hamiltonian_is_from_hermitian(model, cell):
     """Mean |H - H^dagger| 0.78 meV over the pairs: its Hermitian part has bands some meV from its own."""
     h = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell, hermitian=False), check=False)
     s = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell))
-    i, j, shift, block, ptr, _ = model.hamiltonian(cell, hermitian=False)
+    _i, _j, _shift, block, _ptr, _ = model.hamiltonian(cell, hermitian=False)
     part = model.hamiltonian(cell, orbitals="published").block
     assert 2 * np.abs(block - part).mean() == pytest.approx(0.78e-3, abs=0.05e-3)
     k = [[0.1, 0.23, 0]]

@@ -174,7 +174,7 @@ def test_values_of_the_wrong_kind_are_named(tmp_path, change, message):
 def test_faults_of_a_model_are_blamed_on_their_file(tmp_path, change, message):
     folder = new_model(CONFIG).save(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(replace(config, **change)))
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(ValueError, match=message):
         load_model(folder)
 

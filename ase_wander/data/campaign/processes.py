@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...files import atomic_write
@@ -52,10 +52,8 @@ class ProcessGroup:
         with self._guard:
             self.ended = True
             for process in self._running:
-                try:
+                with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
-                except ProcessLookupError:
-                    pass
 
 
 #: Processes that this process started on behalf of a dask scheduler.

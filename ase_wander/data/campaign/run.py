@@ -134,7 +134,7 @@ def _work(folder, pool, pending, atoms, recipe_of, status, report):
                 os.close(lock)
                 refresh(folder, entry)
     finally:
-        for entry, lock in running.values():
+        for _, lock in running.values():
             os.close(lock)
 
 

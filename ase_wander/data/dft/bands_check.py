@@ -104,7 +104,7 @@ def check_bands(labels, recipe, arrays=None, kpts=None, eigenvalues=None, shares
     if recipe.semicore is not None:
         bands, _ = labels.manifold(recipe)
         dft, share = eigenvalues[:, bands], shares[:, bands]
-        n_k, n = dft.shape
+        _n_k, n = dft.shape
         return BandCheck(
             np.repeat(kpts, n, axis=0), dft.ravel(), ours.ravel(), share.ravel(), (dft.min(), dft.max()), labels.efermi
         )

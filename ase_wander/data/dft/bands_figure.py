@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from ase.dft.kpoints import parse_path_string
 from matplotlib import rc_context
@@ -97,7 +99,7 @@ def points_on_path(bandpath, kpts):
     corners = [bandpath.special_points[name] for name in parse_path_string(bandpath.path)[0]]
     shifts = np.array([[i, j, 0] for i in range(-2, 3) for j in range(-2, 3)])
     rows, start = set(), 0.0
-    for a, b in zip(corners, corners[1:]):
+    for a, b in itertools.pairwise(corners):
         step = b - a
         length = 2 * np.pi * np.linalg.norm(step @ bandpath.icell)
         for index, k in enumerate(np.asarray(kpts)):

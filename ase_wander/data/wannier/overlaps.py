@@ -101,7 +101,7 @@ def overlap(left, right, b, overlap_corrections, dipole_corrections, positions):
     Inside the spheres e^{-i b.r} = e^{-i b.R} (1 - i b.(r - R)) up to second order in b times the radius.
     """
     b = np.asarray(b, float)
-    common, i, j = _common_rows(left.miller, right.miller)
+    _common, i, j = _common_rows(left.miller, right.miller)
     m = left.coefficients[:, i].conj() @ right.coefficients[:, j].T
     for p, q, s, d, position in zip(
         left.projections, right.projections, overlap_corrections, dipole_corrections, positions

@@ -10,6 +10,8 @@ Structure Theory, 2018, and T. G. Pedersen et al., PRB 63, 201101).
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ...structure import plane_axes, plane_normal, upward
@@ -114,7 +116,7 @@ def chern_number(h, group, shape=(24, 24)):
     A Hamiltonian without atoms counts as right-handed.
     """
     flux = berry_flux(h, group, shape) if h.atoms is not None else _plaquettes(h, group, shape, None)
-    return int(round(flux.sum() / (2 * np.pi)))
+    return round(flux.sum() / (2 * np.pi))
 
 
 def wilson_loops(h, group, n_loops=41, n_points=40):
@@ -156,7 +158,7 @@ def z2_invariant(h, group, n_loops=41, n_points=40):
         widest = int(np.argmax(np.diff(around)))
         opening.append((around[widest] + around[widest + 1]) / 2 % 1)
     crossings = 0
-    for (z, z_next), centres in zip(zip(opening, opening[1:]), phases[1:]):
+    for (z, z_next), centres in zip(itertools.pairwise(opening), phases[1:]):
         low, high = sorted((z, z_next))
         crossings += int(((centres > low) & (centres < high)).sum())
     return crossings % 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -33,7 +35,7 @@ def fit_hopping_scale(heads, samples) -> None:
         r = torch.cat([f[0] for f in found]).double().numpy()
         square = torch.cat([f[1] for f in found]).double().square().mean((1, 2)).numpy()
         edges = np.linspace(r.min(), heads.cutoff, 40)
-        bins = [(r >= a) & (r < b) for a, b in zip(edges[:-1], edges[1:])]
+        bins = [(r >= a) & (r < b) for a, b in itertools.pairwise(edges)]
         bins = [inside for inside in bins if inside.any()]
         centre = np.array([r[inside].mean() for inside in bins])
         value = np.array([0.5 * np.log(square[inside].mean()) for inside in bins])
