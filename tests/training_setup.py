@@ -37,8 +37,8 @@ STAGES = [
 ]
 
 
-def write_config(folder, name="changed.yaml", **change):
+def write_config(folder, **change):
     """The configuration as a YAML file in `folder`, with some keys changed."""
-    file = folder / name
+    file = folder / "changed.yaml"
     file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES, **change}))
     return file
