@@ -91,9 +91,8 @@ class WannierHamiltonian:
         """
         orbitals = orbital_table(atoms.symbols, shells)
         *arrays, n_electrons = blocks
-        return cls(
-            atoms, orbitals, *blocks_to_csr(orbital_counts(orbitals, len(atoms)), *arrays), n_electrons, **kwargs
-        )
+        shifts, matrices = blocks_to_csr(orbital_counts(orbitals, len(atoms)), *arrays)
+        return cls(atoms, orbitals, shifts, matrices, n_electrons, **kwargs)
 
     @classmethod
     def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
