@@ -14,8 +14,7 @@ from ase_wander.electronic.properties.topology import berry_curvature, berry_flu
 from ase_wander.electronic.properties.velocities import HBAR, velocities
 from ase_wander.electronic.spinorbit import with_spin_orbit
 from ase_wander.electronic.transforms import reordered
-from tests.electronic.test_conventions import COUPLING, bilayer, p_model, setting
-from tests.electronic_helpers import random_model
+from tests.electronic_helpers import COUPLING, bilayer, p_model, random_model, setting
 
 K = np.array([[0.13, 0.29, 0.0], [0.41, -0.17, 0.0]])
 

@@ -13,8 +13,7 @@ from ase_wander.electronic.properties.topology import (
 )
 from ase_wander.electronic.spinorbit import with_spin_orbit
 from ase_wander.moire import monolayer as monolayer_cell
-from tests.electronic.test_conventions import COUPLING, bilayer, p_model
-from tests.electronic_helpers import graphene_model, random_model
+from tests.electronic_helpers import COUPLING, bilayer, graphene_model, p_model, random_model
 
 
 def plaquette_area(h, shape):
