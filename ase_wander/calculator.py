@@ -103,6 +103,19 @@ class WanderCalculator(Calculator):
         self._layers, self._outside_named = (atoms.copy(), layers), False
         return layers
 
+    def recognise_layers(self, atoms: Atoms) -> np.ndarray:
+        """Layers (n,) by the bonds of `atoms` as they are now; results of other layers are dropped.
+
+        A structure that begins as something else (layers so near that they count as bonded) keeps its first layers while
+        it moves; this is for its end.
+        """
+        kept = None if self._layers is None else self._layers[-1]
+        self._layers = None
+        layers = self.layers(atoms)
+        if kept is None or not np.array_equal(layers, kept):
+            self.reset()
+        return layers
+
     def check_species(self, atoms: Atoms) -> None:
         """InputError naming the first atom of a species that the model does not know."""
         known = set(self.model.species)
