@@ -18,7 +18,8 @@ for cell in commensurate_cells(max_atoms=300, angle_range=(5, 30), material="MoS
 atoms = twisted_bilayer("MoS2", m=1, r=1, stacking="R")
 print(f"{len(atoms)} atoms, {atoms.info['twist_angle']:.4f} degrees, |a| = {atoms.cell.lengths()[0]:.3f} Å")
 
-# 3. The calculator is like any other of ASE. `relax` knows what ASE's optimizers cannot: layers are stiff and the gaps between
+# 3. The calculator is like any other of ASE. `relax` knows what ASE's optimizers cannot: layers are stiff and the
+# gaps between
 #    them soft, so that small forces alone do not mean that the layers have found their distance.
 atoms.calc = WanderCalculator("mos2-bilayer")
 print(relax(atoms))

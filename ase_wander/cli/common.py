@@ -97,7 +97,7 @@ def add_structure_options(parser) -> None:
     parser.add_argument(
         "--pbc",
         choices=["TTF", "TTT"],
-        help="periodic directions in place of the file's: TTF is one stack alone in vacuum, whatever the third vector is",
+        help="periodic directions in place of the file's: TTF is one stack alone in vacuum",
     )
 
 

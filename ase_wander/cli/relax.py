@@ -28,7 +28,8 @@ UNFINISHED = "relaxation.unfinished.traj"
 
 OUTPUTS = (STRUCTURE, TRAJECTORY, CORRUGATION, SUMMARY)
 
-#: Largest force (eV/Å) and displacement left (Å) that count as relaxed, as in `ase_wander.relaxation.driver`, which takes a second to import.
+#: Largest force (eV/Å) and displacement left (Å) that count as relaxed, as in `ase_wander.relaxation.driver`, which
+#: takes a second to import.
 FMAX, DMAX = 0.01, 0.0005
 
 
@@ -37,8 +38,8 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "relax",
         help="relax any layered structure that ASE reads",
-        description="Relax a layered structure, at fixed cell or with --cell. Writes structure.extxyz, relaxation.traj and, for two "
-        "layers, corrugation.png. A killed run goes on where it stopped when started again, and ends in the same bits.",
+        description="Relax a layered structure, at fixed cell or with --cell. Writes structure.extxyz, "
+        "relaxation.traj and, for two layers, corrugation.png. A killed run goes on where it stopped when started again, and ends in the same bits.",
     )
     parser.add_argument("file", metavar="FILE", help="structure in any format that ASE reads (its last frame)")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
@@ -61,8 +62,8 @@ def add_relaxation_options(parser) -> None:
         "--dmax",
         type=positive_float,
         default=DMAX,
-        help="largest displacement of an atom that may be left to the minimum, Å; forces alone do not say when soft layers "
-        "have found their distance; default %(default)s",
+        help="largest displacement that may be left to the minimum, Å; forces alone do not say when soft "
+        "layers have found their distance; default %(default)s",
     )
     group.add_argument("--cell", action="store_true", help="relax the cell in its plane too")
     group.add_argument(
@@ -157,8 +158,8 @@ def relax(atoms, folder, arguments) -> dict:
     if not result.converged:
         raise CommandError(
             f"not relaxed after {result.steps} steps: largest force {result.fmax:.4f} eV/Å, wanted {arguments.fmax:g}; "
-            f"about {result.displacement_left:.4f} Å left to the minimum, wanted {arguments.dmax:g}; the same command goes on "
-            "from there",
+            f"about {result.displacement_left:.4f} Å left to the minimum, wanted {arguments.dmax:g}; "
+            "the same command goes on from there",
             exit_code=1,
         )
     if not finished:
@@ -194,12 +195,19 @@ def impose_symmetry(atoms, tolerance) -> dict:
     from ..moire import FixLayerSymmetry
 
     constraint = FixLayerSymmetry(atoms, tolerance)
-    if len(constraint.rotations) == 1:
+    n_operations = constraint.report.n_operations
+    if constraint.n_kept == 1 < n_operations:
+        raise CommandError(
+            f"the structure is constrained ({', '.join(type(c).__name__ for c in atoms.constraints)}) in a way that "
+            "none of its symmetries keeps; remove these constraints from the file, or leave --symmetry out"
+        )
+    if constraint.n_kept == 1:
         raise CommandError(
             f"the structure has no symmetry up to {tolerance:g} Å; choose a larger --symmetry TOLERANCE or leave it out"
         )
-    atoms.set_constraint(constraint)
-    return {"symmetry": str(constraint.report)}
+    kept = f", {constraint.n_kept} of them kept by the constraints" if constraint.n_kept < n_operations else ""
+    atoms.set_constraint([*atoms.constraints, constraint])
+    return {"symmetry": f"{constraint.report}{kept}"}
 
 
 class _progress_bar:
@@ -241,7 +249,7 @@ class _progress_bar:
 
 
 def draw_corrugation(atoms, folder) -> dict:
-    """Write CORRUGATION for a bilayer; mean, lowest and highest interlayer distance in Å (nothing without two layers)."""
+    """Write CORRUGATION for a bilayer; mean, lowest and highest interlayer distance in Å."""
     from ..moire import interlayer_distance
     from ..plotting import plot_corrugation, save_figure
 

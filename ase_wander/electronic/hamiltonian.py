@@ -11,6 +11,7 @@ from . import bands, filling
 from . import transforms as derived
 from .blocks import BlochSum, PairBlocks, blocks_to_csr, hermiticity_error
 from .io import interop, storage, wannier90
+from .kpath import resolve_path
 from .orbitals import orbital_counts, orbital_table
 from .solvers import kpoints, memory, nonhermitian
 
@@ -188,6 +189,12 @@ class WannierHamiltonian:
         cell = self._require_atoms("fractional centres").cell.complete()
         return cell.scaled_positions(self.centres)
 
+    def kpoints(self, kpts, npoints=None):
+        """k-points (n_k, 3) out of an array (n_k, 3) or (3,), a `BandPath`, or letters such as "GMKG" (see `kpath`)."""
+        if isinstance(kpts, str):
+            return resolve_path(self._require_atoms("a path of letters"), kpts, npoints).kpts
+        return as_kpoints(kpts)
+
     def band_window(self, n_bands):
         """Fixed range of absolute band indices, `n_bands` long, around the gap.
 
@@ -211,14 +218,14 @@ class WannierHamiltonian:
         **options
             See `ase_wander.electronic.solvers.kpoints.solve_kpoints` (method, n_jobs, restart, progress).
         """
-        return kpoints.solve_kpoints(self, as_kpoints(kpts), n_bands, sigma, vectors=False, **options).energies
+        return kpoints.solve_kpoints(self, self.kpoints(kpts), n_bands, sigma, vectors=False, **options).energies
 
     def eigenstates(self, kpts, n_bands=None, sigma=None, gauge="lattice", **options):
         """Energies (n_k, n_bands) and orthonormal states (n_k, n_orbitals, n_bands); see `eigenvalues`.
 
         In the atomic gauge a state's elements are those of the lattice gauge times e^{-i k.r_j}.
         """
-        kpts = as_kpoints(kpts)
+        kpts = self.kpoints(kpts)
         result = kpoints.solve_kpoints(self, kpts, n_bands, sigma, vectors=True, **options)
         if gauge == "lattice":
             return result.energies, result.states

@@ -24,7 +24,8 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
 
     Parameters
     ----------
-    validation_fraction : only configurations of that validation split, without those that the model was trained on whole; None for all.
+    validation_fraction : only configurations of that validation split, without those that the model was trained on
+        whole; None for all.
     progress : callable (done, total), optional.
     samples : dict, optional; filled with what `training.evaluation_figures.write_figures` draws.
     learning : optional, the learning curve of the run, see `training.report.learning_curve`; kept in the report.
@@ -33,11 +34,11 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
     def fail(key, what):
         raise ValueError(f"{CONFIG} of the model {model.name}: {key}: {what}")
 
-    bars = getattr(model, "config", {}).get("bars", {})
+    bars = model.config.get("bars", {})
     check_bars(bars, fail)
     samples = {} if samples is None else samples
     samples.update(forces=[], energies=[], elements=[], eigenvalues=[], gaps=[], trust=([], None))
-    whole = getattr(model, "config", {}).get("trained_whole", ())
+    whole = model.config.get("trained_whole", ())
     chosen = [
         c
         for c in configurations
@@ -111,7 +112,7 @@ def _configuration(model, c, samples):
     step = _vacuum_step(model, c)
     if step is not None:
         row["vacuum_step"] = abs(step)
-    if getattr(model, "trust", None) is None or not {"energy", "forces"} <= set(c.results):
+    if model.trust is None or not {"energy", "forces"} <= set(c.results):
         return row, None
     return row, trust.observe(model, c, out, found)
 
@@ -134,7 +135,7 @@ def _common_formula(configurations):
 def _vacuum_step(model, c):
     """Error (eV) of the step of the vacuum level; None of a model without charges, or where the data do not say."""
     levels = [c.info.get(k) for k in ("vacuum_top", "vacuum_bottom")]
-    if None in levels or not getattr(getattr(model, "heads", None), "smearing", 0):
+    if None in levels or not model.has_vacuum_step:
         return None
     return model.vacuum_step(c.atoms, c.layers) - (levels[0] - levels[1])
 
@@ -169,15 +170,9 @@ def _trust(model, observed, validation_fraction, samples):
 
 
 def refused(model, configurations) -> dict:
-    """Names of the configurations that a model of kind `published` does not take (monolayers, an orientation), with the reason."""
-    out = {}
-    if model.kind == "published":
-        for c in configurations:
-            try:
-                model.frame(c.atoms, c.layers)
-            except ValueError as error:
-                out[c.name] = str(error)
-    return out
+    """Names of the configurations that a model does not take, with the reason."""
+    reasons = {c.name: model.refusal(c.atoms, c.layers) for c in configurations}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _mean(rows, key, keep, weight=None):

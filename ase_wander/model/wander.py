@@ -17,12 +17,11 @@ from ..catalogue import CONFIG
 from ..electronic.blocks import PairBlocks
 from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
-from ..nn.forcefield import energy_and_gradients
 from ..nn.heads import HamiltonianHeads
-from ..nn.parts import gradients_by_parts
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
 from .files import TRUST, WEIGHTS, trust_bytes
+from .forces import ForcePass
 from .graphs import build_graph, half_list
 
 #: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
@@ -41,6 +40,8 @@ class WanderModel(nn.Module):
 
     kind = "wander"
     implemented_properties = ("energy", "free_energy", "energies", "forces", "stress")
+    precisions = (torch.float64, torch.float32)
+    is_equivariant = is_differentiable = reports_progress = True
 
     def __init__(self, config: dict):
         super().__init__()
@@ -61,6 +62,7 @@ class WanderModel(nn.Module):
         self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
         self.digest = ""
         self.trust = None
+        self.force_pass = ForcePass()
 
     @property
     def name(self):
@@ -79,6 +81,24 @@ class WanderModel(nn.Module):
     def device(self):
         return self.force_field.energy_scale.device
 
+    @property
+    def n_raer(self):
+        """Size of the descriptors."""
+        return self.force_field.n_raer
+
+    @property
+    def n_parameters(self):
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.parameters())
+
+    @property
+    def has_vacuum_step(self):
+        """Whether the model has an electrostatic part."""
+        return bool(self.heads.smearing)
+
+    def refusal(self, atoms: Atoms, layers) -> None:
+        """None: any structure of the species is taken."""
+
     def count_electrons(self, atoms: Atoms) -> float:
         """Electrons of the manifold in the cell."""
         return float(sum(self.electrons[s] for s in atoms.symbols))
@@ -94,25 +114,19 @@ class WanderModel(nn.Module):
     def compute(self, atoms: Atoms, layers, properties=implemented_properties) -> dict:
         """Energy (eV), energies (n,), forces (n, 3) eV/Å and stress (6,) eV/Å^3, Voigt, of one structure.
 
-        A model with a fitted `trust` adds `uncertainty`, the dict of `nn.trust.Trust.uncertainty`, from the same pass.
+        A model with a fitted `trust` adds `outside` (n,), bool: atoms outside the training data.
         """
-        with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, whatever the caller switched off
-            graph = self.graph(atoms, layers)
-            found = gradients_by_parts if self.force_field.local and not self.training else energy_and_gradients
-            energies, forces, virial, environment = found(self.force_field, graph)
-        to_numpy = lambda t: t.detach().cpu().numpy().astype(float)
-        energies = to_numpy(energies)
+        found = self.force_pass(self, atoms, layers)
         out = {
-            "energy": float(energies.sum()),
-            "free_energy": float(energies.sum()),
-            "energies": energies,
-            "forces": to_numpy(forces),
+            "energy": float(found.energies.sum()),
+            "free_energy": float(found.energies.sum()),
+            "energies": found.energies,
+            "forces": found.forces,
         }
         if np.linalg.matrix_rank(atoms.cell.array, tol=1e-3) == 3:  # cell.rank counts vectors, also those of one plane
-            stress = to_numpy(virial[0]) / atoms.get_volume()
-            out["stress"] = stress.flat[[0, 4, 8, 5, 2, 1]]
-        if self.trust is not None:
-            out["uncertainty"] = self.trust.uncertainty(self.force_field, graph, environment)
+            out["stress"] = (found.virial / atoms.get_volume()).flat[[0, 4, 8, 5, 2, 1]]
+        if found.outside is not None:
+            out["outside"] = found.outside
         return out
 
     @torch.no_grad()
@@ -187,7 +201,7 @@ class WanderModel(nn.Module):
     @torch.no_grad()
     def vacuum_step(self, atoms: Atoms, layers) -> float:
         """Vacuum level above the slab minus that below it (eV), from the model's effective charges."""
-        if not self.heads.smearing:
+        if not self.has_vacuum_step:
             raise ValueError(f"model {self.name!r} has no electrostatic part")
         graph = self.graph(atoms, layers)
         _, environment = self.force_field(graph)

@@ -1,4 +1,4 @@
-"""Relaxation of stacks of layers: a spring model that knows what is stiff and what is soft, and a criterion that follows from it."""
+"""Relaxation of stacks of layers: springs that know what is stiff and what is soft, and a criterion from them."""
 
 from __future__ import annotations
 

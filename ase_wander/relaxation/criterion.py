@@ -1,4 +1,4 @@
-"""What is left of a relaxation: forces, the displacement they would make, net forces on layers; and the report of its end."""
+"""What is left of a relaxation: forces, the displacement they would make, net forces on layers."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ class Relaxation:
     changes : list of str
         Layers that were recognised anew on the way, in words.
     outside : dict or None
-        How far the relaxed structure is from the training data: `atoms` (number of atoms outside), `farthest` (largest distance, 1 at the
-        limit), `reasons` (of the three farthest, in words). None of a calculator that cannot tell.
+        How far the relaxed structure is from the training data: `atoms` (number of atoms outside), `farthest`
+        (largest distance, 1 at the limit), `reasons` (of the three farthest, in words). None of a calculator that
+        cannot tell.
     """
 
     converged: bool

@@ -23,9 +23,10 @@ def relax(
 ) -> Relaxation:
     """Relax a stack of layers in place.
 
-    Layers slide and breathe on springs a hundred times softer than bonds: forces below 0.01 eV/Å on every atom still leave the
-    layers 0.07 Å from their distance. So the displacement left to the minimum, as a spring model of the stack tells it from the
-    forces (`ase_wander.relaxation.springs`), has to be small too; net forces on whole layers are part of it.
+    Layers slide and breathe on springs a hundred times softer than bonds: forces below 0.01 eV/Å on every atom can
+    leave the layers 0.07 Å from their distance. So the displacement left to the minimum, as a spring model of the
+    stack tells it from the forces (`ase_wander.relaxation.springs`), has to be small too; net forces on whole layers
+    are part of it.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ class _Run:
         return FrechetCellFilter(self.atoms, mask=[True, True, False, False, False, True])
 
     def to_the_end(self, steps):
-        """Relax, and again where the layers turn out to be others; returns whether it converged and what changed, in words."""
+        """Relax, again where layers turn out to be others; returns whether it converged and the changes in words."""
         self.atoms.calc = self.recorded
         changes = []
         while True:
@@ -124,7 +125,7 @@ class _Run:
             self.layers = after
 
     def _leave_the_record(self):
-        """Go on from the last frame of a trajectory that another version or machine wrote, without the optimizer's memory."""
+        """Go on, without the optimizer's memory, from the last frame that another version or machine wrote."""
         if self.n_frames == 0:
             raise ValueError(f"{self.recording.path}: the trajectory starts from other atoms; name another file")
         last = self.recording.frames[-1]

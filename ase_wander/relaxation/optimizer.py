@@ -32,7 +32,8 @@ class LayerLBFGS(Optimizer):
 
     Notes
     -----
-    The memory is a function of the last positions and forces alone, so that a trajectory holds it. The energy is not asked for.
+    The memory is a function of the last positions and forces alone, so that a trajectory holds it. The energy is not
+    asked for.
     """
 
     def __init__(self, atoms, springs=None, memory=30, maxstep=0.15, **options):

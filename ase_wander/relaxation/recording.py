@@ -1,8 +1,8 @@
 """Relaxations that are killed and go on in the same bits: the trajectory is the memory.
 
-An optimizer's state (velocities of FIRE, the pairs of L-BFGS, the Hessian of BFGS) is a function of the positions it chose and the
-forces it was given. A trajectory holds both in full precision. So a relaxation goes on by starting the optimizer at the first
-frame and answering from the frames instead of the model, as long as there are any.
+An optimizer's state (velocities of FIRE, the pairs of L-BFGS, the Hessian of BFGS) is a function of the positions it
+chose and the forces it was given. A trajectory holds both in full precision. So a relaxation goes on by starting the
+optimizer at the first frame and answering from the frames instead of the model, as long as there are any.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RecordedCalculator(Calculator):
         self.n_calculated = 0
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """Results of the next frame, OffTheRecord when it is of other atoms; of the calculator when no frame is left."""
+        """Results of the next frame (OffTheRecord when it is of other atoms), or of the calculator."""
         self.atoms = atoms.copy()
         if self.frames:
             frame = self.frames[0]

@@ -1,15 +1,16 @@
 """A spring model of a stack of layers: the Hessian that a relaxation starts from, and the distance left to the minimum.
 
-Stiff springs hold a layer together, soft ones hold the layers apart; a moiré cell has both, a hundred times different, and an
-optimizer that does not know them spends its steps on the soft ones. Energy of small displacements u, with the unit vector
-e_ij along a pair and n the plane's normal:
+Stiff springs hold a layer together, soft ones hold the layers apart; a moiré cell has both, a hundred times
+different, and an optimizer that does not know them spends its steps on the soft ones. Energy of small displacements
+u, with the unit vector e_ij along a pair and n the plane's normal:
 
-    E = 1/2 sum_bonds k_ij (e_ij (u_i - u_j))^2                      bonds, and pairs of atoms that share a bonded neighbour
+    E = 1/2 sum_bonds k_ij (e_ij (u_i - u_j))^2                      bonds, and pairs with a common neighbour
       + 1/2 sum_i b_i (n (u_i - mean of its bonded neighbours))^2    bending of layers that are one atom thick
       + 1/2 sum_facing (u_i - u_j) (c n n + c' (1 - n n)) (u_i - u_j)   atoms that face each other across a gap
 
-with k = BOND / d^2, ANGLE / d^2, b = BEND / d^2. The sum of c over the facing pairs is NORMAL times their area: C33 / d of graphite
-(38 GPa / 3.35 Å) and of bulk MoS2 (52 GPa / 6.15 Å) are 0.071 and 0.053 eV/Å^4, nearly one constant of layers bound by dispersion.
+with k = BOND / d^2, ANGLE / d^2, b = BEND / d^2. The sum of c over the facing pairs is NORMAL times their area: C33 /
+d of graphite (38 GPa / 3.35 Å) and of bulk MoS2 (52 GPa / 6.15 Å) are 0.071 and 0.053 eV/Å^4, nearly one constant of
+layers bound by dispersion.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from scipy.sparse.linalg import splu
 
 from ..structure import BOND_SCALE, find_layers, neighbour_pairs, plane_normal
 
-#: Stretching (eV) of a bond, of a pair with a common neighbour, and bending, all over d^2. Fitted to the Hessians of both shipped models
-#: by eye: bonds of MoS2 and graphene have 7 and 25 eV/Å^2.
+#: Stretching (eV) of a bond, of a pair with a common neighbour, and bending, all over d^2. Fitted to the Hessians of
+#: both shipped models by eye: bonds of MoS2 and graphene have 7 and 25 eV/Å^2.
 BOND, ANGLE, BEND = 50.0, 15.0, 25.0
 
 #: Stiffness of a gap along the normal (eV/Å^4), and the share of it in the plane, where sliding is nearly free.
 NORMAL, SLIDING = 0.06, 0.1
 
-#: Atoms face each other up to this much (Å) beyond the shortest distance across their gap; their springs decay with DECAY (1/Å).
+#: Atoms face each other up to this much (Å) beyond the shortest distance across their gap; their springs decay with
+#: DECAY (1/Å).
 FACING, DECAY = 1.0, 2.0
 
 #: Holds the structure as a whole (eV/Å^2 for an atom).
@@ -90,7 +92,8 @@ class Springs:
         self._solve = splu(hessian, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve
 
     def displacement(self, forces) -> np.ndarray:
-        """Where forces (n, 3), eV/Å, would move the atoms of the spring model, Å; rows of a cell filter (n + 3, 3) alike.
+        """Where forces (n, 3), eV/Å, would move the atoms of the spring model, Å; rows of a cell filter (n + 3, 3)
+        alike.
 
         A net force on a stack that nothing holds is left out: it has nowhere to go.
         """
@@ -196,7 +199,7 @@ def _facing(atoms, layers, lower, reach=16.0):
     for cutoff in (5.0, reach):
         pairs = neighbour_pairs(part, cutoff)
         pairs = pairs.select(layers[index][pairs.i] != layers[index][pairs.j])
-        if len(pairs) and pairs.distance.min() + FACING <= cutoff or cutoff == reach:
+        if (len(pairs) and pairs.distance.min() + FACING <= cutoff) or cutoff == reach:
             break
     if len(pairs):
         pairs = pairs.select(pairs.distance <= pairs.distance.min() + FACING)

@@ -1,4 +1,6 @@
-"""The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables, figures."""
+"""The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables,
+figures.
+"""
 
 import json
 from dataclasses import replace
@@ -9,7 +11,6 @@ import pytest
 from ase_wander import load_model
 from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
-from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.electronic.filling import filling_level
 from ase_wander.evaluation.evaluate import _common_formula, _different, evaluate, formula_units
 from ase_wander.evaluation.figures import plot_bands_errors, write_figures
@@ -23,24 +24,8 @@ from ase_wander.evaluation.report import (
     write_report,
 )
 from ase_wander.evaluation.symmetry import hermiticity, residuals
-from tests.mos2_small import DATA, configurations, model  # noqa: F401 (fixtures)
-
-
-class Reference:
-    """The data as a model, with so many electrons, and an error (eV) on every eigenvalue."""
-
-    shells = {"Mo": (2,), "S": (1,)}
-
-    def __init__(self, configuration, n_electrons, error=0.0):
-        self.configuration, self.n_electrons, self.error = configuration, n_electrons, error
-
-    def hamiltonian(self, atoms, layers):
-        data = self.configuration.load_blocks()
-        blocks = PairBlocks.from_arrays(data, self.n_electrons)
-        for p in np.flatnonzero(blocks.onsite):
-            block = blocks.of_pair(p)
-            block += self.error * np.eye(int(np.sqrt(len(block)))).ravel()
-        return blocks
+from tests.mos2_small import DATA
+from tests.reference_model import Reference
 
 
 # ---------------------------------------------------------------- near the gap, or the Fermi level
@@ -134,7 +119,7 @@ def test_the_whole_report(model, configurations, tmp_path):
 
 def test_a_model_without_charges_or_uncertainty(configurations):
     from ase_wander.training.train import new_model
-    from tests.training.test_train import CONFIG
+    from tests.training_setup import CONFIG
 
     plain = new_model({**CONFIG, "heads": {**CONFIG["heads"], "smearing": 0}}).double()
     report = evaluate(plain, configurations[:1], None)
@@ -142,7 +127,10 @@ def test_a_model_without_charges_or_uncertainty(configurations):
 
 
 def test_bars_are_those_of_the_model(model, configurations, monkeypatch):
-    """First bars and aims stand in the configuration of a model; a report without any, as of before there were some, is read alike."""
+    """First bars and aims stand in the configuration of a model.
+
+    A report without any, as of before there were some, is read alike.
+    """
     assert "bars" in model.config and "bars" not in load_model("graphene-bilayer").config
     monkeypatch.setitem(model.config, "bars", {"elements": [0.75, 0.25]})
     report = evaluate(model, configurations[:1], None)
