@@ -297,9 +297,13 @@ class WannierHamiltonian:
         """`pythtb.TBModel` (or `tb_model`) with the same bands."""
         return interop.to_pythtb(self, **options)
 
-    def to_sisl(self):
-        """`sisl.Hamiltonian` with the same bands."""
-        return interop.to_sisl(self)
+    def to_sisl(self, **options):
+        """`sisl.Hamiltonian` with the same bands, orbitals sorted by atom; see `interop.to_sisl`."""
+        return interop.to_sisl(self, **options)
+
+    def to_wannierberri(self, **options):
+        """`wannierberri.system.System_R` with centres and spin, no file between; see `interop.to_wannierberri`."""
+        return interop.to_wannierberri(self, **options)
 
     # -- checks -------------------------------------------------------------------------------------
 
