@@ -132,7 +132,8 @@ class AdditiveHopping(BondHead):
         n_bilinear = sizes.pop("n_bilinear", 8)
         self.near = OneEnd(self.counts, n_own, n_scalars, l_max, n_radial, **sizes)
         self.far = None if symmetric else OneEnd(self.counts, n_own, n_scalars, l_max, n_radial, **sizes)
-        self.both = BothEnds(self.counts, n_own + n_other, n_scalars, l_max, n_radial, n_bilinear)
+        channels = n_own + n_other
+        self.both = BothEnds(self.counts, channels, n_scalars, l_max, n_radial, n_bilinear) if n_bilinear else None
 
     def block(self, components):
         """Blocks in the bond frame of their components."""
@@ -142,7 +143,10 @@ class AdditiveHopping(BondHead):
     def forward(self, frames: BondFrames, tensors_i, tensors_j, scalars_i, scalars_j) -> torch.Tensor:
         """Blocks in crystal axes for pairs with node tensors (p, q, c) and scalars (p, s) at either end."""
         near, far = frames.by_order(tensors_i), frames.by_order(tensors_j, reversed_bond=True)
-        radial, (of_near, of_far) = self.radial(frames.r), self.both.maps()
+        radial = self.radial(frames.r)
+        if self.both is None:
+            return self.finished(frames, *self._of_ends(near, far, scalars_i, scalars_j, radial))
+        of_near, of_far = self.both.maps()
         if self.symmetric:  # every end is the near one of one direction: all its maps at once
             maps = list(zip(self.near.maps(self.n_other), of_near, of_far))
             own_i, near_i, far_i = mapped(near, maps)
@@ -156,6 +160,15 @@ class AdditiveHopping(BondHead):
         own_j, far_j = mapped(far, list(zip(self.far.maps(self.n_other), of_far)))
         block = self.near(own_i, scalars_i, radial) + self.far(own_j, scalars_j, radial)
         return self.finished(frames, self.block(block + self.both(added(near_i, far_j), scalars_i, scalars_j, radial)))
+
+    def _of_ends(self, near, far, scalars_i, scalars_j, radial):
+        """Blocks of the ends alone: of equal species those of one end seen from i and from j, otherwise their sum."""
+        of_end = lambda end, tensors, scalars: end(
+            mapped(tensors, [(w,) for w in end.maps(self.n_other)])[0], scalars, radial
+        )
+        if self.symmetric:
+            return self.block(of_end(self.near, near, scalars_i)), self.block(of_end(self.near, far, scalars_j))
+        return (self.block(of_end(self.near, near, scalars_i) + of_end(self.far, far, scalars_j)),)
 
 
 def linear(x, weight):

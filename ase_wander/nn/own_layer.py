@@ -52,6 +52,8 @@ class LayerDressing(nn.Module):
     def forward(self, graph: Graph, environment: Environment):
         environment = environment.up_to(self.l_max)
         tensors, scalars = self.own(graph, self.of_own_layer(environment))
+        if not self.n_other:
+            return tensors, scalars
         scale = self.other_scale[graph.species]
         other = self.of_other_layer(environment, graph.species)
         seen = (other[0].squeeze(-1) - self.scalar_mean[graph.species]) * self.scalar_scale[graph.species]
@@ -63,6 +65,8 @@ class LayerDressing(nn.Module):
         """Set the scales from sample structures (lists of Graph and Environment)."""
         environments = [e.up_to(self.l_max) for e in environments]
         self.own.fit(graphs, [self.of_own_layer(e) for e in environments])
+        if not self.n_other:
+            return
         species = torch.cat([g.species for g in graphs])
         found = torch.cat([torch.cat(self.of_other_layer(e, g.species), 2) for g, e in zip(graphs, environments)])
         for z in range(self.n_species):
