@@ -74,7 +74,7 @@ def blocks_to_csr(counts, pair_i, pair_j, pair_shift, block, block_ptr):
 
 
 def _places(counts, n_shifts, group, j, order):
-    """Row pointer (n_R n + 1,) of the stacked matrices; of every pair, place of its first element, length of its rows."""
+    """Row pointer (n_R n + 1,) of the stacked matrices; of every pair, place of its first element, size of its rows."""
     width = np.bincount(group, weights=counts[j], minlength=n_shifts * len(counts)).astype(np.int64)
     indptr = np.concatenate([[0], np.cumsum(np.repeat(width, np.tile(counts, n_shifts)))])
     start = np.concatenate([[0], np.cumsum(width * np.tile(counts, n_shifts))])[:-1]

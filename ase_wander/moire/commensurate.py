@@ -216,7 +216,7 @@ def cells_near(
     m, r, n, angles = _pairs(n_max, lattice)
     off = abs(angles - angle)
     untwisted = (m == 0) | (r == 0)
-    # no twist meets a wish for none only, however wide the tolerance
+    # untwisted cells match only exact requests, however wide the tolerance
     off[untwisted & (off > 1e-6)] = np.inf
     found = np.flatnonzero(off <= tolerance + 1e-9)
     if len(found):
@@ -228,7 +228,8 @@ def cells_near(
         message += f"; the nearest is {_cell(int(m[k]), int(r[k]), lattice, atoms_per_cell, lattice_constant)}"
     larger = _smallest_within(angle, tolerance, lattice)
     if larger is not None:
-        message += f"; within the tolerance the smallest is {_cell(*larger, lattice, atoms_per_cell, lattice_constant)}"
+        m, r = larger
+        message += f"; within the tolerance the smallest is {_cell(m, r, lattice, atoms_per_cell, lattice_constant)}"
     raise ValueError(message)
 
 

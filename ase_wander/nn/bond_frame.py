@@ -59,8 +59,8 @@ class BondFrames:
     def by_order(self, tensors: torch.Tensor, reversed_bond: bool = False) -> list[torch.Tensor]:
         """Node tensors (p, q, c) in the bond frame, sorted by |m|: m = 0 (p, L c), m > 0 (p, 2, (L + 1 - m) c).
 
-        With `reversed_bond` they are seen from the bond's other end, in the frame mirrored at z = 0: Y_lm -> (-1)^(l + m)
-        Y_lm. A mirror, not a half turn: it keeps the sense of rotation about the bond, so both ends may be mixed.
+        With `reversed_bond` they are seen from the bond's other end, in the frame mirrored at z = 0: Y_lm -> (-1)^(l +
+        m) Y_lm. A mirror, not a half turn: it keeps the sense of rotation about the bond, so both ends may be mixed.
         """
         lib = turned.library(tensors, *self.d)
         if lib:

@@ -15,7 +15,7 @@ from .radial import gaussian_basis, smooth_cutoff
 
 
 class BondHead(nn.Module):
-    """What every head of one class of pairs shares: the size of elements against distance, the way from a block to H.
+    """Shared by all heads of one class of pairs: the size of elements against distance, the way from a block to H.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class HoppingHead(BondHead):
         return there, back
 
     def tensors_to_block(self, lifted, near, far, scalars_i, scalars_j, radial):
-        """Block in the bond frame before scaling: m = 0 parts `near` seen from i, `far` from j, and the `lifted` others."""
+        """Block in the bond frame before scaling: m = 0 parts `near` seen from i, `far` from j, the others `lifted`."""
         norms = [0.1 * v.square().sum(1) for v in lifted]
         h = self.first.bias
         for x, weight in zip(

@@ -1,8 +1,9 @@
-"""Slater-Koster: blocks of the symmetry of their bond alone, from the distance and, on request, from scalars of both atoms.
+"""Slater-Koster: blocks of the symmetry of their bond alone, from the distance and, on request, from scalars of both
+atoms.
 
 H_ij = D_1^T [ sum_m V_|m|(r, ...) (|m><m| + |-m><-m|) ] D_2 in the frame of the bond, J. C. Slater and G. F. Koster,
-Phys. Rev. 94, 1498 (1954): V_llm of the distance only, for the model kind `two-center`; with the atoms' RAERs as further
-arguments, for the ablation of what a hopping needs to know.
+Phys. Rev. 94, 1498 (1954): V_llm of the distance only, for the model kind `two-center`; with the atoms' RAERs as
+further arguments, for the ablation of what a hopping needs to know.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class AxialHopping(BondHead):
         return (self.network(torch.cat(inputs, 1)) @ basis).unflatten(1, (2 * self.l1 + 1, 2 * self.l2 + 1))
 
     def forward(self, frames: BondFrames, tensors_i, tensors_j, scalars_i, scalars_j) -> torch.Tensor:
-        """Blocks (p, 2 l1 + 1, 2 l2 + 1) in eV, crystal axes; the tensors are not looked at."""
+        """Blocks (p, 2 l1 + 1, 2 l2 + 1) in eV, crystal axes; tensors are ignored."""
         radial = self.radial(frames.r)
         block = self.integrals(radial, scalars_i, scalars_j)
         # bonds seen from their other end have the same integrals: the same block if no scalar tells the ends apart

@@ -85,7 +85,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Bilayer:
-    """What the walks need to know of a structure, in the frame of the template.
+    """A structure in the frame of the template, as the walks need it.
 
     Attributes
     ----------
@@ -163,7 +163,8 @@ def environment_vectors(bilayer, template):
     Returns
     -------
     dict
-        "metal" -> (atoms (n,), vectors (n, 61, 3)), "chalcogen" -> (atoms (n,), vectors (n, 51, 3)), Å, atoms ascending.
+        "metal" -> (atoms (n,), vectors (n, 61, 3)), "chalcogen" -> (atoms (n,), vectors (n, 51, 3)), Å, atoms
+        ascending.
 
     Raises
     ------
