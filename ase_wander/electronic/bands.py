@@ -24,14 +24,14 @@ def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", 
     reference : {"fermi", "vacuum"} or float
         Only sets ``bs.reference`` (eV).
     **options
-        See `kpoints.solve_kpoints`. Its method "auto" takes snapshots here where they are faster (many orbitals, many k-points
-        on straight lines, few bands), with every band good to `tolerance` (eV); "exact" solves every k-point.
+        See `kpoints.solve_kpoints`. Its method "auto" takes snapshots here where they are faster (many orbitals, many
+        k-points on straight lines, few bands), with every band good to `tolerance` (eV); "exact" solves every k-point.
 
     Returns
     -------
     ase.spectrum.band_structure.BandStructure
-        With further attributes: ``band_indices``, the absolute index of every band; ``error_bound``, the largest error (eV)
-        that a band can have against the eigenvalues of H(k), 0 where all k-points were solved.
+        With further attributes: ``band_indices``, the absolute index of every band; ``error_bound``, the largest error
+        (eV) that a band can have against the eigenvalues of H(k), 0 where all k-points were solved.
     """
     path = resolve_path(h._require_atoms("a band structure"), path, npoints)
     indices = range(h.n_orbitals) if n_bands is None else h.band_window(n_bands)

@@ -17,8 +17,8 @@ from tests.electronic_helpers import graphene_model, random_model
 
 @pytest.fixture(scope="module")
 def folded():
-    """240 orbitals whose folded bands cross without seeing each other: the hardest to count."""
-    return make_supercell(random_model(), (5, 3, 1))
+    """162 orbitals of graphene, whose folded bands cross without seeing each other: the hardest to count."""
+    return make_supercell(graphene_model(), (9, 9, 1))
 
 
 CORNERS = {"G": np.zeros(3), "M": np.array([0.5, 0, 0]), "K": np.array([1 / 3, 1 / 3, 0])}
@@ -41,11 +41,11 @@ def solved(data):
 def test_bands_are_those_of_the_exact_solver_within_their_bounds(model):
     """Also through graphene's Dirac points and the many-fold levels of folded graphene."""
     h = {
-        "random": lambda: make_supercell(random_model(), (5, 3, 1)),
-        "complex": lambda: make_supercell(random_model(1, complex_=True), (5, 3, 1)),
+        "random": lambda: make_supercell(random_model(), (3, 2, 1)),
+        "complex": lambda: make_supercell(random_model(1, complex_=True), (3, 2, 1)),
         "graphene": lambda: make_supercell(graphene_model(), (9, 9, 1)),
     }[model]()
-    kpts = on_path(h)
+    kpts = on_path(h, npoints=40 if model == "graphene" else 80)
     exact = h.eigenvalues(kpts, 10)
     data = solve_kpoints(h, kpts, 10, method="snapshots", tolerance=1e-4)
     assert len(solved(data)) < len(kpts)
@@ -63,11 +63,11 @@ def test_states_are_eigenstates_in_the_lattice_gauge(folded):
 
 
 def test_every_point_is_solved_where_the_margins_are_too_thin(folded, monkeypatch):
-    """Bands just beyond the window's edge could come and go unseen: no interval but that without inner points is accepted."""
+    """Bands just beyond the window's edge could come and go unseen: hardly an interval is accepted."""
     monkeypatch.setattr(kpoints, "margin", lambda n_bands: 1)
     kpts = on_path(folded, npoints=20)
     data = solve_kpoints(folded, kpts, 6, method="snapshots")
-    assert len(solved(data)) > 0.9 * len(kpts)
+    assert len(solved(data)) >= 0.9 * len(kpts)
     assert np.abs(data.energies - folded.eigenvalues(kpts, 6)).max() < 1e-6
 
 
@@ -169,7 +169,7 @@ def test_an_interrupted_run_ends_in_the_same_numbers(folded, tmp_path, monkeypat
 
     def stopping(h, k, *rest):
         calls.append(k)
-        if len(calls) == 6:
+        if len(calls) == 3:
             raise KeyboardInterrupt
         return solve(h, k, *rest)
 
@@ -177,7 +177,7 @@ def test_an_interrupted_run_ends_in_the_same_numbers(folded, tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         solve_kpoints(folded, kpts, 6, restart=path, **options)
     kept = len(np.load(path)["points"])
-    assert kept == 6  # one before the tasks, five of them
+    assert kept == 3  # one before the tasks, two of them
     again = solve_kpoints(folded, kpts, 6, restart=path, **options)
     calls[:] = [None] * 10
     whole = solve_kpoints(folded, kpts, 6, **options)
@@ -186,7 +186,7 @@ def test_an_interrupted_run_ends_in_the_same_numbers(folded, tmp_path, monkeypat
     calls[:] = [None] * 10
     assert (solve_kpoints(folded, kpts, 6, restart=path, **options).energies == whole.energies).all()
     assert len(calls) == 10  # nothing left to solve
-    with pytest.raises(ValueError, match="bands.npz.*another"):
+    with pytest.raises(ValueError, match=r"bands\.npz.*another"):
         folded.eigenvalues(kpts, 6, restart=path)
 
 
@@ -198,13 +198,13 @@ def test_processes_give_the_same_numbers(folded):
 
 def test_band_structures_take_snapshots_where_they_pay(folded, monkeypatch):
     assert not snapshots.worthwhile(folded, on_path(folded), 6)
-    monkeypatch.setattr(snapshots, "SMALLEST", 200)
+    monkeypatch.setattr(snapshots, "SMALLEST", 90)
     assert not snapshots.worthwhile(folded, on_path(folded), None)
     assert not snapshots.worthwhile(folded, on_path(folded, npoints=8), 6)
     assert not snapshots.worthwhile(folded, on_path(folded), 100)
-    exact = folded.band_structure(band_path(folded, npoints=150), None, 6, method="exact")
+    exact = folded.band_structure(band_path(folded, npoints=40), None, 6, method="exact")
     assert exact.error_bound == 0
-    fast = folded.band_structure(band_path(folded, npoints=150), None, 6)
+    fast = folded.band_structure(band_path(folded, npoints=40), None, 6)
     assert 0 < fast.error_bound <= snapshots.TOLERANCE
     assert np.abs(fast.energies - exact.energies).max() <= fast.error_bound + 1e-9
     assert fast.reference == pytest.approx(exact.reference, abs=1e-4)

@@ -104,8 +104,8 @@ def _nearest_cut(energies, energy, reach=3):
 def error_bounds(counted, lo, hi):
     """Bound (eV) on the error of each Ritz value of bands lo to hi - 1, shape (hi - lo,); inf where there is none.
 
-    Lehmann's bounds from an energy above the window and from one below, in openings of the bands: each says that so many
-    eigenvalues lie this side of it, and the count says which they are.
+    Lehmann's bounds from an energy above the window and from one below, in openings of the bands: each says that so
+    many eigenvalues lie this side of it, and the count says which they are.
     """
     window = counted.window(lo, hi)
     if window is None:
@@ -130,8 +130,8 @@ def error_bounds(counted, lo, hi):
 def _opening(ritz, window):
     """How many pairs above the window the best place for Lehmann's bound leaves below itself; None without any.
 
-    A pair of residual r is bounded by r^2 / (rho - E) from rho; a bad one just below rho comes out so low that it counts
-    among the window's, so every place is tried with these estimates.
+    A pair of residual r is bounded by r^2 / (rho - E) from rho; a bad one just below rho comes out so low that it
+    counts among the window's, so every place is tried with these estimates.
     """
     e, r2 = ritz.energies, ritz.residuals**2
     best, chosen = np.inf, None

@@ -8,9 +8,9 @@ import numpy as np
 
 from . import pardiso
 from .eigensolvers import choose_method
+from .lines import representatives
 from .memory import check_memory
 from .nonhermitian import check_request
-from .lines import representatives
 from .onepoint import Request, good_shift, solve_one
 from .parallel import Restart, SnapshotFile, progress_bar, run_tasks
 from .snapshots import TOLERANCE, PathModel, margin
@@ -92,9 +92,9 @@ def solve_kpoints(
     vectors : bool
         Return the states too.
     method : {"auto", "exact", "dense", "superlu", "pardiso", "ldl", "snapshots"}
-        "snapshots" solves a few points of every straight line of k-points and follows the bands between them in a small model
-        (`snapshots`), with a bound on the error of every band; all others solve every point, "auto" and "exact" by
-        the solver that suits the matrix.
+        "snapshots" solves a few points of every straight line of k-points and follows the bands between them in a
+        small model (`snapshots`), with a bound on the error of every band; all others solve every point, "auto" and
+        "exact" by the solver that suits the matrix.
     threads : int
         Threads of one factorisation (PARDISO).
     verify : bool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from .interpolation import LONGEST, phase_norms
@@ -14,7 +16,7 @@ FIRST_SPACING = 0.8
 
 
 def straight_lines(kpts):
-    """Positions (first, last) of the maximal runs of points on a line, in the order given; neighbours share their corner.
+    """Positions (first, last) of the maximal runs of points on a line, in the order given; neighbours share a corner.
 
     Repeated points end a run, as breaks of a path do.
     """
@@ -33,7 +35,7 @@ def straight_lines(kpts):
 
 
 def model_lines(h, kpts):
-    """The lines that get a model, as (first, last, snapshots): positions of the points to be solved exactly at first."""
+    """The lines that get a model, as (first, last, snapshots): positions of the points that are solved at first."""
     lines = []
     for a, b in straight_lines(kpts):
         if b - a + 1 < FEWEST_POINTS:
@@ -41,7 +43,7 @@ def model_lines(h, kpts):
         phase = phase_norms(h, (kpts[b] - kpts[a]) / 2)[0][-1]
         pieces = int(np.ceil(phase / LONGEST))
         corners = np.unique(np.linspace(a, b, pieces + 1).round().astype(int))
-        for start, stop in zip(corners, corners[1:]):
+        for start, stop in pairwise(corners):
             if stop - start + 1 < FEWEST_POINTS:
                 continue
             intervals = max(1, int(2 * phase / pieces / FIRST_SPACING))

@@ -1,8 +1,8 @@
 """A small model of H(k) on a line of k-points: its projection on states that are known at a few of them.
 
-V (n, m): orthonormal basis of the known states in the atomic gauge, where they change little from k to k. On the line, with
-G(k) = (H(k) - s) V, all that is needed of the large matrix is B = V^H G and A = G^H G: the Ritz values of H(k) in V, the
-residual |H x - E x| of any vector x = V y, and the bounds that follow from them.
+V (n, m): orthonormal basis of the known states in the atomic gauge, where they change little from k to k. On the line,
+with G(k) = (H(k) - s) V, all that is needed of the large matrix is B = V^H G and A = G^H G: they give the Ritz values of
+H(k) in V, the residual |H x - E x| of any vector x = V y, and the bounds that follow from them.
 
 Index legend: n orbitals, m basis vectors, p Ritz vectors.
 """
@@ -137,9 +137,9 @@ class Ritz:
 def harmonic_ritz(b, a, sigma, n_below, n_above):
     """Ritz pairs of H in the span of the harmonic Ritz vectors nearest below and above sigma.
 
-    B y = tau A y with B = V^H (H - sigma) V, A = V^H (H - sigma)^2 V: 1 / tau + sigma approaches the energies nearest sigma
-    from outside, so that no mixture of far states passes for one of them, as a plain Ritz value can (R. B. Morgan, Linear Algebra
-    Appl. 154, 289 (1991)).
+    B y = tau A y with B = V^H (H - sigma) V, A = V^H (H - sigma)^2 V: 1 / tau + sigma approaches the energies nearest
+    sigma from outside, so that no mixture of far states passes for one of them, as a plain Ritz value can
+    (R. B. Morgan, Linear Algebra Appl. 154, 289 (1991)).
     """
     tau, y = eigh(b, a, check_finite=False, driver="gvd")
     below, above = int((tau < 0).sum()), int((tau > 0).sum())
@@ -155,9 +155,9 @@ def harmonic_ritz(b, a, sigma, n_below, n_above):
 def lehmann(ritz, rho):
     """Energies that bound the spectrum on either side of rho, each in order of distance from it.
 
-    D y = tau (D^2 + R^H R) y with D = E - rho. At least j eigenvalues of H lie in [rho + 1 / tau_j, rho) for the j-th most
-    negative tau, and likewise above: the best that can be said from x, H x alone (N. J. Lehmann, ZAMM 29, 341 (1949);
-    B. N. Parlett, The Symmetric Eigenvalue Problem, section 10.5).
+    D y = tau (D^2 + R^H R) y with D = E - rho. At least j eigenvalues of H lie in [rho + 1 / tau_j, rho) for the j-th
+    most negative tau, and likewise above: the best that can be said from x and H x alone (N. J. Lehmann, ZAMM 29, 341
+    (1949); B. N. Parlett, The Symmetric Eigenvalue Problem, section 10.5).
 
     Returns
     -------

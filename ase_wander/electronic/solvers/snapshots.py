@@ -1,11 +1,13 @@
 """Bands along a path from a few k-points (snapshots) that are solved exactly and counted.
 
-The states of the snapshots span a small space in which H(k) is projected (`reduced`). Every band of every k-point carries a
-bound on its error (`counting.error_bounds`); where it exceeds the tolerance, or where bands could not be followed, one more
-snapshot is taken. In the worst case every point becomes one.
+The states of the snapshots span a small space in which H(k) is projected (`reduced`). Every band of every k-point
+carries a bound on its error (`counting.error_bounds`); where it exceeds the tolerance, or where bands could not be
+followed, one more snapshot is taken. In the worst case every point becomes one.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -105,8 +107,7 @@ class PathModel:
         """Points of one line; `exact` holds its first snapshots."""
         some = next(iter(exact.values()))
         line = ReducedLine(self.h, self.kpts[start], self.kpts[stop], good_shift(some.energies))
-        for k, pairs in exact.items():
-            line.extend(self._atomic(k, pairs.vectors))
+        line.extend(np.concatenate([self._atomic(k, pairs.vectors) for k, pairs in exact.items()], axis=1))
         while True:
             worst = self._follow(line, exact)
             if worst is None:
@@ -121,7 +122,7 @@ class PathModel:
     def _follow(self, line, exact):
         """Fill what the model gives; position where it most needs another snapshot, None when all is done."""
         order, needs = sorted(exact), []
-        for a, b in zip(order, order[1:]):
+        for a, b in pairwise(order):
             inside = slice(a + 1, b)
             if (self.bounds[inside] <= self.tolerance).all():
                 continue
@@ -180,8 +181,8 @@ class PathModel:
     def _all_seen(self, line, a, b, left, right):
         """Whether no band can have entered and left the window between two snapshots that both do not hold it.
 
-        It lies beyond what either snapshot has, and must be fast enough to come from there and to go back: faster than any
-        mixture of the snapshots' states on that side of the window's middle.
+        It lies beyond what either snapshot has, and must be fast enough to come from there and to go back: faster than
+        any mixture of the snapshots' states on that side of the window's middle.
         """
         t = np.array([line.position(self.kpts[k]) for k in range(a, b + 1)])
         unseen = False
