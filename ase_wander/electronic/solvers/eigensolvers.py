@@ -15,8 +15,8 @@ from .chebyshev import estimate_filling_energy
 from .factorisation import SingularShift, factorise
 from .lanczos import both_sides, invert_lanczos, nearest
 
-#: Up to so many orbitals, and so many more for every band, LAPACK's tridiagonalisation is faster than a factorisation with
-#: a Krylov space, which grows with the number of bands (docs/electronic.md).
+#: Up to so many orbitals, and so many more for every band, LAPACK's tridiagonalisation is faster than a factorisation
+#: with a Krylov space, which grows with the number of bands (docs/electronic.md).
 DENSE_LIMIT, DENSE_PER_BAND = 800, 25
 
 #: A sparse factor with more than this share of all elements is no longer sparse: for counted windows the dense
@@ -180,8 +180,8 @@ def _with_fallback(solve, method):
 def locate(matrix, lo, hi, sigma, method, threads=1, attempts=40):
     """A factorisation whose shift has between `lo` and `hi` bands below it (or nearly so).
 
-    It starts from `sigma` or a stochastic estimate. The inertia says by how many bands the shift is wrong, the bands nearest
-    to it how far that is in energy; between shifts on both sides regula falsi on the count, which is monotonic.
+    It starts from `sigma` or a stochastic estimate. The inertia says by how many bands the shift is wrong, the bands
+    nearest to it how far that is in energy; between shifts on both sides regula falsi on the count, which is monotonic.
     """
     if sigma is None:
         sigma = estimate_filling_energy(matrix, (lo + hi) / 2)

@@ -1,8 +1,8 @@
 """A small model of H(k) on a line of k-points: its projection on states that are known at a few of them.
 
-V (n, m): orthonormal basis of the known states in the atomic gauge, where they change little from k to k. On the line,
-with G(k) = (H(k) - s) V, all that is needed of the large matrix is B = V^H G and A = G^H G: they give the Ritz values of
-H(k) in V, the residual |H x - E x| of any vector x = V y, and the bounds that follow from them.
+V (n, m): orthonormal basis of the known states in the atomic gauge, where they change little from k to k. On the
+line, with G(k) = (H(k) - s) V, all that is needed of the large matrix is B = V^H G and A = G^H G: they give the Ritz
+values of H(k) in V, the residual |H x - E x| of any vector x = V y, and the bounds that follow from them.
 
 Index legend: n orbitals, m basis vectors, p Ritz vectors.
 """
