@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, Calculator, InputError, PropertyNotImplementedError, all_changes
 
 from .loading import load_model
+from .model.protocol import Model
 from .structure import check_atoms, continues, empty_height, find_layers
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
@@ -46,8 +47,9 @@ class WanderCalculator(Calculator):
     -----
     Layers are recognised by covalent connectivity and then kept while the atoms' numbers and pbc stay and no atom
     jumps by more than 1 Å between calls, so that the energy never jumps during relaxation or MD. Any number of them
-    is taken; a UserWarning says when the model's data (key `layers` of its config.json) have fewer. A DomainWarning, once
-    per structure, names the atoms that lie outside the training data, where the model carries what is needed to tell.
+    is taken; a UserWarning says when the model's data (key `layers` of its config.json) have fewer. A DomainWarning,
+    once per structure, names the atoms that lie outside the training data, where the model carries what is needed to
+    tell.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
@@ -57,12 +59,12 @@ class WanderCalculator(Calculator):
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
         self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
-        if not hasattr(model, "compute"):  # the published kind keeps the precision of its weights
+        if not isinstance(model, Model):  # the published kind keeps the precision of its weights
             model, device, dtype = _as_input_error(load_model, model, device or "cpu", dtype or "float64"), None, None
         self.model = model
         own = {
-            "dtype": str(getattr(model, "dtype", "float64")).replace("torch.", ""),
-            "device": str(getattr(model, "device", "cpu")),
+            "dtype": str(model.dtype).replace("torch.", ""),
+            "device": str(model.device),
         }
         for name, wanted in (("dtype", dtype), ("device", device)):
             if wanted is not None and str(wanted).replace("torch.", "").split(":")[0] != own[name].split(":")[0]:
@@ -103,6 +105,19 @@ class WanderCalculator(Calculator):
         self._layers, self._outside_named = (atoms.copy(), layers), False
         return layers
 
+    def recognise_layers(self, atoms: Atoms) -> np.ndarray:
+        """Layers (n,) by the bonds of `atoms` as they are now; results of other layers are dropped.
+
+        A structure that begins as something else (layers so near that they count as bonded) keeps its first layers
+        while it moves; this is for its end.
+        """
+        kept = None if self._layers is None else self._layers[-1]
+        self._layers = None
+        layers = self.layers(atoms)
+        if kept is None or not np.array_equal(layers, kept):
+            self.reset()
+        return layers
+
     def check_species(self, atoms: Atoms) -> None:
         """InputError naming the first atom of a species that the model does not know."""
         known = set(self.model.species)
@@ -136,12 +151,12 @@ class WanderCalculator(Calculator):
 
     def _check_layers(self, n_layers):
         """Warn once of more layers than any configuration of the model's data has."""
-        known = getattr(self.model, "config", {}).get("layers")
+        known = self.model.config.get("layers")
         if known and n_layers > max(known) and not self._warned:
             self._warned = True
             warnings.warn(
-                f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most {max(known)}, "
-                "so that it is extrapolated",
+                f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most "
+                f"{max(known)}, so that it is extrapolated",
                 UserWarning,
                 stacklevel=4,
             )
@@ -158,7 +173,7 @@ class WanderCalculator(Calculator):
             )
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """One forward pass gives every property the model has; `properties` (a name, several, or None) only says what must be among them."""
+        """One pass gives every property the model has; `properties` (a name, several, None) must be among them."""
         properties = (properties,) if isinstance(properties, str) else properties or ()
         for name in properties:
             if name not in self.implemented_properties:
@@ -171,17 +186,16 @@ class WanderCalculator(Calculator):
         self.results, self._uncertainty = {}, None  # nothing of the structure before may answer for one that is refused
         atoms, layers = self._checked(self.atoms)
         results = _as_input_error(self.model.compute, atoms, layers, properties)
-        self._uncertainty = results.pop("uncertainty", None)
+        outside = results.pop("outside", None)
         self.results = results
-        if self._uncertainty is not None:
-            self._warn_outside(atoms, self._uncertainty)
+        if outside is not None and outside.any() and not self._outside_named:
+            self._warn_outside(atoms, layers)
 
-    def _warn_outside(self, atoms, uncertainty):
+    def _warn_outside(self, atoms, layers):
         """Name, once per structure, the atoms outside the training data."""
-        outside = np.flatnonzero(uncertainty["outside"])
-        if not len(outside) or self._outside_named:
-            return
         self._outside_named = True
+        self._uncertainty = uncertainty = self.model.uncertainty(atoms, layers)
+        outside = np.flatnonzero(uncertainty["outside"])
         worst = outside[np.argsort(-uncertainty["distance"][outside], kind="stable")]
         named = "; ".join(f"atom {i} ({atoms.symbols[i]}): {uncertainty['reasons'][int(i)]}" for i in worst[:NAMED])
         more = f"; and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
@@ -204,17 +218,15 @@ class WanderCalculator(Calculator):
         atoms, layers = self._checked(atoms)
         if not isinstance(threshold, Real) or not 0 <= threshold < np.inf:
             raise InputError(f"threshold is {threshold!r}; it must be a finite energy of at least 0 eV")
-        if self.model.kind != "published":
+        if self.model.is_equivariant:
             if not options.pop("hermitian", True):
                 raise InputError(
                     "hermitian=False is for models of kind published; this one is Hermitian by construction"
                 )
             if options.get("progress") is not None and not callable(options["progress"]):
                 raise InputError("progress is a function of (pairs done, pairs in all)")
-        *blocks, n_electrons = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
-        h = WannierHamiltonian.from_blocks(
-            atoms, self.model.shells, *blocks, n_electrons, check=options.get("hermitian", True)
-        )
+        blocks = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
+        h = WannierHamiltonian.from_pairs(atoms, self.model.shells, blocks, check=options.get("hermitian", True))
         return h.truncate(threshold) if threshold else h
 
     def get_band_structure(self, atoms=None, path=None, npoints=None, n_bands=None, reference="fermi", **options):
@@ -248,9 +260,9 @@ class WanderCalculator(Calculator):
         Parameters
         ----------
         kpts : (int, int), array_like (n_k, 3), optional
-            A Gamma-centred mesh of the plane, reduced by the layer group of the atoms (up to 0.001 Å) and time reversal, or
-            k-points with their `weights`. Parts by layer, by atom or of one's own choice are not symmetric: for those,
-            and for models that are not equivariant, a mesh is reduced by time reversal alone.
+            A Gamma-centred mesh of the plane, reduced by the layer group of the atoms (up to 0.001 Å) and time
+            reversal, or k-points with their `weights`. Parts by layer, by atom or of one's own choice are not
+            symmetric: for those, and for models that are not equivariant, a mesh is reduced by time reversal alone.
         **options
             Also `threshold`, `hermitian` as for `get_wannier_hamiltonian`.
         """
@@ -258,7 +270,7 @@ class WanderCalculator(Calculator):
 
         h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
         if kpts is not None and np.ndim(kpts) == 1 and np.issubdtype(np.asarray(kpts).dtype, np.integer):
-            symmetric = self.model.kind != "published" and options.get("project") in (None, "species", "shell")
+            symmetric = self.model.is_equivariant and options.get("project") in (None, "species", "shell")
             kpts, options["weights"] = _as_input_error(_mesh, h.atoms, kpts, symmetric)
         return _as_input_error(density_of_states, h, kpts=kpts, **options)
 
@@ -282,14 +294,15 @@ class WanderCalculator(Calculator):
 
         PropertyNotImplementedError of a model that has no uncertainty fitted (see docs/trust.md).
         """
-        if getattr(self.model, "trust", None) is None:
+        if self.model.trust is None:
             raise PropertyNotImplementedError(
                 f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
                 "when it was shipped (ase_wander.evaluation.uncertainty.fit_trust)"
             )
-        if self._uncertainty is not None and (
-            atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))
-        ):
+        known = self.atoms is not None and self.results  # asked for again, it is there
+        if known and (atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))):
+            if self._uncertainty is None:
+                self._uncertainty = _as_input_error(self.model.uncertainty, *self._checked(self.atoms))
             return deepcopy(self._uncertainty)  # the caller's own, as ASE's results are
         return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 

@@ -41,7 +41,7 @@ def model_directories() -> list[Path]:
 
 def find_models() -> dict[str, Path]:
     """Folder of every known model by name, sorted by name; of two of one name the first found counts."""
-    found = {}
+    found: dict[str, Path] = {}
     for directory in model_directories():
         for config in directory.glob(f"*/{CONFIG}"):
             found.setdefault(config.parent.name, config.parent)
@@ -67,3 +67,19 @@ def model_folder(model) -> Path:
         return folder
     names = ", ".join(known) or "none installed"
     raise ValueError(f"no model named {str(model)!r} and no folder with a {CONFIG} at that path; known models: {names}")
+
+
+def reference_data(model) -> Path:
+    """Folder `data` of a model given by name or path: what it was trained on and is judged by.
+
+    Raises
+    ------
+    ValueError
+        Where the model has none: the wheel goes without, a checkout has it.
+    """
+    folder = model_folder(model) / "data"
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder}: no such folder; the reference data of shipped models are in the repository, not in the wheel"
+        )
+    return folder

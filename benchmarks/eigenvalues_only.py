@@ -1,10 +1,11 @@
 """Training from eigenvalues alone: what it makes of a model that has seen a few Hamiltonians.
 
-python benchmarks/eigenvalues_only.py --data ../shared/data/mos2-bilayer
+python benchmarks/eigenvalues_only.py
 
 The force field is that of the shipped model; heads start from random weights. First they see the elements of H of a few
-configurations. Then they go on with all training configurations, once with nothing but their eigenvalues, once with their
-Hamiltonians too, the same number of steps. Errors are those of the validation split (which no stage sees), single cells.
+configurations. Then they go on with all training configurations, once with nothing but their eigenvalues, once with
+their Hamiltonians too, the same number of steps. Errors are those of the validation split (which no stage sees), single
+cells.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from dataclasses import replace
 import torch
 
 from ase_wander import load_model
+from ase_wander.catalogue import reference_data
 from ase_wander.data.dataset import split, withhold
 from ase_wander.data.sources import load_source
 from ase_wander.training.loop import LoopSettings, fit
@@ -31,7 +33,7 @@ LOOP = LoopSettings(
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/mos2-bilayer")
+    parser.add_argument("--data", default=str(reference_data("mos2-bilayer") / "aligned"))
     parser.add_argument("--with-hamiltonian", type=int, default=15, help="configurations whose H the first stage sees")
     parser.add_argument("--steps", type=int, nargs=2, default=(400, 300), help="of the first and of the second stage")
     arguments = parser.parse_args()
@@ -62,7 +64,8 @@ def main():
             )
         errors = held_out.report(sigma_max=1.0)
         print(
-            f"{name:42s} eigenvalues within 1 eV of the gap {errors['eigenvalues']:6.1f} meV   elements of H {errors['elements']:5.2f} meV   "
+            f"{name:42s} eigenvalues within 1 eV of the gap {errors['eigenvalues']:6.1f} meV   elements of H "
+            f"{errors['elements']:5.2f} meV   "
             f"({time.monotonic() - start:.0f} s)",
             flush=True,
         )

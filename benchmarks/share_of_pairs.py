@@ -1,9 +1,9 @@
 """Elements of H learned from all pairs, and from a random share of them at every step: time of a step, and errors.
 
-python benchmarks/share_of_pairs.py --data ../shared/data/mos2-bilayer
+python benchmarks/share_of_pairs.py
 
-The force field is that of the shipped model; heads start from the same random weights. Errors (meV) are those of the validation
-split, single cells. The last row gives the share the time of the first row.
+The force field is that of the shipped model; heads start from the same random weights. Errors (meV) are those of the
+validation split, single cells. The last row gives the share the time of the first row.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 
 from ase_wander import load_model
+from ase_wander.catalogue import reference_data
 from ase_wander.data.dataset import split
 from ase_wander.data.sources import load_source
 from ase_wander.training.loop import LoopSettings, fit
@@ -28,7 +29,7 @@ LOOP = LoopSettings(
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/mos2-bilayer")
+    parser.add_argument("--data", default=str(reference_data("mos2-bilayer") / "aligned"))
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--share", type=float, default=0.3)
     arguments = parser.parse_args()
@@ -59,7 +60,8 @@ def main():
         seconds = (time.perf_counter() - start) / steps
         errors = held_out.report()
         print(
-            f"{share:6.2f} {steps:6d} {seconds:7.3f} {errors['elements']:7.3f} {errors['00_intra']:11.3f} {errors['11_inter']:9.3f} "
+            f"{share:6.2f} {steps:6d} {seconds:7.3f} {errors['elements']:7.3f} {errors['00_intra']:11.3f} "
+            f"{errors['11_inter']:9.3f} "
             f"{errors['onsite']:8.2f}",
             flush=True,
         )

@@ -1,4 +1,4 @@
-"""The package as it is installed: contents, pins, entry points, the direction of imports."""
+"""The package as it is installed: contents, pins, entry points."""
 
 import ast
 import configparser
@@ -36,7 +36,11 @@ def test_every_dependency_is_pinned(setup):
     pinned = {
         normalised(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"
     }
-    needed = setup["options"]["install_requires"] + setup["options.extras_require"]["test"]
+    needed = (
+        setup["options"]["install_requires"]
+        + setup["options.extras_require"]["test"]
+        + setup["options.extras_require"]["lint"]
+    )
     assert {normalised(line) for line in needed.strip().splitlines()} <= pinned
     assert all("==" in line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#")
 
@@ -67,44 +71,6 @@ def test_readme_has_the_two_commands():
     commands = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
     assert len(commands) == 2 and all("-c constraints.txt" in command for command in commands)
     assert "ase-wander run MoS2" in commands[0] and commands[1].endswith("pytest")
-
-
-#: Floors of the house; a module imports from its own floor or from below. The command line stands on top.
-FLOORS = [
-    ("structure", "plotting", "paths", "values"),
-    ("electronic", "moire", "nn", "graphs"),
-    ("model", "published", "derivatives", "backbones"),
-    ("training", "data"),
-    ("calculator", "equilibrium"),
-]
-
-
-def test_imports_go_down():
-    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
-    for file in sorted((ROOT / "ase_wander").rglob("*.py")):
-        own = file.relative_to(ROOT / "ase_wander").with_suffix("").parts
-        if own[-1].startswith("cli") or own[0] in ("__init__", "plugin"):
-            continue
-        home = own[0].split("_")[0]  # published_files stands with published
-        for target in imported_modules(file, own):
-            assert floor[target] <= floor[home], f"{'/'.join(own)} imports {target}"
-            assert {home, target} not in ({"nn", "electronic"}, {"nn", "moire"}), f"{'/'.join(own)} imports {target}"
-
-
-def imported_modules(file, own):
-    """Top-level names inside ase_wander that a module imports."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        parts = (node.module or "").split(".") if node.module else []
-        if node.level == 0 and parts[0] == "ase_wander":
-            path = parts[1:]
-        elif node.level:
-            path = [*own[: len(own) - node.level], *parts]
-        else:
-            continue
-        names = [path[0]] if path else [name.name for name in node.names]
-        yield from (name for name in (name.split("_")[0] for name in names) if name in sum(FLOORS, ()))
 
 
 def test_the_command_line_starts_without_torch():
@@ -143,6 +109,7 @@ def test_models_travel_inside_the_wheel(tmp_path):
     )
     target = tmp_path / "site"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, source], check=True)
+    assert (target / "ase_wander/models/mos2-bilayer/card.md").is_file() and not list(target.rglob("hamiltonians"))
     code = (
         "import ase_wander, sys; from ase_wander.catalogue import find_models; "
         "assert ase_wander.__file__.startswith(sys.argv[1]), ase_wander.__file__; "

@@ -8,6 +8,9 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+from .. import files
+from ..files import atomic_write, writing
+
 PROGRAM = "ase-wander"
 
 SETTINGS, SUMMARY = "settings.json", "summary.json"
@@ -49,14 +52,13 @@ def console(stderr=True):
 DEFAULT_MODEL = "mos2-bilayer"
 
 
-def add_model_options(parser, default=DEFAULT_MODEL) -> None:
-    """--model, --dtype, --device, --threads; `default` None: the command chooses a model itself."""
+def add_model_options(parser, default=DEFAULT_MODEL, of="the material") -> None:
+    """--model, --dtype, --device, --threads; `default` None: the command chooses the first model of something."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
         default=default,
-        help="name (see `ase-wander models`) or folder of a model; default "
-        + (default or "the first model of the material"),
+        help="name (see `ase-wander models`) or folder of a model; default " + (default or f"the first model of {of}"),
     )
     group.add_argument("--dtype", default="float64", choices=["float64", "float32"], help="default %(default)s")
     group.add_argument("--device", default="cpu", help="torch device; default %(default)s")
@@ -90,14 +92,50 @@ def positive_float(text: str) -> float:
     return value
 
 
-def make_calculator(arguments):
-    """The WanderCalculator that the options ask for."""
+def add_structure_options(parser) -> None:
+    """--pbc."""
+    parser.add_argument(
+        "--pbc",
+        choices=["TTF", "TTT"],
+        help="periodic directions in place of the file's: TTF is one stack alone in vacuum",
+    )
+
+
+def read_given(arguments):
+    """The structure of `arguments.file` as the options want it, and what they changed, for the settings."""
+    atoms = read_structure(arguments.file)
+    if arguments.pbc is None:
+        return atoms, {}
+    atoms.pbc = [letter == "T" for letter in arguments.pbc]
+    return atoms, {"pbc": arguments.pbc}
+
+
+def model_of_species(symbols) -> str:
+    """Name of the first model that knows all species; ValueError that lists the models and theirs."""
+    from ..catalogue import CONFIG, find_models
+
+    wanted, known = set(symbols), {}
+    for name, folder in find_models().items():
+        try:
+            known[name] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["species"]
+        except (OSError, ValueError, KeyError, TypeError):  # said by the command that loads it
+            continue
+        if wanted <= set(known[name]):
+            return name
+    there = "; ".join(f"{name} knows {', '.join(species)}" for name, species in known.items()) or "none is installed"
+    raise CommandError(f"no model knows {', '.join(sorted(wanted))} together: {there}; give --model FOLDER")
+
+
+def make_calculator(arguments, atoms=None):
+    """The WanderCalculator that the options ask for; without --model the first that knows the species of `atoms`."""
     import torch
 
     from ..calculator import WanderCalculator
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.model is None:
+        arguments.model = model_of_species(atoms.symbols)
     return WanderCalculator(arguments.model, device=arguments.device, dtype=arguments.dtype)
 
 
@@ -107,32 +145,8 @@ def calculator_settings(calculator) -> dict:
 
 
 def read_structure(filename):
-    """The last frame of a file in any format that ASE reads.
-
-    Raises
-    ------
-    CommandError
-        When the file is missing, empty, unreadable or holds no atoms; one line that names it.
-    """
-    from ase import Atoms
-    from ase.io import read
-
-    path = Path(filename)
-    if not path.exists():
-        raise CommandError(f"{filename}: no such file")
-    if path.is_dir():
-        raise CommandError(f"{filename}: is a folder, not a structure")
-    if path.stat().st_size == 0:
-        raise CommandError(f"{filename}: the file is empty")
-    try:
-        atoms = read(path)
-    except Exception as error:  # readers of foreign formats fail in their own ways
-        reason = " ".join(str(error).split())
-        raise CommandError(
-            f"{filename}: no structure that ASE can read ({type(error).__name__}{': ' + reason if reason else ''})"
-        ) from error
-    if not isinstance(atoms, Atoms) or len(atoms) == 0:
-        raise CommandError(f"{filename}: holds no atoms")
+    """The last frame of a file in any format that ASE reads, without its calculator; see `files.read_structure`."""
+    atoms = files.read_structure(filename)
     atoms.calc = None
     return atoms
 
@@ -148,6 +162,36 @@ def print_table(title, rows) -> None:
 def file_hash(filename) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     return hashlib.sha256(Path(filename).read_bytes()).hexdigest()
+
+
+#: Open file of every folder that this process has locked.
+_locks: dict[Path, int] = {}
+
+
+def _lock(path) -> None:
+    """Lock a folder for this process; the operating system gives the lock back however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    if path.resolve() in _locks:
+        return
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CommandError(f"{path}: another process works there; wait for it, or choose another --out") from None
+    except OSError:  # a file system without locks
+        os.close(lock)
+    else:
+        _locks[path.resolve()] = lock
+
+
+def release_locks() -> None:
+    """Give back the folders of the command that ends."""
+    while _locks:
+        os.close(_locks.popitem()[1])
 
 
 class ResultFolder:
@@ -200,10 +244,15 @@ class ResultFolder:
         return True
 
     def claim(self, names) -> bool:
-        """Create the folder and record the settings; returns what `check` does."""
+        """Create the folder, lock it until the command ends, and record the settings; returns what `check` does.
+
+        CommandError also while another process works there.
+        """
+        if not self.path.exists() or self.path.is_dir():
+            self.path.mkdir(parents=True, exist_ok=True)
+            _lock(self.path)
         resumed = self.check(names)
         if not resumed:
-            self.path.mkdir(parents=True, exist_ok=True)
             self.write_json(SETTINGS, self.settings)
         return resumed
 
@@ -216,13 +265,8 @@ class ResultFolder:
     @contextmanager
     def writing(self, name):
         """A temporary path to write to; it takes the name `name` when the block ends well, else it goes."""
-        temporary = self.path / f".partial-{name}"
-        try:
+        with writing(self.path / name) as temporary:
             yield temporary
-            os.replace(temporary, self.path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def write_json(self, name, content) -> None:
-        with self.writing(name) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        atomic_write(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,6 @@
-"""Command `data`: look at reference data, make them by a campaign of calculations, convert them, propose what to compute next."""
+"""Command `data`: look at reference data, make them by a campaign of calculations, convert them, propose what to
+compute next.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +68,13 @@ def add_parser(subparsers):
         "source", help="folder, extended XYZ file, Wannier90 output, or ASE database (*.db, postgresql://...)"
     )
     convert.add_argument("target", help="new folder, or ASE database")
+    convert.add_argument(
+        "--compact",
+        type=float,
+        metavar="CUTOFF",
+        help="Hamiltonians at a third of their size: pairs up to CUTOFF (Å), one of each pair and its reverse, rounded "
+        "to 1 µeV",
+    )
     convert.set_defaults(main=run_convert)
     add_propose(actions)
 
@@ -145,7 +154,9 @@ def _dry_run(config, folder):
 
 @contextmanager
 def _terminated_as_interrupted():
-    """A polite kill ends a campaign like an interrupt from the keyboard: its processes end, what is finished is collected."""
+    """A polite kill ends a campaign like an interrupt from the keyboard: its processes end, what is finished is
+    collected.
+    """
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -249,7 +260,9 @@ def run_convert(arguments):
     from ..data.convert import convert
     from ..data.database import redacted
 
-    number = convert(arguments.source, arguments.target)
+    if arguments.compact is not None and not arguments.compact > 0:
+        raise CommandError(f"--compact {arguments.compact:g}: a positive distance in Å")
+    number = convert(arguments.source, arguments.target, cutoff=arguments.compact)
     console(stderr=False).print(
         f"{number} configuration{'s' if number > 1 else ''} written to {redacted(arguments.target)}", markup=False
     )

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..electronic.io.compact import compact
+from ..files import atomic_write
 from .campaign.config import check_name
-from .database import connect, is_database, read_row, redacted, write_bytes, write_frames, write_row
+from .database import connect, is_database, read_row, redacted, write_frames, write_row
 from .dataset import load_dataset
 
 
@@ -18,8 +20,9 @@ def read_entries(source):
     Parameters
     ----------
     source : path or URL
-        A folder of reference data (or a campaign's), an extended XYZ file, Wannier90 output (see `load_dataset`), or an ASE database; Hamiltonians that a database file
-        does not keep itself are looked for in `hamiltonians/` beside it.
+        A folder of reference data (or a campaign's), an extended XYZ file, Wannier90 output (see `load_dataset`), or an
+        ASE database; Hamiltonians that a database file does not keep itself are looked for in `hamiltonians/` beside
+        it.
 
     Yields
     ------
@@ -59,6 +62,19 @@ def _archive(arrays):
     return file.getvalue()
 
 
+def _compacted(entries, cutoff):
+    """Entries with compact Hamiltonian files; as they are without a cutoff."""
+    for atoms, hamiltonian in entries:
+        if cutoff is not None and hamiltonian is not None:
+            with np.load(io.BytesIO(hamiltonian), allow_pickle=False) as data:
+                arrays = {k: data[k] for k in data.files}
+            try:
+                hamiltonian = _archive(compact(arrays, cutoff))
+            except (ValueError, KeyError, IndexError) as error:
+                raise ValueError(f"{atoms.info['config_id']}: Hamiltonian: {error}") from None
+        yield atoms, hamiltonian
+
+
 def _from_database(source):
     beside = None if "://" in str(source) else Path(source).parent / "hamiltonians"
     if beside is not None and not Path(source).is_file():
@@ -71,7 +87,7 @@ def _from_database(source):
         yield atoms, hamiltonian
 
 
-def convert(source, target, progress=None) -> int:
+def convert(source, target, progress=None, cutoff=None) -> int:
     """Copy all configurations of a source into a target of the other (or the same) format.
 
     Parameters
@@ -79,10 +95,12 @@ def convert(source, target, progress=None) -> int:
     source : path or URL
         See `read_entries`.
     target : path or URL
-        A folder (made when missing; an existing one must not hold reference data), or an ASE database, whose rows of the same
-        names are replaced.
+        A folder (made when missing; an existing one must not hold reference data), or an ASE database, whose rows of
+        the same names are replaced.
     progress : callable, optional
         Called with the number of configurations copied.
+    cutoff : float, optional
+        Å; writes compact Hamiltonian files (see `compact.compact`) with the pairs up to it.
 
     Returns
     -------
@@ -92,7 +110,7 @@ def convert(source, target, progress=None) -> int:
     if is_database(target):
         if is_database(source) and str(source) == str(target):
             raise ValueError(f"{redacted(target)}: source and target are the same")
-        entries = list(read_entries(source))  # all is read before anything is written
+        entries = list(_compacted(read_entries(source), cutoff))  # all is read before anything is written
         database = connect(target)
         for n, (atoms, hamiltonian) in enumerate(entries):
             write_row(database, atoms, hamiltonian=hamiltonian)
@@ -105,10 +123,10 @@ def convert(source, target, progress=None) -> int:
     if (target / "structures.extxyz").exists():
         raise ValueError(f"{target}: holds reference data already")
     frames, folder = [], target / "hamiltonians"
-    for n, (atoms, hamiltonian) in enumerate(read_entries(source)):
+    for n, (atoms, hamiltonian) in enumerate(_compacted(read_entries(source), cutoff)):
         folder.mkdir(parents=True, exist_ok=True)
         if hamiltonian is not None:
-            write_bytes(folder / f"{atoms.info['config_id']}.npz", hamiltonian)
+            atomic_write(folder / f"{atoms.info['config_id']}.npz", hamiltonian)
         frames.append(atoms)
         if progress:
             progress(n + 1)

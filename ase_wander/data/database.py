@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+
+from ..files import writing
 
 #: Keys of `info` by which a database can be searched; everything else is in the row's data.
 SEARCHABLE = ("stacking", "sigma", "gap", "a", "twist_angle", "supercell")
@@ -95,18 +95,8 @@ def read_row(row) -> tuple[Atoms, bytes | None]:
 
 def write_frames(path, frames) -> None:
     """Write frames as extended XYZ, atomically."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    ase.io.write(temporary, frames, format="extxyz")
-    os.replace(temporary, path)
-
-
-def write_bytes(path, content: bytes) -> None:
-    """Write a file atomically."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with writing(path) as temporary:
+        ase.io.write(temporary, frames, format="extxyz")
 
 
 def _plain(value):

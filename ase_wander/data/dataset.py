@@ -1,4 +1,6 @@
-"""Reference configurations: energies, forces and stress from extended XYZ files, Hamiltonians and bands from `.npz` or Wannier90 files."""
+"""Reference configurations: energies, forces and stress from extended XYZ files, Hamiltonians and bands from `.npz` or
+Wannier90 files.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,18 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from ..electronic.io.compact import expanded
+from ..files import read_frames
 from ..structure import find_layers
 from .arrays import BAND_ARRAYS, BLOCK_ARRAYS, check_blocks, check_eigenvalues, contents, shifted
 from .wannier.wannier90 import find_seeds, read_arrays, read_structure
 
-#: Rms random displacement (Å) up to which a configuration counts as mild; also what is assumed where a file does not say.
+#: Rms random displacement (Å) up to which a configuration counts as mild; also what is assumed where a file does not
+#: say.
 SIGMA_MILD = 0.03
 
 #: What a configuration may be labelled with.
@@ -83,7 +87,10 @@ class Configuration:
         return self.results[name]
 
     def has(self, label) -> bool:
-        """Whether the configuration has the label, one of LABELS; files are not opened except for their table of contents."""
+        """Whether the configuration has the label, one of LABELS.
+
+        Files are not opened except for their table of contents.
+        """
         if label == "hamiltonian":
             return self.hamiltonian is not None
         if label == "eigenvalues":
@@ -160,7 +167,7 @@ class Configuration:
             return read_arrays(file, self.atoms)
         try:
             with np.load(file, allow_pickle=False) as archive:
-                return {k: archive[k] for k in archive.files}
+                return expanded({k: archive[k] for k in archive.files})
         except Exception as error:
             raise ValueError(f"{file}: not a readable Hamiltonian file ({error})") from None
 
@@ -171,11 +178,15 @@ def load_dataset(path, structure=None) -> list[Configuration]:
     Parameters
     ----------
     path : str or path
-        A folder with `structures.extxyz` and, optionally, `hamiltonians/<config_id>.npz`; one extended XYZ file (energies,
-        forces, stress); Wannier90 output: `seed`, `seed_hr.dat`, or a folder of such files, itself or one level down.
+        A folder with `structures.extxyz` and, optionally, `hamiltonians/<config_id>.npz`; one extended XYZ file
+        (energies, forces, stress); a folder of such folders; Wannier90 output: `seed`, `seed_hr.dat`, or a folder of
+        such files,
+        itself or one level down.
     structure : str or path, optional
-        Of Wannier90 output: an extended XYZ file with a frame (the only one, or that whose `config_id` is the seed's name)
-        in place of the cell and atoms of `seed.win`; it brings energy, forces and stress. `seed.extxyz` is found by itself.
+        Of Wannier90 output: an extended XYZ file with a frame (the only one, or that whose `config_id` is the seed's
+        name) in place of the cell and atoms of `seed.win`; it brings energy, forces and stress. `seed.extxyz` is found
+        by
+        itself.
 
     Raises
     ------
@@ -187,10 +198,13 @@ def load_dataset(path, structure=None) -> list[Configuration]:
     if seeds:
         return [_from_wannier90(name, file, structure) for name, file in seeds]
     file = path / "structures.extxyz" if path.is_dir() else path
+    parts = sorted(path.glob("*/structures.extxyz")) if path.is_dir() and not file.exists() else []
+    if parts:
+        return [c for part in parts for c in load_dataset(part.parent)]
     if not file.exists():
         raise ValueError(f"{file}: no such file")
     out = []
-    for number, atoms in enumerate(_frames(file)):
+    for number, atoms in enumerate(read_frames(file)):
         name = str(atoms.info.get("config_id", f"{file.stem}_{number:04d}"))
         blocks = file.parent / "hamiltonians" / f"{name}.npz"
         out.append(_configuration(name, atoms, f"{file}, frame {number} ({name})"))
@@ -217,7 +231,7 @@ def _from_wannier90(name, file, structure) -> Configuration:
     frames = None
     own = Path(str(file)[: -len("_hr.dat")] + ".extxyz")
     if structure is not None or own.is_file():
-        frames = [(f"{structure or own}, frame {k}", atoms) for k, atoms in enumerate(_frames(Path(structure or own)))]
+        frames = [(f"{structure or own}, frame {k}", atoms) for k, atoms in enumerate(read_frames(structure or own))]
         chosen = [f for f in frames if str(f[1].info.get("config_id", "")) == name] or frames
         if len(chosen) != 1:
             raise ValueError(f"{structure or own}: {len(frames)} frames, none with config_id={name} for {file}")
@@ -233,23 +247,10 @@ def _from_wannier90(name, file, structure) -> Configuration:
     return out
 
 
-def _frames(file):
-    """Frames of a structure file one by one; whatever its reader stumbles on becomes a ValueError of one line."""
-    frames, number = ase.io.iread(file, ":"), 0
-    while True:
-        try:
-            atoms = next(frames)
-        except StopIteration:
-            return
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{file}, frame {number}: not readable as extended XYZ ({reason})") from None
-        yield atoms
-        number += 1
-
-
 def _check_labels(atoms):
-    """ValueError for an energy, force or stress that is not finite, naming the atom, and for a sigma that is no number."""
+    """ValueError for an energy, force or stress that is not finite, naming the atom, and for a sigma that is no
+    number.
+    """
     results = atoms.calc.results if atoms.calc is not None else {}
     for name in ("energy", "stress"):
         if not np.isfinite(results.get(name, 0.0)).all():

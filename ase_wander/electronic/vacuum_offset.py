@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import diags
 
-from .io.storage import atomic_write
+from ..files import atomic_write
 
 #: Room (share of the fitted range) beyond which a prediction counts as extrapolated.
 MARGIN = 0.1
@@ -127,7 +127,7 @@ class VacuumOffset:
             "ratios": self.ratios,
             "rms_eV": self.rms,
         }
-        atomic_write(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+        atomic_write(path, json.dumps(record, indent=1) + "\n")
 
     @classmethod
     def load(cls, path):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from ..catalogue import model_folder
+from ..files import atomic_write
 from ..training.bars import QUANTITIES
 
 #: Names and units of the errors whose size a model's uncertainty predicts.
@@ -38,7 +38,7 @@ def class_lines(report) -> list[str]:
     return lines
 
 
-def residual_lines(report) -> list[str]:
+def symmetry_lines(report) -> list[str]:
     """Covariance, Hermiticity and precision as Markdown lines."""
     r = report.get("residuals")
     if not r:
@@ -77,7 +77,8 @@ def trust_lines(report) -> list[str]:
         if name in t:
             s = t[name]
             lines.append(
-                f"| {label} | {shown(s['auc'])} | {shown(s['rank'])} | {100 * s['within_1']:.0f} % | {100 * s['within_2']:.0f} % |"
+                f"| {label} | {shown(s['auc'])} | {shown(s['rank'])} | {100 * s['within_1']:.0f} % | "
+                f"{100 * s['within_2']:.0f} % |"
             )
     return lines
 
@@ -87,11 +88,17 @@ def print_table(report, console) -> None:
     console.print(f"{report['model']}: {report['n_configurations']} configurations")
     for name, reason in list(report["left_out"].items())[:1]:
         console.print(f"{len(report['left_out'])} left out ({name}: {reason})")
-    for line in table_lines(report) + [""] + class_lines(report) + [""] + residual_lines(report):
+    aligned = [r["name"] for r in report["configurations"] if r.get("aligned")]
+    if aligned:
+        console.print(
+            f"eigenvalues of {', '.join(aligned)} are on a zero of their own: the mean difference is taken off"
+        )
+    for line in table_lines(report) + [""] + class_lines(report) + [""] + symmetry_lines(report):
         console.print(line)
     if report.get("trust"):
         console.print(
-            f"\nStandard deviations, calibrated {report['trust']['calibration']}; AUC: an error above 3 times the median "
+            f"\nStandard deviations, calibrated {report['trust']['calibration']}; AUC: an error above 3 times the "
+            "median "
             "has the larger deviation"
         )
         for line in trust_lines(report):
@@ -124,9 +131,7 @@ def write_report(report, folder) -> None:
     """`report.json` in `folder`, atomically."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "report.json.part"
-    temporary.write_text(json.dumps(report, indent=1) + "\n")
-    os.replace(temporary, folder / "report.json")
+    atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
 
 
 def stages_of(run) -> list[str]:
@@ -139,7 +144,9 @@ def stages_of(run) -> list[str]:
 
 
 def learning_curve(run, n_points=60) -> dict:
-    """Errors by stage as the logs of a run hold them, at most `n_points` rows each: {stage: [{step, train, validation}, ...]}."""
+    """Errors by stage as the logs of a run hold them, at most `n_points` rows each: {stage: [{step, train, validation},
+    ...]}.
+    """
     out = {}
     for stage in stages_of(run):
         log = Path(run) / f"{stage}.jsonl"
@@ -154,7 +161,9 @@ def learning_curve(run, n_points=60) -> dict:
 
 
 def shipped_learning_curve(model, digest) -> dict | None:
-    """The learning curve in the report.json of a model folder, by name or path, if it is of the weights of hash `digest`."""
+    """The learning curve in the report.json of a model folder, by name or path, if it is of the weights of hash
+    `digest`.
+    """
     try:
         report = json.loads((model_folder(model) / "report.json").read_text())
         return report["learning"] if report["sha256"] == digest else None

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from ..files import read_structure
 from .lattice import Monolayer, standard_monolayer
 from .materials import canonical_name, monolayer
 
@@ -29,13 +30,11 @@ def read_layer(path) -> Atoms:
     ValueError
         Naming the file: no structure in it, more than one layer.
     """
-    from ase.io import read
-
+    atoms = read_structure(path)
     try:
-        atoms = read(path)
         standard_monolayer(atoms)
-    except Exception as error:  # readers of foreign formats fail in their own ways
-        raise ValueError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     return atoms
 
 

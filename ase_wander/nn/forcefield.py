@@ -23,19 +23,21 @@ WALL = 100.0
 class Environment:
     """What the force field hands to the Hamiltonian heads.
 
-    geometry : radial functions and harmonics of all neighbours
-    raw : unmixed densities (n, s r, q)
+    geometry : radial functions and harmonics of all neighbours; None where atoms were treated part by part
+    raw : unmixed densities (n, s r, q); None likewise
     raer : reduced atomic environment representation (n, n_raer)
     invariants : normalised invariants (n, n_invariants), where they are kept
     """
 
-    geometry: Geometry
-    raw: torch.Tensor
+    geometry: Geometry | None
+    raw: torch.Tensor | None
     raer: torch.Tensor
     invariants: torch.Tensor | None = None
 
     def up_to(self, l_max: int) -> Environment:
-        """The same with harmonics and raw densities of at least degree `l_max`: heads may look closer than the force field does."""
+        """The same with harmonics and raw densities of at least degree `l_max`: heads may look closer than the force
+        field does.
+        """
         geometry = self.geometry.up_to(l_max)
         raw = self.raw if self.raw.shape[-1] >= (l_max + 1) ** 2 else Density.raw(geometry)
         return self if geometry is self.geometry and raw is self.raw else replace(self, geometry=geometry, raw=raw)
@@ -53,6 +55,9 @@ class ForceField(nn.Module):
     smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic energy out.
     neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
+
+    #: Energy and RAER of an atom need its own neighbours only, so that atoms may be treated part by part.
+    local = True
 
     def __init__(
         self,
@@ -143,9 +148,10 @@ class ForceField(nn.Module):
         return slab_energies(graph.position, graph.cell, self.charges(graph, raer), counts, self.smearing)
 
     def repulsion(self, graph, r):
-        """Half of the repulsion of every neighbour pair, (n,) eV: ZBL, and a wall WALL (contact - r)^3 for pairs closer than any
+        """Half of the repulsion of every neighbour pair, (n,) eV: ZBL, and a wall WALL (contact - r)^3 for pairs closer
+        than any
         of the training, where the networks extrapolate; it is zero on the training data."""
-        z_i, z_j = graph.species.unsqueeze(1).expand_as(graph.neighbour), graph.species[graph.neighbour]
+        z_i, z_j = graph.species.unsqueeze(1).expand_as(graph.neighbour), graph.species_around()
         out = torch.zeros(len(graph), dtype=r.dtype, device=r.device)
         reach = self.repulsion_range[z_i, z_j]
         close = (r < reach).nonzero(as_tuple=True)
@@ -172,8 +178,8 @@ def energy_and_gradients(force_field: ForceField, graph: Graph, create_graph=Fal
     """Atomic energies, forces (n, 3) eV/Å, virial (c, 3, 3) eV = dE/d(strain), and the Environment.
 
     All bond vectors transform alike under strain, r -> (1 + eps) r, so with g = dE/dr of every vector
-    F_i = sum over its vectors (+g outgoing, -g incoming) and dE/deps_ab = sum r_a g_b. The electrostatic part depends on
-    positions and cell themselves: F = -dE/dr, and they enter the virial like vectors.
+    F_i = sum over its vectors (+g outgoing, -g incoming) and dE/deps_ab = sum r_a g_b. The electrostatic part depends
+    on positions and cell themselves: F = -dE/dr, and they enter the virial like vectors.
     """
     leaf = lambda t: t.detach().requires_grad_(True)
     graph.vector, graph.tail_vector = leaf(graph.vector), leaf(graph.tail_vector)

@@ -26,9 +26,10 @@ class Graph:
     pair_i, pair_j : int (p,), half list for the Hamiltonian (each unordered pair once).
     pair_vector : float (p, 3), Å, from i to j.
     pair_across : int (p,)
-    normal : float (n, 3), unit normal of the layer at every atom, see `nn.incomplete`.
+    normal : float (n, 3), unit normal of the layer at every atom, see `nn.axial`.
     position : float (n, 3), Å, of one slab with the vacuum outside; cell : float (c, 3, 3), Å.
     layer : int (n,), layer of every atom within its configuration.
+    neighbour_species : int (n, k), species of the neighbours, in a part of a graph: `neighbour` points into the whole.
     """
 
     species: torch.Tensor
@@ -49,9 +50,26 @@ class Graph:
     position: torch.Tensor | None = None
     cell: torch.Tensor | None = None
     layer: torch.Tensor | None = None
+    neighbour_species: torch.Tensor | None = None
 
     def __len__(self):
         return len(self.species)
+
+    def species_around(self) -> torch.Tensor:
+        """Species (n, k) of the neighbours; of padding, that of the atom itself."""
+        return self.species[self.neighbour] if self.neighbour_species is None else self.neighbour_species
+
+    def part(self, atoms: slice) -> Graph:
+        """The neighbourhoods of some atoms: what densities, networks and repulsion look at, no pairs."""
+        rows = {
+            name: getattr(self, name)[atoms] for name in ("species", "config", "neighbour", "vector", "mask", "across")
+        }
+        none = {
+            name: None
+            for name in ("pair_i", "pair_j", "pair_vector", "pair_across", "normal", "position", "cell", "layer")
+        }
+        none |= {name: getattr(self, name)[:0] for name in ("tail_i", "tail_j", "tail_vector")}
+        return replace(self, **rows, **none, neighbour_species=self.species[rows["neighbour"]])
 
     def to(self, device=None, dtype=None):
         """Copy with float tensors in `dtype`, all on `device`."""

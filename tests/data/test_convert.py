@@ -81,9 +81,9 @@ def test_round_trip_through_a_database(folder, tmp_path):
     assert rows and all(row.gap > 3.4 and row.fmax > 0 for row in rows)
 
 
-def test_round_trip_of_the_reference_data(shared_data, tmp_path):
+def test_round_trip_of_the_reference_data(reference_data, tmp_path):
     """The first frames of the real data, with what other programs wrote into them."""
-    source = shared_data / "data" / "mos2-bilayer"
+    source = reference_data
     some = tmp_path / "some"
     (some / "hamiltonians").mkdir(parents=True)
     frames = ase.io.read(source / "structures.extxyz", ":4")
@@ -143,7 +143,10 @@ def test_round_trip_through_a_server(folder, tmp_path):
 
 
 def test_comparison_finds_what_was_changed(folder, tmp_path, capsys):
-    """Energies, forces and elements moved by known amounts; labels that one set lacks are no difference; other structures are refused."""
+    """Energies, forces and elements moved by known amounts; labels that one set lacks are no difference.
+
+    Other structures are refused.
+    """
     other = shutil.copytree(folder, tmp_path / "other")
     frames = ase.io.read(other / "structures.extxyz", ":")
     for atoms in frames:

@@ -1,4 +1,6 @@
-"""Vacuum-level offset: a known polynomial is found again, on made-up layers and on reference data without their vacuum level."""
+"""Vacuum-level offset: a known polynomial is found again, on made-up layers and on reference data without their vacuum
+level.
+"""
 
 import numpy as np
 import pytest
@@ -118,8 +120,9 @@ def test_damaged_file_is_named(tmp_path):
         VacuumOffset.load(tmp_path / "offset.json")
 
 
-def test_reference_data_without_their_vacuum_level(shared_data):
-    """Zero at the mean on-site energy of each layer: C of held-out configurations comes back from strain and ratio, to tens of
+def test_reference_data_without_their_vacuum_level(reference_data):
+    """Zero at the mean on-site energy of each layer: C of held-out configurations comes back from strain and ratio, to
+    tens of
     meV: thickness and stacking, which it does not see, move the layers too."""
 
     def observed(configurations):
@@ -130,7 +133,7 @@ def test_reference_data_without_their_vacuum_level(shared_data):
                 rows += zip(layer_strains(c.atoms, c.layers, AREA), layer_ratios(c.layers), layer_levels(h, c.layers))
         return np.array(rows).T
 
-    training, held_out = split(load_dataset(shared_data / "data" / "mos2-bilayer"))
+    training, held_out = split(load_dataset(reference_data))
     known = observed(training)
     offset = VacuumOffset.fit(*known, AREA)
     assert offset.rms < 0.6 * known[2].std()
@@ -140,7 +143,8 @@ def test_reference_data_without_their_vacuum_level(shared_data):
 
 @pytest.mark.parametrize("neutral", ["layer", "cell"])
 def test_layers_far_apart_do_not_charge_each_other(neutral):
-    """Two monolayers of unequal strain, 30 Å apart: with neutral layers the levels are those of each alone; charges that are
+    """Two monolayers of unequal strain, 30 Å apart: with neutral layers the levels are those of each alone; charges
+    that are
     neutral in the cell only make a capacitor of them."""
     torch.manual_seed(0)
     model = WanderModel(

@@ -14,7 +14,8 @@ from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
 from ase_wander.training.terms import with_defaults
 from ase_wander.training.train import new_model, samples_of
-from tests.training.test_train import CONFIG, DATA, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES
 
 
 @pytest.mark.parametrize("kind", ["forcefield", "hamiltonian", "joint"])
@@ -34,7 +35,7 @@ def test_losses_of_the_shares_add_up_to_that_of_the_batch(kind):
     samples = samples_of(kind, load_dataset(DATA), model, weights, torch.float64)
     for part in (getattr(samples, "force_field", samples), getattr(samples, "hamiltonian", samples)):
         for k, sample in enumerate(part.samples):
-            sample["sigma"] = 0.02 * k
+            sample.sigma = 0.02 * k
         part.fit_normalisation()
     batch = list(range(len(samples)))
     trained = {"forcefield": model.force_field, "hamiltonian": model.heads, "joint": model}[kind]

@@ -15,7 +15,7 @@ import yaml
 
 from ase_wander.cli import main
 from ase_wander.training.train import _occupy
-from tests.training.test_train import CONFIG, STAGES
+from tests.training_setup import CONFIG, STAGES
 
 
 def command_line(*arguments):
@@ -85,7 +85,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path, start):
 
     process = start(die_inside_checkpoint, 7, *train, str(killed))
     process.join()
-    assert process.exitcode == -signal.SIGKILL and (killed / "forcefield.pt.part").stat().st_size > 0
+    assert process.exitcode == -signal.SIGKILL and next(killed.glob(".partial-*-forcefield.pt")).stat().st_size > 0
     random, n_kills = np.random.default_rng(3), 0
     while n_kills < 4:
         process = start(command_line, *train, str(killed), "--resume")
@@ -112,7 +112,7 @@ def test_what_a_kill_before_the_first_step_leaves_is_no_run(tmp_path, capfd):
     for flags in ([], ["--resume"]):
         folder = tmp_path / f"run{len(flags)}"
         folder.mkdir()
-        (folder / "run.part").write_text('{"config": {')
+        (folder / ".partial-0-run.json").write_text('{"config": {')
         assert main(["train", str(config), "--out", str(folder), *flags]) == 0
         assert (
             json.loads((folder / "run.json").read_text())["processes"] == 1

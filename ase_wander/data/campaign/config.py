@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
 
 from ...checks import read_mapping
+from ...files import read_frames
 from ..dft.recipe import Recipe
 from ..sampling.plan import read_plan
 from ..sampling.sample import sample
@@ -148,21 +148,11 @@ def read_structures(path) -> list[Atoms]:
     ValueError
         For a file that is missing, empty or not readable, two structures of one name, a name that is no file name.
     """
-    from ase.io import read
-
     path = Path(path)
     if path.is_dir():
         path = path / "structures.extxyz"
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        frames = read(path, ":")
-    except Exception as error:  # readers of foreign formats fail in their own ways
-        raise ValueError(f"{path}: not readable ({' '.join(str(error).split()) or type(error).__name__})") from None
-    if not frames:
-        raise ValueError(f"{path}: holds no structure")
     out, taken = [], {}
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(read_frames(path)):
         name = str(frame.info.get("config_id", f"{path.stem}_{number:04d}"))
         if name in taken:
             raise ValueError(f"{path}: frames {taken[name]} and {number} are both named {name!r}")
@@ -170,8 +160,6 @@ def read_structures(path) -> list[Atoms]:
         taken[name] = number
         atoms = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc)
         atoms.info = {**{k: v for k, v in frame.info.items() if k not in RESULTS}, "config_id": name}
-        if not np.isfinite(atoms.positions).all():
-            raise ValueError(f"{path}, frame {number} ({name}): a position is not finite")
         out.append(atoms)
     return out
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from ...files import atomic_write
 from ..dft.recipe import Recipe
 
 PLAN = "campaign.json"
@@ -65,7 +66,7 @@ class CampaignFolder:
 
     # ------------------------------------------------------------------ plan
     def write_plan(self, plan: dict) -> None:
-        write_text(self.path / PLAN, json.dumps(plan, indent=1, default=_plain))
+        atomic_write(self.path / PLAN, json.dumps(plan, indent=1, default=_plain))
 
     def read_plan(self) -> dict | None:
         """What `write_plan` wrote, None where there is none; ValueError naming a damaged file."""
@@ -95,8 +96,8 @@ class CampaignFolder:
     def stored_state(self, name: str, labels: str, hamiltonian: str) -> str:
         """What the files say of a configuration whose hashes are these.
 
-        "done": labels and Hamiltonian are there and valid; "labelled": only the labels; "stale": labels of another structure or
-        recipe, or of unknown ones (no hash); "failed"; "left".
+        "done": labels and Hamiltonian are there and valid; "labelled": only the labels; "stale": labels of another
+        structure or recipe, or of unknown ones (no hash); "failed"; "left".
         """
         header = read_header(self.result(name)) if self.result(name).is_file() else None
         if header is not None and header["hash"] != labels:
@@ -117,7 +118,8 @@ class CampaignFolder:
     def lock(self, name: str) -> int | None:
         """Take the lock of a configuration: an open file, or None when another process holds it.
 
-        The operating system gives a lock back when the last process that holds it ends, however it ends; a worker inherits it.
+        The operating system gives a lock back when the last process that holds it ends, however it ends; a worker
+        inherits it.
         """
         import fcntl
 
@@ -169,14 +171,6 @@ def stored_hash(path) -> str | None:
             return str(data["hash"]) if "hash" in data else None
     except Exception:
         return None
-
-
-def write_text(path, text: str) -> None:
-    """Write a file atomically."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _plain(value):

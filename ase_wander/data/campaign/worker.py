@@ -1,6 +1,7 @@
 """One configuration in one process: `python -m ase_wander.data.campaign.worker < task.json`.
 
-The task names folder, structure and recipe; labels, Hamiltonian or the reason of the failure are written into the folder.
+The task names folder, structure and recipe; labels, Hamiltonian or the reason of the failure are written into the
+folder.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files import atomic_write
 from ..dft.engines import compute, hamiltonian_hash, labels_hash
 from ..dft.labels import Labels
 from ..dft.recipe import Recipe
-from .folder import CampaignFolder, read_header, write_text
+from .folder import CampaignFolder, read_header
 
 
 def encode_task(folder, atoms, recipe: Recipe) -> str:
@@ -91,7 +93,11 @@ def existing_labels(folder: CampaignFolder, atoms, recipe: Recipe) -> Labels | N
 
 
 def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) -> None:
-    """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for; DFT and interpolated bands in `bands/<id>.png`.
+    """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for.
+
+    DFT and interpolated bands in `bands/<id>.png`.
+
+    Of a recipe with `symmetry` the file holds k-points and eigenvalues alone, and nothing is drawn.
 
     Raises
     ------
@@ -103,14 +109,10 @@ def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) ->
     name = labels.atoms.info["config_id"]
     arrays = labels.hamiltonian_file(recipe)
     figure = folder.file("bands", name, ".png")
-    check = require_bands(labels, recipe, arrays, figure, title=name)
-    path = folder.hamiltonian(name)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(
-            file, **arrays, band_error=np.asarray(check.rms), hash=np.asarray(hamiltonian_hash(labels.atoms, recipe))
-        )
-    os.replace(temporary, path)
+    if not recipe.symmetry:
+        arrays["band_error"] = np.asarray(require_bands(labels, recipe, arrays, figure, title=name).rms)
+    arrays["hash"] = np.asarray(hamiltonian_hash(labels.atoms, recipe))
+    atomic_write(folder.hamiltonian(name), lambda file: np.savez_compressed(file, **arrays))
 
 
 def record_failure(folder: CampaignFolder, atoms, recipe: Recipe, reason: str, details: str, seconds: float) -> None:
@@ -118,8 +120,8 @@ def record_failure(folder: CampaignFolder, atoms, recipe: Recipe, reason: str, d
     import json
 
     name = atoms.info["config_id"]
-    write_text(folder.file("failed", name, ".txt"), details)
-    write_text(
+    atomic_write(folder.file("failed", name, ".txt"), details)
+    atomic_write(
         folder.failure(name),
         json.dumps(
             {

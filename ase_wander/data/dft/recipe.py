@@ -11,7 +11,8 @@ from ase.data import atomic_numbers
 from ...checks import is_number
 from ...electronic.orbitals import expand_shells
 
-ENGINES = ("gpaw", "espresso")
+#: Module of every engine; each has `compute(atoms, recipe, log=None) -> Labels`.
+ENGINES = {"gpaw": "ase_wander.data.dft.gpaw", "espresso": "ase_wander.data.dft.espresso"}
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Recipe:
     bands : bands of the calculation per atom of every species, symbol -> number.
     converged_bands : number of them, counted from below, per atom of every species, that the eigensolver converges.
     semicore : bands per atom of every species below an isolated manifold; None asks for disentanglement, or, without `window`,
-        for finding the manifold by itself (`data.manifold`).
+        for finding the manifold by itself (`data.wannier.manifold`).
     window : (low, high) in eV about the Fermi level, where the bands of an entangled manifold must be right.
     fade : {height, centre, width, gate}, weights of the states of an entangled manifold (`projection.fade_weights`, eV above the
         Fermi level); None freezes the window's states instead, as Wannier90 does.
     extent : Å, length of the Hamiltonian's elements that are written.
     density, eigenstates : convergence criteria, as in GPAW.
+    symmetry : use the structure's point group: fewer k-points, and no Hamiltonian, whose transform needs the whole grid; energy,
+        forces, stress and eigenvalues are what they are without (a reference for `evaluate`, GPAW only).
     max_band_error : eV; a Hamiltonian whose bands miss the DFT eigenvalues by more (rms, inside the window) is refused.
     options : further settings of the engine (pseudopotentials, commands, ...).
     """
@@ -55,6 +58,7 @@ class Recipe:
     extent: float = 15.0
     density: float = 1e-5
     eigenstates: float = 1e-4
+    symmetry: bool = False
     max_band_error: float = 0.02
     options: dict = field(default_factory=dict)
 
@@ -77,6 +81,10 @@ class Recipe:
             )
         if raw.get("engine", "gpaw") not in ENGINES:
             fail("engine", f"{raw['engine']!r} is not known; known: {', '.join(ENGINES)}")
+        if not isinstance(raw.get("symmetry", False), bool):
+            fail("symmetry", f"{raw['symmetry']!r} is not true or false")
+        if raw.get("symmetry") and raw.get("engine", "gpaw") == "espresso":
+            fail("symmetry", "of engine espresso is not supported; leave it out")
         if raw.get("dispersion", "d3bj") not in ("d3bj", None):
             fail("dispersion", f"{raw['dispersion']!r} is not known; known: d3bj, null")
         for key in ("cutoff", "smearing", "length", "extent", "density", "eigenstates", "max_band_error"):

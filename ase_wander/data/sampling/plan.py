@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from ...checks import is_integer, is_list_of, is_number
+from ...files import read_structure
 from .displacements import WAVES
 
 #: Named supercells of a hexagonal lattice with 120 degrees: supercell vectors in lattice vectors.
@@ -187,11 +188,9 @@ def read_material(name, folder="."):
     try:
         if not path.is_file():
             return canonical_name(name)
-        from ase.io import read
-
-        atoms = read(path)
+        atoms = read_structure(path)
         resolve_material(atoms, gap=1.0)
-    except Exception as error:
+    except ValueError as error:
         raise ValueError(f"sampling.material: {name}: {' '.join(str(error).split())}") from None
     return atoms
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from ... import files
 
 
 def read_frames(file, every: int = 1):
@@ -16,22 +16,9 @@ def read_frames(file, every: int = 1):
     Raises
     ------
     ValueError
-        For a file that is missing, empty or not readable.
+        For a file that is missing, empty or not readable, see `files.read_frames`.
     """
-    import ase.io
-
-    path = Path(file)
-    if not path.is_file():
-        raise ValueError(f"{file}: no such file")
-    number = -1
-    try:
-        for number, atoms in enumerate(ase.io.iread(path, ":")):
-            if number % every == 0:
-                atoms.calc = None
-                yield number, atoms
-    except Exception as error:  # readers of foreign formats fail in their own ways
-        raise ValueError(
-            f"{file}, frame {number + 1}: not readable ({' '.join(str(error).split()) or type(error).__name__})"
-        ) from None
-    if number < 0:
-        raise ValueError(f"{file}: holds no frame")
+    for number, atoms in enumerate(files.read_frames(file)):
+        if number % every == 0:
+            atoms.calc = None
+            yield number, atoms

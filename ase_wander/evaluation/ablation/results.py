@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from ...files import atomic_write
 from .noise import DISTURBANCES
 from .table import SPLITS, load_result
 
@@ -77,7 +77,10 @@ def check_columns(table) -> None:
 
 
 def cells(table, results, name):
-    """Headings and rows of text of one group; the best mean of a column is in bold, spreads are standard deviations over seeds."""
+    """Headings and rows of text of one group.
+
+    The best mean of a column is in bold, spreads are standard deviations over seeds.
+    """
     group, rows = table.groups[name], [row for row in table.rows if name in row.groups]
     columns = group["columns"]
     found = {column: [statistics(table, results, row, column) for row in rows] for column in columns}
@@ -152,7 +155,10 @@ def split_lines(table) -> list[str]:
 
 
 def update_document(file, parts) -> None:
-    """Replace what stands between `<!-- NAME -->` and `<!-- end NAME -->` in a Markdown file; ValueError when a marker is missing."""
+    """Replace what stands between `<!-- NAME -->` and `<!-- end NAME -->` in a Markdown file.
+
+    ValueError when a marker is missing.
+    """
     file = Path(file)
     text = file.read_text(encoding="utf-8")
     for name, lines in parts.items():
@@ -161,6 +167,4 @@ def update_document(file, parts) -> None:
             raise ValueError(f"{file}: no pair of markers {start} ... {end}")
         before, rest = text.split(start)
         text = before + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
-    temporary = file.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
+    atomic_write(file, text)

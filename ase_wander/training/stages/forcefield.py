@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from ...data.dataset import SIGMA_MILD
 from ...model.graphs import build_graph
 from ...nn.forcefield import energy_and_gradients
-from ...nn.graph import collate
+from ...nn.graph import Graph, collate
 from ..losses import energy_loss, force_loss, layer_loss, stress_loss
 from ..terms import with_defaults
 
 
-class ForceFieldSamples:
-    """Graphs and labels of configurations, ready to batch.
+@dataclass
+class ForceFieldSample:
+    """Graph and labels of one configuration; nan where it has no label, which the terms that need it leave out.
 
-    Labels: energy minus reference energies (eV), forces (n, 3) eV/Å, virial dE/d(strain) (3, 3) eV = stress x volume;
-    nan where a configuration has none (`has`), which the terms that need it leave out.
+    Attributes
+    ----------
+    name, sigma, weight : of the configuration; sigma in Å.
+    has : bool by label: energy, forces, stress.
+    energy : eV, float64, with the reference energies in it.
+    forces : (n, 3), eV/Å.
+    virial : dE/d(strain) = stress x volume, (3, 3), eV.
+    layer : layer of every atom, (n,).
     """
+
+    graph: Graph
+    name: str
+    sigma: float
+    weight: float
+    has: dict[str, bool]
+    energy: torch.Tensor
+    forces: torch.Tensor
+    virial: torch.Tensor
+    layer: torch.Tensor
+
+
+class ForceFieldSamples:
+    """Graphs and labels of configurations, ready to batch."""
 
     def __init__(self, configurations, model, dtype=torch.float32):
         self.model = model
@@ -32,7 +55,7 @@ class ForceFieldSamples:
                 c.atoms.get_volume() * c.atoms.get_stress(voigt=False) if has["stress"] else np.full((3, 3), np.nan)
             )
             self.samples.append(
-                dict(
+                ForceFieldSample(
                     graph=graph,
                     name=c.name,
                     sigma=c.assumed_sigma,
@@ -46,34 +69,38 @@ class ForceFieldSamples:
                     layer=torch.tensor(c.layers),
                 )
             )
-        n_atoms = lambda label: sum(len(s["graph"]) for s in self.samples if s["has"][label])
+        n_atoms = lambda label: sum(len(s.graph) for s in self.samples if s.has[label])
         #: Shares of the configurations that have an energy, and of the atoms that have a force.
-        self.with_energy = sum(s["has"]["energy"] for s in self.samples) / max(len(self.samples), 1)
-        self.with_forces = n_atoms("forces") / max(sum(len(s["graph"]) for s in self.samples), 1)
+        self.with_energy = sum(s.has["energy"] for s in self.samples) / max(len(self.samples), 1)
+        self.with_forces = n_atoms("forces") / max(sum(len(s.graph) for s in self.samples), 1)
 
     def __len__(self):
         return len(self.samples)
 
     def fit_reference(self):
-        """Reference energies per species (eV), the least-norm solution of counts . reference = energies in the mean square.
+        """Reference energies per species (eV), the least-norm solution of counts . reference = energies in the mean
+        square.
 
         What is left of the energies is for the network: cohesion that the composition does not fix.
         """
-        n_species, known = len(self.model.species), [s for s in self.samples if s["has"]["energy"]]
+        n_species, known = len(self.model.species), [s for s in self.samples if s.has["energy"]]
         if not known:
             return
-        counts = torch.stack([torch.bincount(s["graph"].species, minlength=n_species) for s in known]).double()
-        energies = torch.stack([s["energy"] for s in known])
+        counts = torch.stack([torch.bincount(s.graph.species, minlength=n_species) for s in known]).double()
+        energies = torch.stack([s.energy for s in known])
         solution = torch.linalg.pinv(counts, rtol=1e-8) @ energies
         self.model.force_field.reference_energy.copy_(solution)
 
     @torch.no_grad()
     def fit_contacts(self, margin=0.95):
-        """Walls of the repulsion at `margin` of the shortest distance of every class of pairs; none for a class that does not come."""
+        """Walls of the repulsion at `margin` of the shortest distance of every class of pairs.
+
+        None for a class that does not come.
+        """
         ff = self.model.force_field
         shortest = torch.full_like(ff.contact, torch.inf)
         for s in self.samples:
-            g = s["graph"]
+            g = s.graph
             r = g.vector.norm(dim=-1)
             index = (g.species.unsqueeze(1).expand_as(g.neighbour), g.species[g.neighbour], g.across)
             flat = torch.stack([i.flatten() for i in index])[:, g.mask.flatten() > 0]
@@ -89,9 +116,9 @@ class ForceFieldSamples:
 
         rows, species = [], []
         for s in self.samples:
-            geometry = Geometry(s["graph"], ff.cutoff, ff.n_radial, ff.l_max, ff.n_species)
-            rows.append(ff.invariants(Density.raw(geometry), s["graph"].species))
-            species.append(s["graph"].species)
+            geometry = Geometry(s.graph, ff.cutoff, ff.n_radial, ff.l_max, ff.n_species)
+            rows.append(ff.invariants(Density.raw(geometry), s.graph.species))
+            species.append(s.graph.species)
         rows, species = torch.cat(rows), torch.cat(species)
         for z in range(ff.n_species):
             ff.mean[z] = rows[species == z].mean(0)
@@ -99,7 +126,7 @@ class ForceFieldSamples:
 
     def predict(self, indices, create_graph=False):
         """Energies (c,), forces (n, 3), virials (c, 3, 3) without reference energies."""
-        graph = collate([self.samples[k]["graph"] for k in indices])
+        graph = collate([self.samples[k].graph for k in indices])
         energies, forces, virial, _ = energy_and_gradients(self.model.force_field, graph, create_graph)
         energies = energies - self.model.force_field.reference_energy[graph.species]
         total = torch.zeros(graph.n_configs, dtype=energies.dtype).index_add(0, graph.config, energies)
@@ -110,27 +137,25 @@ class ForceFieldSamples:
 
         Returns
         -------
-        graph, and a dict: energy (c,) and virial (c, 3, 3) per atom; forces (n, 3); layer (c, layers, 3), the net force on
-        every layer per three atoms; has, bool (c,) by label, `layer` for forces on more than one layer.
+        graph, and a dict: energy (c,) and virial (c, 3, 3) per atom; forces (n, 3); layer (c, layers, 3), the net force
+        on every layer per three atoms; has, bool (c,) by label, `layer` for forces on more than one layer.
         """
         graph, energy, forces, virial = self.predict(indices, create_graph)
         chosen = [self.samples[k] for k in indices]
-        has = {label: torch.tensor([s["has"][label] for s in chosen]) for label in ("energy", "forces", "stress")}
+        has = {label: torch.tensor([s.has[label] for s in chosen]) for label in ("energy", "forces", "stress")}
         n_atoms = torch.bincount(graph.config, minlength=graph.n_configs).to(energy)
         reference = self.model.force_field.reference_energy.double()
-        label = torch.stack([s["energy"] - reference[s["graph"].species].sum() for s in chosen]).to(energy)
+        label = torch.stack([s.energy - reference[s.graph.species].sum() for s in chosen]).to(energy)
         known = lambda name, x: torch.where(has[name].reshape(-1, *[1] * (x.dim() - 1)), x, 0.0)
         d_energy = known("energy", (energy - label) / n_atoms)
-        d_forces = torch.where(
-            has["forces"][graph.config, None], forces - torch.cat([s["forces"] for s in chosen]), 0.0
-        )
-        d_virial = known("stress", (virial - torch.stack([s["virial"] for s in chosen])) / n_atoms[:, None, None])
-        n_layers = 1 + max(int(s["layer"].max()) for s in chosen)
-        layer = torch.cat([s["layer"] for s in chosen]) + n_layers * graph.config
+        d_forces = torch.where(has["forces"][graph.config, None], forces - torch.cat([s.forces for s in chosen]), 0.0)
+        d_virial = known("stress", (virial - torch.stack([s.virial for s in chosen])) / n_atoms[:, None, None])
+        n_layers = 1 + max(int(s.layer.max()) for s in chosen)
+        layer = torch.cat([s.layer for s in chosen]) + n_layers * graph.config
         d_layer = torch.zeros(n_layers * graph.n_configs, 3, dtype=forces.dtype).index_add(0, layer, d_forces)
         atoms_in_layer = torch.bincount(layer, minlength=len(d_layer)).clamp(min=1)
         d_layer = d_layer / (atoms_in_layer[:, None] / 3)
-        has["layer"] = has["forces"] & torch.tensor([int(s["layer"].max()) > 0 for s in chosen])
+        has["layer"] = has["forces"] & torch.tensor([int(s.layer.max()) > 0 for s in chosen])
         return graph, {
             "energy": d_energy,
             "forces": d_forces,
@@ -142,22 +167,22 @@ class ForceFieldSamples:
     def loss(self, indices, weights, batch=None):
         """Weighted robust errors; strongly displaced configurations (sigma) count less, as their errors are larger.
 
-        `batch` holds the samples of all processes, of which `indices` are the share of this one: losses and terms of all
-        shares add up to those of the batch. Every term is a mean over the samples of the batch that have its label.
+        `batch` holds the samples of all processes, of which `indices` are the share of this one: losses and terms of
+        all shares add up to those of the batch. Every term is a mean over the samples of the batch that have its label.
         """
         weights = with_defaults("forcefield", weights)
         graph, error = self.errors(indices, create_graph=True)
         batch = indices if batch is None else batch
-        weight = {k: self.samples[k]["weight"] * 0.03 / (0.03 + self.samples[k]["sigma"]) for k in batch}
+        weight = {k: self.samples[k].weight * 0.03 / (0.03 + self.samples[k].sigma) for k in batch}
         # means over nothing are zero
         total = lambda label, size=lambda k: 1: (
-            sum(w * size(k) for k, w in weight.items() if self.samples[k]["has"][label]) or 1.0
+            sum(w * size(k) for k, w in weight.items() if self.samples[k].has[label]) or 1.0
         )
         weight_of = lambda label: own * error["has"][label]
         own = torch.tensor([weight[k] for k in indices], dtype=error["energy"].dtype)
         energy = energy_loss(error["energy"], weight_of("energy")) / total("energy")
         force = force_loss(error["forces"], weight_of("forces")[graph.config]) / total(
-            "forces", lambda k: len(self.samples[k]["graph"])
+            "forces", lambda k: len(self.samples[k].graph)
         )
         virial = stress_loss(error["virial"], weight_of("stress")) / total("stress")
         layer = layer_loss(error["layer"], weight_of("layer")) / total("forces")
@@ -172,22 +197,25 @@ class ForceFieldSamples:
         if self.with_energy:
             terms["energy_meV"] = 1e3 * error["energy"].detach().abs().sum().item() / (len(batch) * self.with_energy)
         if self.with_forces:
-            n_components = 3 * sum(len(self.samples[k]["graph"]) for k in batch) * self.with_forces
+            n_components = 3 * sum(len(self.samples[k].graph) for k in batch) * self.with_forces
             terms["force_meV"] = 1e3 * error["forces"].detach().abs().sum().item() / n_components
         return loss, terms
 
     def report(self, sigma_max=SIGMA_MILD):
-        """Errors in meV over the configurations with sigma up to `sigma_max` and over all; what has no configuration is left out."""
+        """Errors in meV over the configurations with sigma up to `sigma_max` and over all.
+
+        What has no configuration is left out.
+        """
         rows = []
         for k, s in enumerate(self.samples):
             _, error = self.errors([k])
             known = lambda label, x: x.detach().abs().mean().item() if error["has"][label][0] else np.nan
             rows.append(
                 (
-                    s["sigma"],
+                    s.sigma,
                     known("energy", error["energy"]),
                     known("forces", error["forces"]),
-                    len(s["graph"]),
+                    len(s.graph),
                     known("stress", error["virial"]),
                     known("layer", error["layer"][0, 0, :2]),
                 )

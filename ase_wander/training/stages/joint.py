@@ -24,7 +24,7 @@ class JointSamples:
         self.hamiltonian = HamiltonianSamples(
             select(configurations, "hamiltonian", weights), model, dtype, weights, frozen=False
         )
-        of_part = [{s["name"]: k for k, s in enumerate(part.samples)} for part in (self.force_field, self.hamiltonian)]
+        of_part = [{s.name: k for k, s in enumerate(part.samples)} for part in (self.force_field, self.hamiltonian)]
         #: Numbers of every configuration's samples in the two parts, None where a part does not use it.
         self.places = [
             place
@@ -67,7 +67,8 @@ class JointSamples:
         for part, samples in enumerate((self.force_field, self.hamiltonian)):
             of = lambda chosen: [self.places[k][part] for k in chosen if self.places[k][part] is not None]
             if of(indices):
-                # a mean over the part's samples of the batch, weighed by how many they are: mean over epochs = mean over samples
+                # a mean over the part's samples of the batch, weighed by how many they are: mean over epochs = mean
+                # over samples
                 part_weight = len(of(batch)) / len(batch) / self.shares[part]
                 loss, errors = samples.loss(of(indices), weights, of(batch))
                 total = total + part_weight * loss
