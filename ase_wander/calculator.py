@@ -183,7 +183,7 @@ class WanderCalculator(Calculator):
                 )
         if atoms is not None:
             self.atoms = atoms.copy()
-        self.results, self._uncertainty = {}, None  # nothing of the structure before may answer for one that is refused
+        self.results, self._uncertainty = {}, None  # clear old results so that a rejected structure never returns them
         atoms, layers = self._checked(self.atoms)
         results = _as_input_error(self.model.compute, atoms, layers, properties)
         outside = results.pop("outside", None)

@@ -1,4 +1,4 @@
-"""What the configuration of a model must hold: species, shells, electrons, sizes of its networks."""
+"""Checks of a model's configuration: species, shells, electrons, sizes of its networks."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _check_degree(config, fail) -> None:
 
 
 def _options(group, options, fail) -> dict:
-    """What may be chosen of a network, with defaults, whose type says which numbers are meant."""
+    """Options of a network with their defaults; the type of a default is the type of the option."""
     if group == "heads":
         return {
             p.name: p.default

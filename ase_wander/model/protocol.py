@@ -1,4 +1,4 @@
-"""What every kind of model offers: the interface between networks and calculator, evaluation and command line."""
+"""Interface of every kind of model, between networks and calculator, evaluation and command line."""
 
 from __future__ import annotations
 

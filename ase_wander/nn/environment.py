@@ -63,7 +63,7 @@ class SpeciesMLP(nn.Module):
 
 
 class Geometry:
-    """What every density of one structure shares: radial functions, harmonics, channel masks."""
+    """Shared by all densities of one structure: radial functions, harmonics, channel masks."""
 
     def __init__(self, graph: Graph, cutoff: float, n_radial: int, l_max: int, n_species: int):
         r = graph.vector.pow(2).sum(-1).sqrt()

@@ -1,4 +1,4 @@
-"""What an atom tells the Hamiltonian heads: equivariant tensors after two rounds of message passing, and scalars.
+"""Input of the Hamiltonian heads from each atom: equivariant tensors after two rounds of message passing, and scalars.
 
 First round: densities within the cutoff and their channel products (three-body). Second round: densities weighted by
 the neighbours' scalars, and the neighbours' own tensors carried along, so that the path i - k - l is seen.
@@ -53,7 +53,7 @@ class Dressing(nn.Module):
         return a, products, torch.cat(invariants, 1)
 
     def second_round(self, graph, geometry, a, products, scalars):
-        """What neighbours say: densities weighted by their scalars, and their tensors (n, c, q), (n, carried, q)."""
+        """Messages of the neighbours: densities weighted by their scalars, and their tensors (n, c, q), (n, carried, q)."""
         species = graph.species
         weight = (geometry.one_hot.unsqueeze(-1) * geometry.radial.unsqueeze(-2)).flatten(2)  # (n, k, s r)
         weight = self.message(weight.transpose(1, 2), species).transpose(1, 2)  # (n, k, c)
