@@ -18,6 +18,7 @@ from ..electronic.blocks import PairBlocks
 from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
 from ..nn.heads import HamiltonianHeads
+from ..nn.uncertainty import Trust
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
 from .files import TRUST, WEIGHTS, trust_bytes
@@ -61,7 +62,7 @@ class WanderModel(nn.Module):
         radii = covalent_radii[numbers]
         self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
         self.digest = ""
-        self.trust = None
+        self.trust: Trust | None = None
         self.force_pass = ForcePass()
 
     @property
