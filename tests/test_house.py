@@ -27,6 +27,7 @@ FLOORS = [
     "structure",
     "catalogue",
     "checks",
+    "archives",
     "files",
     "__init__",
     "_moved",

@@ -51,7 +51,7 @@ def to_sisl(h):
         import sisl
     except ImportError:
         raise ImportError("to_sisl needs sisl: pip install sisl") from None
-    atoms = h._require_atoms("a sisl Hamiltonian")
+    atoms = h._require_sites("a sisl Hamiltonian")
     counts = np.bincount(h.orbitals["atom"], minlength=len(atoms))
     reach = float(np.linalg.norm(atoms.cell.array, axis=1).max()) * (np.abs(h.cell_shifts).max() + 1)
     species = [sisl.Atom(int(z), R=[reach] * max(int(c), 1)) for z, c in zip(atoms.numbers, counts)]

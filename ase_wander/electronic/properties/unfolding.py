@@ -37,7 +37,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     ValueError
         When the supercell does not hold a whole number of primitive cells, or a sublattice not one site in each.
     """
-    structure = h._require_atoms("unfolding")
+    structure = h._require_sites("unfolding")
     lattice = np.asarray(primitive_cell, float)[:2, :2]
     cell = structure.cell.array[:2, :2]
     chosen = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import atomic_write
-from ..io.storage import open_npz
+from ...archives import read_npz, write_npz
 from .onepoint import solve_one
 
 #: Seconds between two writes of a restart file.
@@ -101,14 +100,19 @@ class Restart:
                 self._read()
 
     def _read(self):
-        data = open_npz(self._path)
-        if not {"key", "energies", "first"} <= set(data):
+        data = read_npz(self._path, required=True)
+        shapes = {"key": (), "energies": self.energies.shape, "first": self.first.shape}
+        shapes |= {} if self.states is None else {"states": self.states.shape}
+        if not set(shapes) <= set(data):
             raise ValueError(f"{self._path}: not a restart file of a band calculation")
         if str(data["key"]) != self._key:
             raise ValueError(
                 f"{self._path}: this restart file belongs to another Hamiltonian, other k-points or other "
                 "bands; remove it or name another"
             )
+        wrong = [name for name, shape in shapes.items() if data[name].shape != shape]
+        if wrong:
+            raise ValueError(f"{self._path}: damaged, {wrong[0]} has the shape {data[wrong[0]].shape}")
         self.energies, self.first = data["energies"], data["first"]
         if self.states is not None:
             self.states = data["states"]
@@ -130,7 +134,7 @@ class Restart:
         if self._path is not None:
             states = {} if self.states is None else {"states": self.states}
             arrays = {"key": np.array(self._key), "energies": self.energies, "first": self.first} | states
-            atomic_write(self._path, lambda file: np.savez(file, **arrays))
+            write_npz(self._path, arrays)
         self._written = time.monotonic()
 
     def __enter__(self):
