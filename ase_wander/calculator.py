@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, Calculator, InputError, PropertyNotImplementedError, all_changes
 
 from .loading import load_model
+from .model.protocol import Model
 from .structure import check_atoms, continues, empty_height, find_layers
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
@@ -57,12 +58,12 @@ class WanderCalculator(Calculator):
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
         self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
-        if not hasattr(model, "compute"):  # the published kind keeps the precision of its weights
+        if not isinstance(model, Model):  # the published kind keeps the precision of its weights
             model, device, dtype = _as_input_error(load_model, model, device or "cpu", dtype or "float64"), None, None
         self.model = model
         own = {
-            "dtype": str(getattr(model, "dtype", "float64")).replace("torch.", ""),
-            "device": str(getattr(model, "device", "cpu")),
+            "dtype": str(model.dtype).replace("torch.", ""),
+            "device": str(model.device),
         }
         for name, wanted in (("dtype", dtype), ("device", device)):
             if wanted is not None and str(wanted).replace("torch.", "").split(":")[0] != own[name].split(":")[0]:
@@ -136,7 +137,7 @@ class WanderCalculator(Calculator):
 
     def _check_layers(self, n_layers):
         """Warn once of more layers than any configuration of the model's data has."""
-        known = getattr(self.model, "config", {}).get("layers")
+        known = self.model.config.get("layers")
         if known and n_layers > max(known) and not self._warned:
             self._warned = True
             warnings.warn(
@@ -171,17 +172,16 @@ class WanderCalculator(Calculator):
         self.results, self._uncertainty = {}, None  # nothing of the structure before may answer for one that is refused
         atoms, layers = self._checked(self.atoms)
         results = _as_input_error(self.model.compute, atoms, layers, properties)
-        self._uncertainty = results.pop("uncertainty", None)
+        outside = results.pop("outside", None)
         self.results = results
-        if self._uncertainty is not None:
-            self._warn_outside(atoms, self._uncertainty)
+        if outside is not None and outside.any() and not self._outside_named:
+            self._warn_outside(atoms, layers)
 
-    def _warn_outside(self, atoms, uncertainty):
+    def _warn_outside(self, atoms, layers):
         """Name, once per structure, the atoms outside the training data."""
-        outside = np.flatnonzero(uncertainty["outside"])
-        if not len(outside) or self._outside_named:
-            return
         self._outside_named = True
+        self._uncertainty = uncertainty = self.model.uncertainty(atoms, layers)
+        outside = np.flatnonzero(uncertainty["outside"])
         worst = outside[np.argsort(-uncertainty["distance"][outside], kind="stable")]
         named = "; ".join(f"atom {i} ({atoms.symbols[i]}): {uncertainty['reasons'][int(i)]}" for i in worst[:NAMED])
         more = f"; and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
@@ -204,17 +204,15 @@ class WanderCalculator(Calculator):
         atoms, layers = self._checked(atoms)
         if not isinstance(threshold, Real) or not 0 <= threshold < np.inf:
             raise InputError(f"threshold is {threshold!r}; it must be a finite energy of at least 0 eV")
-        if self.model.kind != "published":
+        if self.model.is_equivariant:
             if not options.pop("hermitian", True):
                 raise InputError(
                     "hermitian=False is for models of kind published; this one is Hermitian by construction"
                 )
             if options.get("progress") is not None and not callable(options["progress"]):
                 raise InputError("progress is a function of (pairs done, pairs in all)")
-        *blocks, n_electrons = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
-        h = WannierHamiltonian.from_blocks(
-            atoms, self.model.shells, *blocks, n_electrons, check=options.get("hermitian", True)
-        )
+        blocks = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
+        h = WannierHamiltonian.from_pairs(atoms, self.model.shells, blocks, check=options.get("hermitian", True))
         return h.truncate(threshold) if threshold else h
 
     def get_band_structure(self, atoms=None, path=None, npoints=None, n_bands=None, reference="fermi", **options):
@@ -258,7 +256,7 @@ class WanderCalculator(Calculator):
 
         h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
         if kpts is not None and np.ndim(kpts) == 1 and np.issubdtype(np.asarray(kpts).dtype, np.integer):
-            symmetric = self.model.kind != "published" and options.get("project") in (None, "species", "shell")
+            symmetric = self.model.is_equivariant and options.get("project") in (None, "species", "shell")
             kpts, options["weights"] = _as_input_error(_mesh, h.atoms, kpts, symmetric)
         return _as_input_error(density_of_states, h, kpts=kpts, **options)
 
@@ -282,14 +280,15 @@ class WanderCalculator(Calculator):
 
         PropertyNotImplementedError of a model that has no uncertainty fitted (see docs/trust.md).
         """
-        if getattr(self.model, "trust", None) is None:
+        if self.model.trust is None:
             raise PropertyNotImplementedError(
                 f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
                 "when it was shipped (ase_wander.evaluation.uncertainty.fit_trust)"
             )
-        if self._uncertainty is not None and (
-            atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))
-        ):
+        known = self.atoms is not None and self.results  # asked for again, it is there
+        if known and (atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))):
+            if self._uncertainty is None:
+                self._uncertainty = _as_input_error(self.model.uncertainty, *self._checked(self.atoms))
             return deepcopy(self._uncertainty)  # the caller's own, as ASE's results are
         return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 
@@ -314,8 +313,12 @@ def _mesh(atoms, mesh, symmetric):
 
 
 def _as_input_error(function, *args, **kwargs):
-    """Call; what a lower floor refuses as ValueError is the calculator's InputError."""
+    """Call; what a lower floor refuses as ValueError is the calculator's InputError, and still a ValueError."""
     try:
         return function(*args, **kwargs)
     except ValueError as error:
-        raise InputError(str(error)) from None
+        raise _BadInput(str(error)) from None
+
+
+class _BadInput(InputError, ValueError):
+    """Bad input in ASE's words, and the ValueError that every reader and builder raises."""

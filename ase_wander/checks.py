@@ -65,12 +65,7 @@ class CheckedLoader(yaml.SafeLoader):
             return known[id(node)]
         parts = []
         if isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            twice = (
-                next((key for key in keys if key != "<<" and keys.count(key) > 1), None) if len(keys) < 1000 else None
-            )
-            if twice is not None:
-                raise yaml.YAMLError(f"{self.place(node)}: {str(twice)[:60]!r} is given twice")
+            self._refuse_repeated(node)
             parts = [x for pair in node.value for x in pair]
         elif isinstance(node, yaml.SequenceNode):
             parts = node.value
@@ -82,6 +77,13 @@ class CheckedLoader(yaml.SafeLoader):
         if known[id(node)] > MAX_VALUES:
             raise yaml.YAMLError(f"{self.place(node)}: more than {MAX_VALUES} values, with the aliases written out")
         return known[id(node)]
+
+    def _refuse_repeated(self, node):
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys and key.value != "<<":
+                raise yaml.YAMLError(f"{self.place(key)}: {key.value[:60]!r} is given twice")
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
 
     @staticmethod
     def place(node):

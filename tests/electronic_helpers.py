@@ -1,11 +1,16 @@
 """Small Hamiltonians that the tests of `ase_wander.electronic` share."""
 
+from pathlib import Path
+
 import numpy as np
 from ase import Atoms
 from ase.build import graphene
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.structure import neighbour_pairs
+
+#: Hamiltonian files of the reference data of mos2-bilayer.
+REFERENCE = Path(__file__).resolve().parents[1] / "models/mos2-bilayer/data/aligned/hamiltonians"
 
 
 def graphene_model(t=-2.7, onsite=0.3):

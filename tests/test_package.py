@@ -1,4 +1,4 @@
-"""The package as it is installed: contents, pins, entry points, the direction of imports."""
+"""The package as it is installed: contents, pins, entry points."""
 
 import ast
 import configparser
@@ -67,44 +67,6 @@ def test_readme_has_the_two_commands():
     commands = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
     assert len(commands) == 2 and all("-c constraints.txt" in command for command in commands)
     assert "ase-wander run MoS2" in commands[0] and commands[1].endswith("pytest")
-
-
-#: Floors of the house; a module imports from its own floor or from below. The command line stands on top.
-FLOORS = [
-    ("structure", "plotting", "paths", "values"),
-    ("electronic", "moire", "nn", "graphs"),
-    ("model", "published", "derivatives", "backbones"),
-    ("training", "data"),
-    ("calculator", "equilibrium"),
-]
-
-
-def test_imports_go_down():
-    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
-    for file in sorted((ROOT / "ase_wander").rglob("*.py")):
-        own = file.relative_to(ROOT / "ase_wander").with_suffix("").parts
-        if own[-1].startswith("cli") or own[0] in ("__init__", "plugin"):
-            continue
-        home = own[0].split("_")[0]  # published_files stands with published
-        for target in imported_modules(file, own):
-            assert floor[target] <= floor[home], f"{'/'.join(own)} imports {target}"
-            assert {home, target} not in ({"nn", "electronic"}, {"nn", "moire"}), f"{'/'.join(own)} imports {target}"
-
-
-def imported_modules(file, own):
-    """Top-level names inside ase_wander that a module imports."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        parts = (node.module or "").split(".") if node.module else []
-        if node.level == 0 and parts[0] == "ase_wander":
-            path = parts[1:]
-        elif node.level:
-            path = [*own[: len(own) - node.level], *parts]
-        else:
-            continue
-        names = [path[0]] if path else [name.name for name in node.names]
-        yield from (name for name in (name.split("_")[0] for name in names) if name in sum(FLOORS, ()))
 
 
 def test_the_command_line_starts_without_torch():

@@ -1,4 +1,5 @@
-"""An engine that takes milliseconds, for tests of campaigns: Lennard-Jones energies and a tight-binding Hamiltonian of s orbitals.
+"""An engine that takes milliseconds, for tests of campaigns: Lennard-Jones energies and a tight-binding Hamiltonian of
+s orbitals.
 
 As a program (`python tests/toy_engine.py < task`) it is a worker that knows the engine "toy".
 """

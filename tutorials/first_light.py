@@ -24,7 +24,8 @@ print(f"{len(atoms)} atoms, {atoms.info['twist_angle']:.4f} degrees, |a| = {atom
 atoms.calc = WanderCalculator("mos2-bilayer")
 FIRE(atoms, logfile=None).run(fmax=0.01, steps=1000)
 print(
-    f"energy {atoms.get_potential_energy():.4f} eV, largest force {np.linalg.norm(atoms.get_forces(), axis=1).max():.4f} eV/Å"
+    f"energy {atoms.get_potential_energy():.4f} eV, largest force "
+    f"{np.linalg.norm(atoms.get_forces(), axis=1).max():.4f} eV/Å"
 )
 write("first_light.extxyz", atoms)
 

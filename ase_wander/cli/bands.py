@@ -40,6 +40,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--hamiltonian", metavar="FILE.npz", help="a saved Hamiltonian instead of a structure")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     add_band_options(parser)
+    add_compare_options(parser)
     add_model_options(parser)
     parser.set_defaults(main=main)
 
@@ -57,6 +58,21 @@ def add_band_options(parser, path=None) -> None:
     )
     group.add_argument(
         "--zero", choices=["vbm", "vacuum"], default="vbm", help="zero of energy in the figure; default %(default)s"
+    )
+
+
+def add_compare_options(parser) -> None:
+    """--compare, --occupied."""
+    group = parser.add_argument_group("comparison")
+    group.add_argument(
+        "--compare",
+        nargs="+",
+        metavar="FILE",
+        help="levels of another code, as dots in the figure: FHI-aims band*.out, VASP EIGENVAL, Quantum ESPRESSO *.gnu "
+        "(along --path), or .npz of reference data; aligned by one shift",
+    )
+    group.add_argument(
+        "--occupied", type=positive_int, metavar="N", help="occupied bands of that file; default: its own"
     )
 
 
@@ -91,9 +107,15 @@ def main(arguments) -> int:
     if arguments.file:
         hamiltonian = load_or_predict(folder, calculator, atoms)
     folder.claim(OUTPUTS)
-    report = draw_bands(hamiltonian, folder, arguments, title=atoms.get_chemical_formula("metal"))
+    foreign = None
+    if arguments.compare:
+        from ..electronic.io.foreign_bands import read_foreign_bands
+
+        foreign = read_foreign_bands(arguments.compare)
+    report = draw_bands(hamiltonian, folder, arguments, title=atoms.get_chemical_formula("metal"), foreign=foreign)
     folder.write_json(SUMMARY, report)
-    print_table(Path(source).name, [*band_rows(report), ("results in", str(folder.path))])
+    rows = band_rows(report) + (comparison_rows(report["comparison"]) if foreign else [])
+    print_table(Path(source).name, [*rows, ("results in", str(folder.path))])
     return 0
 
 
@@ -111,7 +133,7 @@ def load_or_predict(folder, calculator, atoms):
     if folder.has(HAMILTONIAN):
         console().print("Hamiltonian: finished before")
         return WannierHamiltonian.load(folder / HAMILTONIAN)
-    if calculator.model.kind == "published":  # other kinds do not report their progress
+    if not calculator.model.reports_progress:
         return calculator.get_wannier_hamiltonian(atoms)
     from rich.progress import Progress
 
@@ -130,8 +152,8 @@ def load_or_predict(folder, calculator, atoms):
             progress.stop()
 
 
-def draw_bands(hamiltonian, folder, arguments, title=None) -> dict:
-    """Write HAMILTONIAN, BANDS and FIGURE.
+def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict:
+    """Write HAMILTONIAN, BANDS and FIGURE, with the levels of `foreign` (ForeignBands) as dots.
 
     Returns
     -------
@@ -140,7 +162,7 @@ def draw_bands(hamiltonian, folder, arguments, title=None) -> dict:
     """
     from ase.io.jsonio import read_json
 
-    from ..plotting import plot_bands, save_figure, with_subscripts
+    from ..plotting import band_edges, plot_bands, save_figure, with_subscripts
 
     if not folder.has(HAMILTONIAN):
         hamiltonian.save(folder / HAMILTONIAN)
@@ -160,9 +182,19 @@ def draw_bands(hamiltonian, folder, arguments, title=None) -> dict:
         with folder.writing(BANDS) as temporary:
             bs.write(temporary)
         (folder / UNFINISHED).unlink(missing_ok=True)
+    axes, compared = plot_bands(bs, zero=arguments.zero, title=title and with_subscripts(title)), {}
+    if foreign is not None:
+        from ..evaluation.foreign import compare_bands, draw_levels
+
+        comparison = compare_bands(hamiltonian, foreign, arguments.path, arguments.occupied)
+        edges = band_edges(bs)
+        zero = 0.0 if arguments.zero == "vacuum" else edges["vbm"] if edges else bs.reference
+        drawn = draw_levels(axes, comparison, bs, hamiltonian.atoms, zero)
+        compared = {"comparison": {**comparison.summary(), "source": foreign.source, "levels_drawn": drawn}}
     with folder.writing(FIGURE) as temporary:
-        save_figure(plot_bands(bs, zero=arguments.zero, title=title and with_subscripts(title)), temporary)
+        save_figure(axes, temporary)
     return {
+        **compared,
         "n_orbitals": hamiltonian.n_orbitals,
         "n_electrons": hamiltonian.n_electrons,
         "fermi_level": float(bs.reference),
@@ -197,4 +229,19 @@ def band_rows(report):
         *rows,
         ("on the path", report["gap_label"]),
         ("band edges", f"{report['vbm']:.3f} and {report['cbm']:.3f} eV from vacuum"),
+    ]
+
+
+def comparison_rows(found):
+    """Rows of the printed table on the levels of another code."""
+    shift = f"moved by {found['shift']:+.4f} eV, one shift for all" if found["shift"] else "both from the vacuum level"
+    return [
+        ("compared with", f"{found['source']}: {found['n_kpoints']} k-points, bands matched {found['matched']}"),
+        ("its levels", f"{shift}; {found['levels_drawn']} dots in the figure"),
+        (
+            "difference",
+            f"{1e3 * found['mae']:.1f} meV mean, {1e3 * found['worst']:.1f} at worst of {found['n_levels']} levels "
+            "within 1 eV of the gap",
+        ),
+        ("gap on these k-points", f"{found['gap']:.4f} eV, reference {found['gap_reference']:.4f}"),
     ]

@@ -152,18 +152,28 @@ def impose_symmetry(atoms, tolerance) -> dict:
     from ..moire import FixLayerSymmetry
 
     constraint = FixLayerSymmetry(atoms, tolerance)
-    if len(constraint.rotations) == 1:
+    n_operations = constraint.report.n_operations
+    if constraint.n_kept == 1 < n_operations:
+        raise CommandError(
+            f"the structure is constrained ({', '.join(type(c).__name__ for c in atoms.constraints)}) in a way that none "
+            "of its symmetries keeps; remove these constraints from the file, or leave --symmetry out"
+        )
+    if constraint.n_kept == 1:
         raise CommandError(
             f"the structure has no symmetry up to {tolerance:g} Å; choose a larger --symmetry TOLERANCE or leave it out"
         )
-    atoms.set_constraint(constraint)
-    return {"symmetry": str(constraint.report)}
+    kept = f", {constraint.n_kept} of them kept by the constraints" if constraint.n_kept < n_operations else ""
+    atoms.set_constraint([*atoms.constraints, constraint])
+    return {"symmetry": f"{constraint.report}{kept}"}
 
 
 def without_constraints(atoms):
-    """A copy with the same calculator: frames and structures are written free, since to read a symmetry means to find it anew."""
+    """A copy with the same calculator and without the symmetry, which a reader of the file would have to find anew; the
+    constraints of the user's own file stay."""
+    from ase.constraints import FixSymmetry
+
     free = atoms.copy()
-    free.set_constraint()
+    free.set_constraint([c for c in atoms.constraints if not isinstance(c, FixSymmetry)])
     free.calc = atoms.calc
     return free
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..electronic.blocks import PairBlocks
 from .dataset import load_dataset
 
 #: Positions and cells that differ by more (Å) belong to other configurations.
@@ -92,16 +93,8 @@ def _bands(x, y):
 
 def _elements(x, y):
     """Largest difference of blocks between the same atoms."""
-    blocks = [
-        {
-            (int(i), int(j), *map(int, shift)): data["block"][data["block_ptr"][p] : data["block_ptr"][p + 1]]
-            for p, (i, j, shift) in enumerate(zip(data["pair_i"], data["pair_j"], data["pair_shift"]))
-        }
-        for data in (x, y)
-    ]
-    worst = np.nan
-    for key, block in blocks[0].items():
-        other = blocks[1].get(key)
-        if other is not None and len(other) == len(block):
-            worst = np.fmax(worst, abs(block - other).max())
-    return float(worst)
+    x, y = PairBlocks.from_arrays(x), PairBlocks.from_arrays(y)
+    place = y.find(x.pair_i, x.pair_j, x.pair_shift)
+    both = np.flatnonzero(place >= 0)
+    both = both[x.sizes[both] == y.sizes[place[both]]]
+    return float(abs(x.take(both).block - y.take(place[both]).block).max()) if len(both) else np.nan

@@ -1,14 +1,133 @@
-"""Sparse matrices out of atom-pair blocks, and their Bloch sum on one merged pattern.
+"""Atom-pair blocks of a Hamiltonian, the sparse matrices made of them, and their Bloch sum on one merged pattern.
 
 Index legend: p pairs, R cell shifts, z stored elements of the merged pattern.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True)
+class PairBlocks:
+    """Blocks of ordered atom pairs: what a model predicts, a reference file holds and a `WannierHamiltonian` is made of.
+
+    Block p holds the elements <w_i,0|H|w_j,R> between the orbitals of atom i = pair_i[p] in the home cell and those of
+    atom j = pair_j[p] in the cell R = pair_shift[p]. It unpacks, and is indexed, in the order of its fields.
+
+    Attributes
+    ----------
+    pair_i, pair_j : ndarray of int, shape (n_pairs,)
+        On-site pairs (i = j, shift 0) are among them.
+    pair_shift : ndarray of int, shape (n_pairs, 3)
+    block : ndarray of float or complex, shape (n_elements,)
+        All blocks raveled row-major, eV.
+    block_ptr : ndarray of int, shape (n_pairs + 1,)
+        Block p is ``block[block_ptr[p]:block_ptr[p + 1]]``.
+    n_electrons : float, optional
+        Electrons that fill the bands, per cell; None where unknown.
+    """
+
+    pair_i: np.ndarray
+    pair_j: np.ndarray
+    pair_shift: np.ndarray
+    block: np.ndarray
+    block_ptr: np.ndarray
+    n_electrons: float | None = None
+
+    def __iter__(self):
+        return (getattr(self, field.name) for field in fields(self))
+
+    def __getitem__(self, index):
+        return tuple(self)[index]
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping, n_electrons: float | None = None) -> PairBlocks:
+        """Blocks of a Hamiltonian file: integer indices, elements as float64 (or complex128)."""
+        block = np.asarray(arrays["block"])
+        return cls(
+            *(np.asarray(arrays[name]).astype(np.int64) for name in ("pair_i", "pair_j", "pair_shift")),
+            block.astype(np.complex128 if np.iscomplexobj(block) else np.float64),
+            np.asarray(arrays["block_ptr"]).astype(np.int64),
+            n_electrons,
+        )
+
+    @classmethod
+    def from_parts(cls, parts: Iterable, n_electrons: float | None = None) -> PairBlocks:
+        """Blocks of several groups of pairs: i (p,), j (p,), shift (p, 3) and blocks (p, n_i, n_j) of each group."""
+        i, j, shift, blocks = zip(*parts)
+        sizes = np.concatenate([np.full(len(b), b[0].size if len(b) else 0) for b in blocks])
+        return cls(
+            np.concatenate(i),
+            np.concatenate(j),
+            np.concatenate(shift),
+            np.concatenate([b.ravel() for b in blocks]),
+            np.concatenate([[0], np.cumsum(sizes)]),
+            n_electrons,
+        )
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of ordered pairs."""
+        return len(self.pair_i)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Elements of every block, shape (n_pairs,)."""
+        return np.diff(self.block_ptr)
+
+    @property
+    def onsite(self) -> np.ndarray:
+        """Which pairs are an atom with itself in the same cell, bool, shape (n_pairs,)."""
+        return (self.pair_i == self.pair_j) & ~np.any(self.pair_shift, axis=1)
+
+    def of_pair(self, p: int) -> np.ndarray:
+        """Elements of block p, raveled."""
+        return self.block[self.block_ptr[p] : self.block_ptr[p + 1]]
+
+    def stacked(self, pairs, n_i: int, n_j: int) -> np.ndarray:
+        """Blocks of pairs of one kind, shape (len(pairs), n_i, n_j); `pairs` index array."""
+        return self.block[self.block_ptr[pairs][:, None] + np.arange(n_i * n_j)].reshape(-1, n_i, n_j)
+
+    def take(self, pairs) -> PairBlocks:
+        """Blocks of some pairs, `pairs` a mask or an index array, in its order."""
+        pairs = np.arange(self.n_pairs)[pairs]
+        size = self.sizes[pairs]
+        ptr = np.concatenate([[0], np.cumsum(size)])
+        elements = np.repeat(self.block_ptr[pairs] - ptr[:-1], size) + np.arange(ptr[-1])
+        return replace(
+            self,
+            pair_i=self.pair_i[pairs],
+            pair_j=self.pair_j[pairs],
+            pair_shift=self.pair_shift[pairs],
+            block=self.block[elements],
+            block_ptr=ptr,
+        )
+
+    def find(self, i, j, shift) -> np.ndarray:
+        """Place of every pair (i, j, shift) among these pairs, -1 where it is absent; i, j (m,), shift (m, 3) -> (m,)."""
+        own = np.column_stack([self.pair_i, self.pair_j, self.pair_shift])
+        wanted = np.column_stack([i, j, shift])
+        if not len(own) or not len(wanted):
+            return np.full(len(wanted), -1)
+        low = np.minimum(own.min(axis=0), wanted.min(axis=0))
+        size = np.maximum(own.max(axis=0), wanted.max(axis=0)) - low + 1
+        keys, searched = (np.ravel_multi_index((rows - low).T, size) for rows in (own, wanted))
+        order = np.argsort(keys, kind="stable")
+        place = order[np.minimum(np.searchsorted(keys, searched, sorter=order), len(keys) - 1)]
+        return np.where(keys[place] == searched, place, -1)
+
+    def opposite(self) -> np.ndarray:
+        """Place of the pair (j, i, -R) of every pair (i, j, R), whose block is the transpose; -1 where it is absent."""
+        return self.find(self.pair_j, self.pair_i, -self.pair_shift)
+
+    def vectors(self, atoms) -> np.ndarray:
+        """From atom i to atom j of every pair, Å, shape (n_pairs, 3)."""
+        return atoms.positions[self.pair_j] + self.pair_shift @ atoms.cell.array - atoms.positions[self.pair_i]
 
 
 def blocks_to_csr(counts, pair_i, pair_j, pair_shift, block, block_ptr):

@@ -97,20 +97,38 @@ def filling_level(energies, weights, count):
 
 
 def band_gap(h, kpts=None, direct=False, **options):
-    """Fundamental gap in eV on `kpts` (default as in `fermi_level`), 0 for a metal; with `direct` the smallest vertical one."""
+    """Fundamental gap in eV on `kpts` (default as in `fermi_level`), 0 for a metal.
+
+    With `direct` the smallest vertical one.
+    """
     kpts, _ = _points(h, kpts, None)
     edges = _band_edges(h, kpts, direct=direct, **options)
     return 0.0 if edges is None else max(0.0, float(edges[1] - edges[0]))
 
 
-def _points(h, kpts, weights):
+def normalised_points(h, kpts=None, weights=None):
+    """k-points (n_k, 3) and weights (n_k,) that sum to one, by default those of `default_grid`.
+
+    Raises
+    ------
+    ValueError
+        For weights of another number than the k-points, negative, not finite or all zero.
+    """
     if kpts is None:
-        return default_kpts(h)
-    kpts = np.atleast_2d(np.asarray(getattr(kpts, "kpts", kpts), float))
+        if weights is not None:
+            raise ValueError("weights without kpts")
+        return monkhorst_pack(default_grid(h), h.is_real)
+    kpts = h.kpoints(kpts)
     weights = np.full(len(kpts), 1.0) if weights is None else np.asarray(weights, float)
     if weights.shape != (len(kpts),):
-        raise ValueError(f"{len(weights)} weights for {len(kpts)} k-points")
+        raise ValueError(f"weights of shape {weights.shape} for {len(kpts)} k-points")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+        raise ValueError("k-point weights must be finite, not negative, and some of them positive")
     return kpts, weights / weights.sum()
+
+
+def _points(h, kpts, weights):
+    return default_kpts(h) if kpts is None else normalised_points(h, kpts, weights)
 
 
 def _band_edges(h, kpts, direct=False, **options):

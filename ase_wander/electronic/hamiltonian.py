@@ -9,8 +9,9 @@ import numpy as np
 
 from . import bands, filling
 from . import transforms as derived
-from .blocks import BlochSum, blocks_to_csr, hermiticity_error
+from .blocks import BlochSum, PairBlocks, blocks_to_csr, hermiticity_error
 from .io import interop, storage, wannier90
+from .kpath import resolve_path
 from .orbitals import orbital_counts, orbital_table
 from .solvers import kpoints, memory, nonhermitian
 
@@ -75,7 +76,7 @@ class WannierHamiltonian:
             self.is_hermitian = True
 
     @classmethod
-    def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
+    def from_pairs(cls, atoms, shells, blocks: PairBlocks, **kwargs):
         """Hamiltonian from atom-pair blocks.
 
         Parameters
@@ -83,23 +84,23 @@ class WannierHamiltonian:
         atoms : ase.Atoms
         shells : dict
             Chemical symbol -> shells, e.g. ``{"Mo": (2,), "S": (1,)}``, ``{"C": ("pz",)}``.
-        pair_i, pair_j : array_like of int, shape (n_pairs,)
-            Ordered pairs, on-site ones (i = j, shift 0) included.
-        pair_shift : array_like of int, shape (n_pairs, 3)
-            Cell of atom j.
-        block : array_like, 1-D
-            All blocks raveled row-major, eV.
-        block_ptr : array_like of int, shape (n_pairs + 1,)
-            Their offsets.
-        n_electrons : float
+        blocks : PairBlocks
+            Every ordered pair, on-site ones included, and the number of electrons.
         **kwargs
             As for the class.
         """
         orbitals = orbital_table(atoms.symbols, shells)
-        shifts, blocks = blocks_to_csr(
-            orbital_counts(orbitals, len(atoms)), pair_i, pair_j, pair_shift, block, block_ptr
+        *arrays, n_electrons = blocks
+        return cls(
+            atoms, orbitals, *blocks_to_csr(orbital_counts(orbitals, len(atoms)), *arrays), n_electrons, **kwargs
         )
-        return cls(atoms, orbitals, shifts, blocks, n_electrons, **kwargs)
+
+    @classmethod
+    def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
+        """`from_pairs` with the fields of `PairBlocks` one by one."""
+        return cls.from_pairs(
+            atoms, shells, PairBlocks(pair_i, pair_j, pair_shift, block, block_ptr, n_electrons), **kwargs
+        )
 
     @classmethod
     def from_dataset_file(cls, path, n_electrons=None, cutoff=None, shells=None):
@@ -108,7 +109,7 @@ class WannierHamiltonian:
         `n_electrons` defaults to the count of the file's eigenvalues below its Fermi level;
         pairs beyond `cutoff` (Å) are left out.
         """
-        return cls.from_blocks(**storage.read_dataset_file(path, n_electrons, cutoff, shells))
+        return cls.from_pairs(**storage.read_dataset_file(path, n_electrons, cutoff, shells))
 
     # -- size and filling ---------------------------------------------------------------------------
 
@@ -188,6 +189,12 @@ class WannierHamiltonian:
         cell = self._require_atoms("fractional centres").cell.complete()
         return cell.scaled_positions(self.centres)
 
+    def kpoints(self, kpts, npoints=None):
+        """k-points (n_k, 3) out of an array (n_k, 3) or (3,), a `BandPath`, or letters such as "GMKG" (see `kpath`)."""
+        if isinstance(kpts, str):
+            return resolve_path(self._require_atoms("a path of letters"), kpts, npoints).kpts
+        return as_kpoints(kpts)
+
     def band_window(self, n_bands):
         """Fixed range of absolute band indices, `n_bands` long, around the gap.
 
@@ -211,14 +218,14 @@ class WannierHamiltonian:
         **options
             See `ase_wander.electronic.solvers.kpoints.solve_kpoints` (method, n_jobs, restart, progress).
         """
-        return kpoints.solve_kpoints(self, as_kpoints(kpts), n_bands, sigma, vectors=False, **options).energies
+        return kpoints.solve_kpoints(self, self.kpoints(kpts), n_bands, sigma, vectors=False, **options).energies
 
     def eigenstates(self, kpts, n_bands=None, sigma=None, gauge="lattice", **options):
         """Energies (n_k, n_bands) and orthonormal states (n_k, n_orbitals, n_bands); see `eigenvalues`.
 
         In the atomic gauge a state's elements are those of the lattice gauge times e^{-i k.r_j}.
         """
-        kpts = as_kpoints(kpts)
+        kpts = self.kpoints(kpts)
         result = kpoints.solve_kpoints(self, kpts, n_bands, sigma, vectors=True, **options)
         if gauge == "lattice":
             return result.energies, result.states

@@ -86,3 +86,49 @@ def shells_from_counts(symbols, counts):
                 f"atom {k} ({symbol}) has {count} orbitals, other atoms of the species {2 * shells[symbol][0] + 1}"
             )
     return shells
+
+
+def orbital_kinds(orbitals):
+    """Which orbital of its atom each one is, as rows (l, m, spin, number among equal ones of the atom), shape (n, 4).
+
+    Equal atoms have equal rows, in whatever order their orbitals stand. Orbitals of unknown l are told apart by their
+    order on the atom alone.
+    """
+    known = orbitals["l"] >= 0
+    kinds = np.column_stack([orbitals["l"], np.where(known, orbitals["m"], 0), orbitals["spin"]])
+    key = np.column_stack([orbitals["atom"], kinds])
+    order = np.lexsort(key.T[::-1])  # stable: equal orbitals keep their order
+    first = np.append(True, (np.diff(key[order], axis=0) != 0).any(axis=1)) if len(order) else np.zeros(0, bool)
+    start = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order)) - start
+    return np.column_stack([kinds, number])
+
+
+def order_by_atom(orbitals):
+    """Indices that put all spin-up before all spin-down orbitals and sort each by atom, else keeping their order."""
+    return np.lexsort((orbitals["atom"], -orbitals["spin"]))
+
+
+def spin_pairs(orbitals):
+    """Indices (n / 2, 2) of every orbital with spin up and of the same one with spin down, sorted by atom.
+
+    Raises
+    ------
+    ValueError
+        When some orbital has no partner, naming it: the file it came from does not say which spin it has.
+    """
+    kinds = orbital_kinds(orbitals)
+    key = np.column_stack([orbitals["atom"], kinds[:, [0, 1, 3]]])
+    up, down = (np.flatnonzero(orbitals["spin"] == spin) for spin in (1, -1))
+    up, down = (index[np.lexsort(key[index].T[::-1])] for index in (up, down))
+    if 2 * len(up) != len(orbitals) or len(down) != len(up) or (key[up] != key[down]).any():
+        bad = np.flatnonzero(orbitals["spin"] == 0)
+        where = (
+            f"orbital {bad[0]} (atom {orbitals['atom'][bad[0]]}, {orbitals['label'][bad[0]]}) has no spin"
+            if len(bad)
+            else "some orbital has no partner of the other spin"
+        )
+        raise ValueError(f"spin needs spinors, pairs of an orbital with spin up and with spin down: {where}")
+    pairs = np.column_stack([up, down])
+    return pairs[np.argsort(orbitals["atom"][up], kind="stable")]

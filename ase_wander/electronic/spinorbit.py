@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import block_diag, coo_matrix
 
+from .transforms import with_onsite
+
 #: Atomic coupling constants in eV by species and l, of tight-binding fits to MoS2 and WS2.
 #: R. Roldan et al., 2D Mater. 1, 034003 (2014), table 4.
 STRENGTHS = {"Mo": {2: 0.075}, "W": {2: 0.215}, "S": {1: 0.052}}
@@ -68,16 +70,15 @@ def with_spin_orbit(h, strengths=None):
                 col.append((shells[:, None, :] + t * n).repeat(2 * ell + 1, 1).ravel())
                 data.append(np.tile(block.ravel(), len(shells)))
     blocks = [block_diag([block, block], format="csr") for block in h.blocks]
-    if row:
-        coupling = coo_matrix((np.concatenate(data), (np.concatenate(row), np.concatenate(col))), shape=(2 * n, 2 * n))
-        home = h.cell_shifts.tolist().index([0, 0, 0])
-        blocks[home] = (blocks[home] + coupling).tocsr()
-        blocks[home].eliminate_zeros()
     orbitals = np.concatenate([h.orbitals, h.orbitals])
     orbitals["spin"] = np.repeat([1, -1], n)
     centres = None if h._centres is None else np.concatenate([h.centres, h.centres])
     info = h.info | {"spin_orbit": {s: {str(ell): float(x) for ell, x in d.items()} for s, d in strengths.items()}}
-    return h.replace(orbitals=orbitals, blocks=blocks, spin_degeneracy=1, centres=centres, info=info)
+    doubled = h.replace(orbitals=orbitals, blocks=blocks, spin_degeneracy=1, centres=centres, info=info)
+    if not row:
+        return doubled
+    coupling = coo_matrix((np.concatenate(data), (np.concatenate(row), np.concatenate(col))), shape=(2 * n, 2 * n))
+    return with_onsite(doubled, coupling.tocsr())
 
 
 def _complete_shells(h, index, ell, symbol):
@@ -91,4 +92,8 @@ def _complete_shells(h, index, ell, symbol):
             f"atom {wrong[0]} ({symbol}) has {counts[counts != size][0]} of the {size} orbitals of l = {ell}: "
             "L.S needs a complete shell"
         )
-    return order.reshape(-1, size)
+    shells = order.reshape(-1, size)
+    wrong = atoms[(h.orbitals["m"][shells] != np.arange(-ell, ell + 1)).any(axis=1)]
+    if len(wrong):
+        raise ValueError(f"atom {wrong[0]} ({symbol}) has one orbital of l = {ell} twice and lacks another")
+    return shells

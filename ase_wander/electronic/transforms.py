@@ -1,12 +1,13 @@
-"""Hamiltonians made from another: truncated, in an electric field."""
+"""Hamiltonians made from another: truncated, in an electric field, with orbitals in another order."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import diags
+from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import eigsh
 
-from ..structure import find_layers, plane_normal
+from ..structure import find_layers, slab_heights, upward
+from .orbitals import orbital_kinds
 
 
 def truncate(h, threshold):
@@ -89,31 +90,92 @@ def in_electric_field(h, field, screening=1.0, origin=None):
 
     Notes
     -----
-    Only the diagonal changes, by the height of each orbital's centre: H_ii += e E (z_i - z_0) / screening.
+    Only the diagonal changes, by the height of each orbital's centre: H_ii += e E (z_i - z_0) / screening. A slab that
+    is periodic along the third vector counts in one piece, wherever the cell boundary cuts it.
     """
     if not np.isfinite(field) or not np.isfinite(screening) or screening <= 0:
         raise ValueError(f"field {field} V/Å and screening {screening}: both must be finite, the screening positive")
-    heights = h.centres @ plane_normal(h._require_atoms("an electric field"))
+    heights = orbital_heights(h)
     potential = field * (heights - (heights.mean() if origin is None else origin)) / screening
-    home = h.cell_shifts.tolist().index([0, 0, 0])
-    blocks = list(h.blocks)
-    blocks[home] = (blocks[home] + diags(potential)).tocsr()
-    return h.replace(blocks=blocks, info=h.info | {"field": float(field), "screening": float(screening)})
+    return with_onsite(h, diags(potential)).replace(
+        info=h.info | {"field": float(field), "screening": float(screening)}
+    )
+
+
+def orbital_heights(h):
+    """Height (n_orbitals,) of every orbital's centre along the upward normal, Å, of a slab in one piece."""
+    atoms = h._require_atoms("heights of orbitals")
+    up = upward(atoms)
+    if not atoms.pbc[2]:
+        return h.centres @ up
+    period, on = abs(atoms.cell.array[2] @ up), h.orbitals["atom"]
+    away = (h.centres - atoms.positions[on]) @ up  # a centre may be wrapped otherwise than its atom
+    return slab_heights(atoms)[on] + away - period * np.rint(away / period)
+
+
+def with_onsite(h, matrix):
+    """Copy of `h` with a matrix (n_orbitals, n_orbitals), eV, added to H(R = 0), which may be missing."""
+    shifts, blocks = h.cell_shifts, list(h.blocks)
+    home = np.flatnonzero((shifts == 0).all(axis=1))
+    if len(home):
+        blocks[home[0]] = (blocks[home[0]] + matrix).tocsr()
+        return h.replace(blocks=blocks)
+    return h.replace(cell_shifts=np.append(shifts, [[0, 0, 0]], axis=0), blocks=[*blocks, csr_matrix(matrix)])
+
+
+def reordered(h, order):
+    """The same Hamiltonian with its orbitals in another order: orbital n of the copy is orbital ``order[n]`` of `h`."""
+    order = np.asarray(order, int)
+    if not np.array_equal(np.sort(order), np.arange(h.n_orbitals)):
+        raise ValueError(f"order must hold each of the {h.n_orbitals} orbitals once")
+    if np.array_equal(order, np.arange(h.n_orbitals)):
+        return h
+    return h.replace(
+        orbitals=h.orbitals[order],
+        blocks=[block[order][:, order].tocsr() for block in h.blocks],
+        centres=None if h._centres is None else h.centres[order],
+    )
 
 
 def difference(after, before, step=1.0):
     """(after - before) / step as a Hamiltonian: the derivative along a displacement, by differences.
 
-    Both must have the same orbitals; cell shifts may differ.
+    Both must have the same orbitals, in any order (those of `before` are kept); cell shifts may differ.
+
+    Raises
+    ------
+    ValueError
+        For other orbitals, or atoms that were wrapped into another cell in between: H(R) then differ by whole hoppings.
     """
     if after.n_orbitals != before.n_orbitals:
         raise ValueError(f"{after.n_orbitals} and {before.n_orbitals} orbitals cannot be subtracted")
+    after = reordered(after, _same_order(after.orbitals, before.orbitals))
+    if after.atoms is not None and before.atoms is not None:
+        cell = before.atoms.cell.complete()
+        moved = cell.scaled_positions(after.atoms.positions - before.atoms.positions)
+        wrapped = np.flatnonzero((np.abs(moved) > 0.5).any(axis=1))
+        if len(wrapped):
+            raise ValueError(
+                f"atom {wrapped[0]} moved by {moved[wrapped[0]].round(3).tolist()} lattice vectors: it was wrapped into "
+                "another cell between the two Hamiltonians"
+            )
     table = {}
     for h, factor in ((after, 1 / step), (before, -1 / step)):
         for shift, block in zip(h.cell_shifts.tolist(), h.blocks):
             key = tuple(shift)
             table[key] = table[key] + factor * block if key in table else factor * block
     return before.replace(cell_shifts=np.array(sorted(table)), blocks=[table[key].tocsr() for key in sorted(table)])
+
+
+def _same_order(orbitals, wanted):
+    """Indices that put `orbitals` into the order of `wanted`; ValueError when they are others."""
+    keys = [np.column_stack([x["atom"], orbital_kinds(x)]) for x in (orbitals, wanted)]
+    order, target = (np.lexsort(key.T) for key in keys)
+    if (keys[0][order] != keys[1][target]).any():
+        raise ValueError("the two Hamiltonians have different orbitals, atom by atom: they cannot be subtracted")
+    result = np.empty(len(order), int)
+    result[target] = order
+    return result
 
 
 def layer_of_orbitals(h):

@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..electronic.blocks import PairBlocks
 from ..electronic.filling import filling_level
 from ..electronic.hamiltonian import WannierHamiltonian
 from ..electronic.orbitals import expand_shells
 
+#: What the array `zero` of a file says of its eigenvalues, also where it is missing; anything else: a zero of their
+#: own.
+VACUUM = "vacuum"
+
 
 def hamiltonian_errors(model, configuration, r_max=12.0, blocks=None):
-    """Predicted and reference elements of every reference pair within `r_max` (Å); pairs the model leaves out are zero.
+    """Predicted and reference elements of every reference pair within `r_max` (Å); pairs the model leaves out are 0.
 
     `blocks` is what `model.hamiltonian` gave for the configuration, where it is known already.
 
     Returns
     -------
-    dict with `predicted`, `reference` (elements, eV), `distance`, `kind` (0 on-site, 1 intra, 2 inter), `pair` (1000 x the
-    smaller atomic number + the larger) and `atom` (index of the first atom) per element.
+    dict with `predicted`, `reference` (elements, eV), `distance`, `kind` (0 on-site, 1 intra, 2 inter), `pair` (1000 x
+    the smaller atomic number + the larger) and `atom` (index of the first atom) per element.
     """
     data = configuration.load_blocks(n_orbitals(model, configuration))
-    if "pair_distance" not in data:
-        a, b = (configuration.atoms.positions[data[k].astype(int)] for k in ("pair_i", "pair_j"))
-        data["pair_distance"] = np.linalg.norm(b + data["pair_shift"] @ configuration.atoms.cell.array - a, axis=1)
-    i, j, shift, block, ptr, _ = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
-    place = {key: k for k, key in enumerate(zip(i.tolist(), j.tolist(), *shift.T.tolist()))}
-    keep = np.flatnonzero(data["pair_distance"] < r_max)
-    a, b = (data[n][keep].astype(int) for n in ("pair_i", "pair_j"))
-    predicted = []
-    for p, key in zip(keep, zip(a.tolist(), b.tolist(), *data["pair_shift"][keep].T.tolist())):
-        k = place.get(key)
-        size = int(data["block_ptr"][p + 1] - data["block_ptr"][p])
-        predicted.append(block[ptr[k] : ptr[k + 1]] if k is not None else np.zeros(size))
-    size = np.diff(data["block_ptr"])[keep]
-    distance, z = data["pair_distance"][keep], configuration.atoms.numbers
+    reference, atoms = PairBlocks.from_arrays(data), configuration.atoms
+    distance = data.get("pair_distance")
+    if distance is None:
+        distance = np.linalg.norm(reference.vectors(atoms), axis=1)
+    reference, distance = reference.take(distance < r_max), distance[distance < r_max]
+    blocks = blocks or model.hamiltonian(atoms, configuration.layers)
+    a, b, size, z = reference.pair_i, reference.pair_j, reference.sizes, atoms.numbers
+    place = blocks.find(a, b, reference.pair_shift)
+    predicted = np.zeros(len(reference.block))
+    predicted[np.repeat(place >= 0, size)] = blocks.take(place[place >= 0]).block
     kind = np.where(distance < 1e-6, 0, 1 + (configuration.layers[a] != configuration.layers[b]))
     pair = np.minimum(z[a], z[b]) * 1000 + np.maximum(z[a], z[b])
-    kept = np.repeat(np.isin(np.arange(len(data["pair_i"])), keep), np.diff(data["block_ptr"]))
     return {
-        "predicted": np.concatenate(predicted),
-        "reference": data["block"][kept].astype(float),
+        "predicted": predicted,
+        "reference": reference.block,
         **{
             name: np.repeat(values, size)
             for name, values in (("distance", distance), ("kind", kind), ("pair", pair), ("atom", a))
@@ -55,20 +55,22 @@ def n_orbitals(model, configuration):
 def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
     """Differences (eV) to the reference eigenvalues near the gap, their k weights, and the error of the gap.
 
-    Near means from `window` (eV) below the highest occupied to `window` above the lowest empty reference level on the k-points
-    of the data; of a metal, within `window` of its Fermi level. A gap that closes counts as zero; a metal by the number
-    of its electrons (an odd number) has none: nan. None where the file has no eigenvalues.
+    The file needs no Hamiltonian: k-points, weights and eigenvalues do. Those with `zero` = "none" are on a zero of
+    their own; their mean difference is taken off (see `level_shift`).
+    Near means from `window` (eV) below the highest occupied to `window` above the lowest empty reference level on the
+    k-points of the data; of a metal, within `window` of its Fermi level. A gap that closes counts as zero; a metal by
+    the number of its electrons (an odd number) has none: nan. None where the file has no eigenvalues.
     """
-    data = configuration.load_blocks(n_orbitals(model, configuration))
+    data = configuration.load_reference(n_orbitals(model, configuration))
     if "eigenvalues" not in data:
         return None
-    *blocks, n_electrons = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
-    h = WannierHamiltonian.from_blocks(configuration.atoms, model.shells, *blocks, n_electrons)
+    blocks = blocks or model.hamiltonian(configuration.atoms, configuration.layers)
+    h, n_electrons = WannierHamiltonian.from_pairs(configuration.atoms, model.shells, blocks), blocks.n_electrons
     reference, weight = data["eigenvalues"], data["kweights"] / data["kweights"].sum()
     if not 0 < n_electrons / 2 < reference.shape[1]:
         raise ValueError(
-            f"{configuration.hamiltonian}: {n_electrons:g} electrons fill {n_electrons / 2:g} of "
-            f"{reference.shape[1]} bands, there is neither gap nor Fermi level"
+            f"{configuration.hamiltonian or configuration.bands}: {n_electrons:g} electrons fill {n_electrons / 2:g} "
+            f"of {reference.shape[1]} bands, there is neither gap nor Fermi level"
         )
     predicted = np.array([np.linalg.eigvalsh(h.at_k(k).toarray()) for k in data["kpts"]])
     n, whole = int(n_electrons // 2), abs(n_electrons / 2 - round(n_electrons / 2)) < 1e-6
@@ -79,4 +81,17 @@ def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
         low = high = filling_level(reference, weight, n_electrons / 2)
     near = (reference > low - window) & (reference < high + window)
     weights = np.broadcast_to(data["kweights"][:, None], near.shape)
-    return (predicted - reference)[near], weights[near], width(predicted) - width(reference) if whole else np.nan
+    difference, weights = (predicted - reference)[near], weights[near]
+    if has_own_zero(data):
+        difference = difference - level_shift(difference, weights)
+    return difference, weights, width(predicted) - width(reference) if whole else np.nan
+
+
+def has_own_zero(data) -> bool:
+    """Whether the eigenvalues of a file are on another zero than the vacuum level."""
+    return str(data.get("zero", VACUUM)) != VACUUM
+
+
+def level_shift(difference, weights) -> float:
+    """Weighted mean (eV) of the differences of levels: the one shift that puts them on a common zero."""
+    return float(np.average(difference, weights=weights))

@@ -77,7 +77,8 @@ def trust_lines(report) -> list[str]:
         if name in t:
             s = t[name]
             lines.append(
-                f"| {label} | {shown(s['auc'])} | {shown(s['rank'])} | {100 * s['within_1']:.0f} % | {100 * s['within_2']:.0f} % |"
+                f"| {label} | {shown(s['auc'])} | {shown(s['rank'])} | {100 * s['within_1']:.0f} % | "
+                f"{100 * s['within_2']:.0f} % |"
             )
     return lines
 
@@ -87,11 +88,17 @@ def print_table(report, console) -> None:
     console.print(f"{report['model']}: {report['n_configurations']} configurations")
     for name, reason in list(report["left_out"].items())[:1]:
         console.print(f"{len(report['left_out'])} left out ({name}: {reason})")
+    aligned = [r["name"] for r in report["configurations"] if r.get("aligned")]
+    if aligned:
+        console.print(
+            f"eigenvalues of {', '.join(aligned)} are on a zero of their own: the mean difference is taken off"
+        )
     for line in table_lines(report) + [""] + class_lines(report) + [""] + residual_lines(report):
         console.print(line)
     if report.get("trust"):
         console.print(
-            f"\nStandard deviations, calibrated {report['trust']['calibration']}; AUC: an error above 3 times the median "
+            f"\nStandard deviations, calibrated {report['trust']['calibration']}; AUC: an error above 3 times the "
+            "median "
             "has the larger deviation"
         )
         for line in trust_lines(report):
@@ -137,7 +144,9 @@ def stages_of(run) -> list[str]:
 
 
 def learning_curve(run, n_points=60) -> dict:
-    """Errors by stage as the logs of a run hold them, at most `n_points` rows each: {stage: [{step, train, validation}, ...]}."""
+    """Errors by stage as the logs of a run hold them, at most `n_points` rows each: {stage: [{step, train, validation},
+    ...]}.
+    """
     out = {}
     for stage in stages_of(run):
         log = Path(run) / f"{stage}.jsonl"
@@ -152,7 +161,9 @@ def learning_curve(run, n_points=60) -> dict:
 
 
 def shipped_learning_curve(model, digest) -> dict | None:
-    """The learning curve in the report.json of a model folder, by name or path, if it is of the weights of hash `digest`."""
+    """The learning curve in the report.json of a model folder, by name or path, if it is of the weights of hash
+    `digest`.
+    """
     try:
         report = json.loads((model_folder(model) / "report.json").read_text())
         return report["learning"] if report["sha256"] == digest else None

@@ -18,16 +18,17 @@ def residuals(model, configurations, seed=0) -> dict:
     -------
     dict with, where the model has the quantity,
 
-    covariance : `energy` (eV), `forces` (eV/Å), `hamiltonian` (eV): max |H(Q R) - D H D^T| for a random orthogonal Q, a rotation and a
-        reflection in turn, after a random permutation of the atoms; `refused` instead, with the reason, of a model that takes
-        no turned structure
+    covariance : `energy` (eV), `forces` (eV/Å), `hamiltonian` (eV): max |H(Q R) - D H D^T| for a random orthogonal Q, a
+        rotation and a
+        reflection in turn, after a random permutation of the atoms; `refused` instead, with the reason, of a model that
+        takes no turned structure
     hermiticity : max |H_ij(R) - H_ji(-R)^T|, eV
     precision : `energy` (eV per atom), `forces`, `hamiltonian`: float32 against float64
     configurations : the names
     """
     rng = np.random.default_rng(seed)
     out = {"configurations": [c.name for c in configurations], "covariance": {}, "hermiticity": None, "precision": {}}
-    single = _in_precision(model, torch.float32) if model.kind != "published" else None
+    single = _in_precision(model, torch.float32) if torch.float64 in model.precisions else None
     double = model if model.dtype == torch.float64 or single is None else _in_precision(model, torch.float64)
     for number, c in enumerate(configurations):
         h = _blocks(double, c.atoms, c.layers)
@@ -58,16 +59,13 @@ def _in_precision(model, dtype):
 
 
 def _blocks(model, atoms, layers) -> dict:
-    """H as {(i, j, S1, S2, S3): block}; of kind `published` the networks' own, before it is made Hermitian."""
-    options = {"hermitian": False, "orbitals": "global"} if model.kind == "published" else {}
-    i, j, shift, block, ptr, _ = model.hamiltonian(atoms, layers, **options)
-    sizes = np.zeros(len(atoms), int)
-    onsite = (i == j) & ~shift.any(1)
-    sizes[i[onsite]] = np.sqrt(np.diff(ptr)[onsite]).round().astype(int)
-    return {
-        key: block[ptr[p] : ptr[p + 1]].reshape(sizes[key[0]], sizes[key[1]])
-        for p, key in enumerate(zip(i.tolist(), j.tolist(), *shift.T.tolist()))
-    }
+    """H as {(i, j, S1, S2, S3): block}; of a model that is not Hermitian its own H, before it is made so."""
+    options = {} if model.is_equivariant else {"hermitian": False, "orbitals": "global"}
+    blocks = model.hamiltonian(atoms, layers, **options)
+    sizes, onsite = np.zeros(len(atoms), int), blocks.onsite
+    sizes[blocks.pair_i[onsite]] = np.sqrt(blocks.sizes[onsite]).round().astype(int)
+    keys = np.column_stack([blocks.pair_i, blocks.pair_j, blocks.pair_shift]).tolist()
+    return {tuple(key): blocks.of_pair(p).reshape(sizes[key[0]], sizes[key[1]]) for p, key in enumerate(keys)}
 
 
 def hermiticity(h) -> float:

@@ -32,12 +32,12 @@ def fit_trust(model, configurations, validation_fraction=None, progress=None) ->
     ValueError
         A split that leaves nothing to train on or to calibrate with; a model without a force field of its own.
     """
-    if not hasattr(model, "force_field"):
+    if "energies" not in model.implemented_properties:
         raise ValueError(
             f"model {model.name!r} of kind {model.kind} has no atomic energies, so no uncertainty can be fitted"
         )
     if validation_fraction is None:
-        validation_fraction = getattr(model, "config", {}).get("validation_fraction", 0.15)
+        validation_fraction = model.config.get("validation_fraction", 0.15)
     training, held_out = split(configurations, validation_fraction)
     held_out = [c for c in held_out if "forces" in c.results and "energy" in c.results]
     if not training or not held_out:

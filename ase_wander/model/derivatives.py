@@ -11,10 +11,10 @@ import torch
 from ase import Atoms
 from torch.autograd import forward_ad
 
+from ..electronic.blocks import PairBlocks
 from ..electronic.hamiltonian import WannierHamiltonian
 from ..nn.axial import local_normals
 from ..structure import check_atoms, find_layers, plane_normal
-from .wander import raveled
 
 
 def hamiltonian_derivative(
@@ -28,8 +28,8 @@ def hamiltonian_derivative(
         From `load_model`, or `calculator.model`. In float64 for derivatives good to ten digits.
     atoms : ase.Atoms
     direction : array_like, shape (n_atoms, 3), optional
-        Displacement of every atom per unit of the amplitude Q: a unit vector on one atom, a phonon's pattern. It repeats
-        in every cell; for other wave vectors take a supercell.
+        Displacement of every atom per unit of the amplitude Q: a unit vector on one atom, a phonon's pattern. It
+        repeats in every cell; for other wave vectors take a supercell.
     strain : array_like, shape (3, 3), optional
         Homogeneous deformation per unit of the amplitude: atoms and cell go as r -> (1 + Q strain) r.
         Both may be given, as for a strain with its internal relaxation.
@@ -53,7 +53,7 @@ def hamiltonian_derivative(
     -----
     Pairs are those within the cutoff at `atoms`: elements go to zero there with two continuous derivatives.
     """
-    if not hasattr(model, "pair_graph"):
+    if not model.is_differentiable:
         raise ValueError(f"model {model.name!r} ({model.kind}) is not differentiable; models of kind 'wander' are")
     check_atoms(atoms)
     direction = _array("direction", direction, (len(atoms), 3))
@@ -68,8 +68,8 @@ def hamiltonian_derivative(
             (*pair, _tangent(blocks))
             for *pair, blocks in _dual_blocks(model, atoms, layers, direction, strain, progress)
         )
-        arrays = raveled(found)
-    return WannierHamiltonian.from_blocks(atoms, model.shells, *arrays, None, info={"derivative": True})
+        blocks = PairBlocks.from_parts(found)
+    return WannierHamiltonian.from_pairs(atoms, model.shells, blocks, info={"derivative": True})
 
 
 def atomic_derivatives(model, atoms: Atoms, indices, *, layers=None) -> dict:

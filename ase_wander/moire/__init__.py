@@ -3,6 +3,7 @@
 from .build import twisted_bilayer
 from .coincidence import CoincidenceCell, coincidence_cells
 from .commensurate import CommensurateCell, cells_near, commensurate_cells, format_table
+from .constraint import FixLayerSymmetry
 from .hetero import heterobilayer
 from .interlayer import interlayer_distance
 from .materials import equilibrium, known_materials, monolayer
@@ -10,7 +11,7 @@ from .multilayer import twisted_multilayer
 from .stacking import Domains, domains, local_registry, moire_vectors
 from .strain import StrainField, displacements, strain_field
 from .sublattice import layer_lattices
-from .symmetry import FixLayerSymmetry, SymmetryReport, irreducible_kpoints, symmetrised, symmetry
+from .symmetry import SymmetryReport, irreducible_kpoints, symmetrised, symmetry
 
 __all__ = [
     "CoincidenceCell",

@@ -1,7 +1,8 @@
 """What a moiré cell looks like locally: mid-planes and the distance between them, stacking, domains.
 
 Everything is measured from positions alone, so that cells of other programs can be read too.
-The plane of the layers is the xy plane.
+The plane of the layers is the xy plane. Layers count from the bottom, in the direction of z, for either order of the
+first two lattice vectors. A slab that is periodic along z may be cut by the cell boundary.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from ..structure import find_layers, plane_normal
+from ..structure import find_layers, slab_heights, standing_positions
 from .lattice import is_metal
 
 #: Heights of a metal-free layer further apart than this (Å) are different atomic planes.
@@ -41,10 +42,11 @@ def midplane_sites(atoms: Atoms, layer: int, layers: np.ndarray) -> tuple[np.nda
     height : ndarray, shape (n_sites,)
         Å.
     """
+    atoms = flat_slab(atoms)
     index = np.flatnonzero(layers == layer)
     if len(index) == 0:
         raise ValueError(f"there is no layer {layer}: the structure has {layers.max() + 1}")
-    z = unwrapped_heights(atoms, layers)
+    z = atoms.positions[:, 2]
     metal = is_metal(atoms.numbers[index])
     if metal.any():
         index = index[metal]
@@ -82,7 +84,7 @@ def interlayer_distance(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.n
     ValueError
         Without such a pair of layers, or when they do not lie in the xy plane.
     """
-    check_plane(atoms)
+    atoms = flat_slab(atoms)
     layers = layer_index(atoms, layers)
     if not 0 <= lower < layers.max():
         raise ValueError(f"no pair of layers {lower} and {lower + 1}: the structure has {layers.max() + 1} layer(s)")
@@ -94,7 +96,8 @@ def interlayer_distance(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.n
 
 
 class PeriodicSurface:
-    """A quantity over the plane, smooth (piecewise cubic, Clough and Tocher) between the points where it is known, with the cell's period.
+    """A quantity over the plane, smooth (piecewise cubic, Clough and Tocher) between the points where it is known, with
+    the cell's period.
 
     Parameters
     ----------
@@ -128,19 +131,27 @@ class PeriodicSurface:
 
 def unwrapped_heights(atoms: Atoms, layers: np.ndarray) -> np.ndarray:
     """z of every atom, Å, with a stack that is cut by a periodic third direction put together again."""
-    z = atoms.positions[:, 2].copy()
+    check_plane(atoms)
+    return slab_heights(atoms)
+
+
+def flat_slab(atoms: Atoms) -> Atoms:
+    """The structure itself, or a copy with its slab in one piece where it is periodic along z.
+
+    ValueError as `check_plane`.
+    """
+    check_plane(atoms)
     if not atoms.pbc[2]:
-        return z
-    period = abs(atoms.cell[2] @ plane_normal(atoms))
-    folded = np.sort(z % period)
-    gaps = np.diff(np.append(folded, folded[0] + period))
-    start = folded[(np.argmax(gaps) + 1) % len(folded)]
-    return start + (z - start + 1e-9) % period - 1e-9
+        return atoms
+    whole = atoms.copy()
+    whole.set_positions(standing_positions(atoms), apply_constraint=False)
+    return whole
 
 
 def check_plane(atoms: Atoms) -> None:
     """ValueError unless the first two cell vectors span the xy plane."""
     if abs(atoms.cell[:2, 2]).max() > 1e-6 or abs(np.linalg.det(atoms.cell[:2, :2])) < 1e-6:
         raise ValueError(
-            f"the layers must lie in the xy plane, the first two cell vectors are {atoms.cell[:2].tolist()}"
+            f"the layers must lie in the xy plane, the first two cell vectors are {atoms.cell[:2].tolist()}: "
+            "ase_wander.structure.in_xy_plane(atoms) turns them there"
         )

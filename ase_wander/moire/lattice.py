@@ -8,7 +8,15 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ..structure import check_atoms, find_layers, neighbour_pairs, plane_normal
+from ..structure import (
+    BulkCrystalError,
+    check_atoms,
+    find_layers,
+    neighbour_pairs,
+    plane_normal,
+    standing_positions,
+    upward,
+)
 
 #: Relative deviation of lengths (and, in radians, of angles) up to which a lattice counts as hexagonal or square.
 LATTICE_TOLERANCE = 1e-3
@@ -56,8 +64,9 @@ class Monolayer:
 def standard_monolayer(atoms: Atoms) -> Monolayer:
     """Reduce a single layer to the standard setting.
 
-    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed, a supercell): the shortest
-    vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or square
+    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed, a supercell): the
+    shortest vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or
+    square
     lattice that is off by less than 0.1 % is made exact at equal area.  The mid-plane is the mean height of the
     transition metals where there are any, else the middle between the outermost atoms.
 
@@ -69,7 +78,7 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
     check_atoms(atoms)
     _check_one_layer(atoms)
     atoms = primitive_cell(atoms)
-    normal = plane_normal(atoms)
+    normal = upward(atoms)
     plane = np.array(atoms.cell[:2])
     e1 = plane[0] / np.linalg.norm(plane[0])
     frame = np.array([e1, np.cross(normal, e1)])
@@ -79,26 +88,24 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
     turn = cell[0] / np.linalg.norm(cell[0])
     cell = cell @ np.array([[turn[0], -turn[1]], [turn[1], turn[0]]]) if ideal is None else ideal
     heights = atoms.positions @ normal
-    # a layer may have been cut by a periodic cell boundary along c
-    if atoms.pbc[2]:
-        period = abs(atoms.cell.array[2] @ normal)
-        spread = np.sort(heights % period)
-        gaps = np.diff(np.append(spread, spread[0] + period))
-        heights = (heights - spread[(np.argmax(gaps) + 1) % len(spread)] + 1e-9) % period
     return Monolayer(cell, fractional, heights - midplane(heights, atoms.numbers), np.array(atoms.numbers), kind)
 
 
 def primitive_cell(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
-    """The smallest cell of a layer, with its atoms where they are (Å); the first cell vector keeps its direction if it can."""
+    """The smallest cell of a layer, with its atoms where they are (Å).
+
+    The first cell vector keeps its direction if it can.
+    """
     from .symmetry import symmetry
 
     slab = atoms.copy()
-    if slab.cell.rank < 3 or not slab.pbc[2]:
-        # spglib needs a third vector; along the normal and far longer than the layer is thick
-        slab.cell[2] = plane_normal(atoms) * (20.0 + np.ptp(atoms.positions @ plane_normal(atoms)))
+    # A layer cut by a periodic cell boundary is put together first; then the third vector has no further use.
+    slab.set_positions(standing_positions(atoms), apply_constraint=False)
+    slab.cell[2] = upward(atoms) * (20.0 + np.ptp(slab.positions @ plane_normal(atoms)))
+    slab.pbc[2] = False
     report = symmetry(slab, tolerance)
     if report.n_translations == 1:
-        return atoms
+        return slab
     pure = report.translations[np.all(report.rotations == np.eye(3, dtype=int), axis=(1, 2))][:, :2]
     images = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
     vectors = (pure[:, None] % 1 + images).reshape(-1, 2)
@@ -138,9 +145,9 @@ def _check_one_layer(atoms):
     """ValueError for a stack or a bulk crystal; an open network without bonds is let through."""
     try:
         n_layers = find_layers(atoms).max() + 1
-    except ValueError as error:
-        if "bulk crystal" in str(error):
-            raise
+    except BulkCrystalError:
+        raise
+    except ValueError:
         return
     if n_layers > 1:
         raise ValueError(f"a single layer is needed, the structure has {n_layers}")

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from ..structure import neighbour_pairs
-from .interlayer import check_plane, layer_index
+from .interlayer import flat_slab, layer_index
 from .sublattice import layer_lattices, reference_sites
 
 
@@ -16,7 +16,8 @@ from .sublattice import layer_lattices, reference_sites
 class StrainField:
     """Local in-plane deformation of one layer.
 
-    With the gradient F of the map from rigid to relaxed positions and its polar decomposition F = R(rotation) (1 + strain).
+    With the gradient F of the map from rigid to relaxed positions and its polar decomposition F = R(rotation) (1 +
+    strain).
 
     Attributes
     ----------
@@ -54,8 +55,7 @@ def displacements(relaxed: Atoms, rigid: Atoms) -> np.ndarray:
     ValueError
         For structures with different atoms.
     """
-    for atoms in (relaxed, rigid):
-        check_plane(atoms)
+    relaxed, rigid = flat_slab(relaxed), flat_slab(rigid)
     if len(relaxed) != len(rigid):
         raise ValueError(f"the relaxed structure has {len(relaxed)} atoms, the rigid one {len(rigid)}")
     different = np.flatnonzero(relaxed.numbers != rigid.numbers)
@@ -79,8 +79,8 @@ def displacements(relaxed: Atoms, rigid: Atoms) -> np.ndarray:
 def strain_field(relaxed: Atoms, rigid: Atoms, layer: int = 0, layers=None) -> StrainField:
     """Strain and rotation of one layer, from the vectors between neighbouring cells.
 
-    At every site the gradient F that maps the rigid vectors to neighbouring sites onto the relaxed ones in the least-squares
-    sense (row vectors, d = d_rigid F); a change of the whole cell is part of it.
+    At every site the gradient F that maps the rigid vectors to neighbouring sites onto the relaxed ones in the
+    least-squares sense (row vectors, d = d_rigid F); a change of the whole cell is part of it.
 
     Parameters
     ----------
@@ -91,6 +91,7 @@ def strain_field(relaxed: Atoms, rigid: Atoms, layer: int = 0, layers=None) -> S
     layers : ndarray of int, optional
         Layer of every atom; found from the bonds of `rigid` by default.
     """
+    relaxed, rigid = flat_slab(relaxed), flat_slab(rigid)
     moved = displacements(relaxed, rigid)[:, :2]
     layers = layer_index(rigid, layers)
     lattices = layer_lattices(rigid, layers)

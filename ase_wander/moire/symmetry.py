@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixSymmetry
+
+from ..structure import plane_normal, slab_heights, standing_positions
 
 _SCHOENFLIES = {
     "1": "C1",
@@ -63,7 +64,8 @@ class SymmetryReport:
         Pure translations: above 1 the cell is not primitive.
     rotations : ndarray of int, shape (n_operations, 3, 3)
     translations : ndarray, shape (n_operations, 3)
-        In fractional coordinates of the cell.
+        In fractional coordinates of the setting: the first two lattice vectors, and the normal of the plane (of any
+        length) in place of the third. What the third vector is plays no part, as in the layer group.
     equivalent_atoms : ndarray of int, shape (n_atoms,)
         First atom of each atom's orbit.
     """
@@ -91,7 +93,8 @@ def symmetry(atoms: Atoms, tolerance: float = 1e-3) -> SymmetryReport:
     Parameters
     ----------
     atoms : ase.Atoms
-        Its third cell vector must not lie in the plane.
+        Its third cell vector must not lie in the plane; its tilt and length play no part. A slab that is periodic along
+        it may be cut by the cell boundary.
     tolerance : float
         Largest distance between an atom and the image of another, Å.
 
@@ -102,9 +105,12 @@ def symmetry(atoms: Atoms, tolerance: float = 1e-3) -> SymmetryReport:
     """
     import spglib
 
+    cell, fractional = setting(atoms)
     try:
         with _without_deprecations():
-            dataset = spglib.get_symmetry_layerdataset(_spglib_cell(atoms), aperiodic_dir=2, symprec=tolerance)
+            dataset = spglib.get_symmetry_layerdataset(
+                (cell, fractional, atoms.numbers), aperiodic_dir=2, symprec=tolerance
+            )
     except Exception as error:  # newer versions raise instead of returning None
         raise ValueError(
             f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å: {error}"
@@ -159,49 +165,28 @@ def irreducible_kpoints(
     # Operations come from the layer group: a mirror along z and the vacuum play no part in the plane.
     rotations = np.unique(symmetry(atoms, tolerance).rotations, axis=0)
     shift = [0, 0, 0] if gamma else [1, 1, 0]
+    # Of a mesh finer along one vector than along another only the operations that map it onto itself count.
+    rotations = rotations[[_keeps_mesh(r[:2, :2], mesh, shift[:2]) for r in rotations]]
     with _without_deprecations():
         mapping, grid = spglib.get_stabilized_reciprocal_mesh(
             [*mesh, 1], rotations.astype("intc"), is_shift=shift, is_time_reversal=True
         )
-    points, inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
+    points, _inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
     kpoints = (np.array(grid)[points] + np.array(shift) / 2) / [*mesh, 1]
     return kpoints, count / count.sum()
 
 
-class FixLayerSymmetry(FixSymmetry):
-    """ASE's `FixSymmetry` for the layer group of a slab: relaxation that keeps the symmetry.
-
-    As there, the positions of `atoms` are symmetrised in place first. Only the operations are found in another way: in
-    the plane alone, and in a fraction of the time for large cells.
-
-    Parameters
-    ----------
-    atoms : ase.Atoms
-    tolerance : float
-        Å, as in `symmetry`.
-
-    Examples
-    --------
-    >>> atoms.set_constraint(FixLayerSymmetry(atoms))
-    """
-
-    def __init__(self, atoms: Atoms, tolerance: float = 1e-3):
-        self.report = symmetry(atoms, tolerance)
-        atoms.set_positions(symmetrised(atoms, tolerance, self.report).positions, apply_constraint=False)
-        self.atoms, self.symprec, self.verbose = atoms.copy(), tolerance, False
-        self.rotations, self.translations = self.report.rotations, self.report.translations
-        fractional = atoms.get_scaled_positions(wrap=False)
-        self.symm_map = [
-            _matches(fractional, fractional @ rotation.T + translation, atoms.numbers, atoms.cell.array)[0]
-            for rotation, translation in zip(self.rotations, self.translations)
-        ]
-        self.do_adjust_positions = self.do_adjust_cell = True
+def _keeps_mesh(rotation, mesh, shift):
+    """Whether fractional k -> k R takes the points (i + shift / 2) / mesh of the plane onto themselves."""
+    points = np.stack(np.meshgrid(*[np.arange(n) for n in mesh], indexing="ij"), axis=-1).reshape(-1, 2)
+    image = ((points + np.array(shift) / 2) / mesh) @ rotation * mesh - np.array(shift) / 2
+    return bool(np.abs(image - np.rint(image)).max() < 1e-6)
 
 
 def symmetrised(atoms: Atoms, tolerance: float = 1e-3, report: SymmetryReport | None = None) -> Atoms:
     """A copy of a structure with every atom at the mean of its symmetric images, Å.
 
-    For a relaxation inside a symmetry see `FixLayerSymmetry`.
+    For a relaxation inside a symmetry see `constraint.FixLayerSymmetry`.
 
     Parameters
     ----------
@@ -211,20 +196,19 @@ def symmetrised(atoms: Atoms, tolerance: float = 1e-3, report: SymmetryReport | 
         Of `symmetry(atoms, tolerance)`, where it is known already.
     """
     report = symmetry(atoms, tolerance) if report is None else report
-    fractional = atoms.get_scaled_positions(wrap=False)
-    cell = atoms.cell.array
+    cell, fractional = setting(atoms)
     total = np.zeros_like(fractional)
     for rotation, translation in zip(report.rotations, report.translations):
         image = fractional @ rotation.T + translation
-        partner, delta = _matches(fractional, image, atoms.numbers, cell)
+        partner, delta = image_atoms(fractional, image, atoms.numbers, cell)
         # Each operation with the translation that fits best: then all fix the centroid, and together they form a group.
         total[partner] += delta - delta.mean(axis=0)
     result = atoms.copy()
-    result.set_scaled_positions(fractional + total / len(report.rotations))
+    result.set_positions(atoms.positions + total @ cell / len(report.rotations), apply_constraint=False)
     return result
 
 
-def _matches(fractional, image, numbers, cell):
+def image_atoms(fractional, image, numbers, cell):
     """Atom that each image falls on, and how far it misses it, in fractional coordinates."""
     from scipy.spatial import cKDTree
 
@@ -259,7 +243,20 @@ def _without_deprecations():
         yield
 
 
-def _spglib_cell(atoms):
+def setting(atoms):
+    """Cell (3, 3) of the setting and fractional coordinates (n, 3) in it of the slab in one piece."""
     if atoms.cell.rank < 3:
         raise ValueError("the cell has no third vector: give the slab a vacuum first")
-    return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
+    cell = setting_vectors(atoms)
+    cell[2] *= np.ptp(slab_heights(atoms)) + 20.0
+    return cell, np.linalg.solve(cell.T, standing_positions(atoms).T).T
+
+
+def setting_vectors(atoms):
+    """The first two lattice vectors and the unit normal in place of the third (3, 3), right-handed."""
+    return np.array([*atoms.cell.array[:2], plane_normal(atoms)])
+
+
+def cartesian_rotations(cell, rotations):
+    """Cartesian matrices (n, 3, 3) of rotations in fractional coordinates of `cell`: Q = C^T W C^-T."""
+    return cell.T @ np.asarray(rotations, float) @ np.linalg.inv(cell.T)

@@ -1,8 +1,8 @@
 """Energy and its gradients part by part: the same sums as `forcefield.energy_and_gradients` in bounded memory.
 
-Of a part of the atoms, densities, products and their gradients fit the processor's cache; what stays of an atom is its gradient
-by the bond vectors, its RAER and its invariants. The electrostatic energy looks at all charges at once: their RAERs are found
-first, and dE/dRAER enters the parts as a linear term.
+Of a part of the atoms, densities, products and their gradients fit the processor's cache; what stays of an atom is its
+force, its RAER and its invariants. The electrostatic energy looks at all charges at once: RAERs are found first, and
+dE/dRAER enters the parts as a linear term.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def gradients_by_parts(force_field: ForceField, graph: Graph, atoms_per_part: in
     if force_field.smearing:
         with torch.no_grad():
             raer = torch.cat([force_field.environment(graph.part(k))[0].raer for k in parts])
-        energies, forces, virial, pull = _coulomb(force_field, graph, raer)
+        energies, forces, virial, pull = coulomb_gradients(force_field, graph, raer)
     raers, invariants = [], []
     for k in parts:
         part = graph.part(k)
@@ -51,7 +51,7 @@ def gradients_by_parts(force_field: ForceField, graph: Graph, atoms_per_part: in
     return energies, forces, 0.5 * (virial + virial.transpose(1, 2)), environment
 
 
-def _coulomb(force_field, graph, raer):
+def coulomb_gradients(force_field, graph, raer):
     """Electrostatic energies (n,), their forces at fixed charges, virial, and dE/dRAER (n, n_raer)."""
     leaf = lambda t: t.detach().requires_grad_(True)
     fixed = Graph(**(vars(graph) | {"position": leaf(graph.position), "cell": leaf(graph.cell)}))

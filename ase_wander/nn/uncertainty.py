@@ -29,6 +29,9 @@ ARRAYS = ("mean", "whiten", "blunt", "limit", "nearest", "forces", "energy", "ha
 #: Room (relative) that the range of nearest distances leaves before an atom counts as outside of it.
 MARGIN = 0.03
 
+#: (relative) Distances that single precision cannot tell from the limit.
+SINGLE = 1e-4
+
 
 class Trust:
     """Distances to the training data and what they say of errors.
@@ -98,23 +101,16 @@ class Trust:
         dict with `own` D (n,), `around` D~ (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å, inf where there is none.
         """
         species = graph.species.cpu().numpy()
-        x = features(environment)
-        if x.shape[1] != self.mean.shape[1]:
-            raise ValueError(
-                f"the model has {x.shape[1]} invariants, its uncertainty was fitted to {self.mean.shape[1]}"
-            )
-        u = np.empty_like(x)
-        for z, (mean, whiten) in enumerate(zip(self.mean, self.whiten)):
-            u[species == z] = (x[species == z] - mean) @ whiten
+        u = self.whitened(species, features(environment))
         own = np.sqrt(1 + (u**2).sum(1))
-        r, weight = _neighbours(graph, force_field.cutoff)
+        r = neighbour_distances(graph)
+        weight = smooth_cutoff(torch.from_numpy(r), force_field.cutoff).double().numpy()
         total = weight.sum(1)
         mean = np.divide((weight * own[graph.neighbour.cpu().numpy()] ** 2).sum(1), total, out=own**2, where=total > 0)
         energy = sum((species == z).sum() ** 2 + (u[species == z].sum(0) ** 2).sum() for z in range(len(self.mean)))
-        blunt = np.sqrt(1 + ((u * self.blunt[species]) ** 2).sum(1))
         return {
             "own": own,
-            "blunt": blunt,
+            "blunt": np.sqrt(1 + ((u * self.blunt[species]) ** 2).sum(1)),
             "around": np.sqrt(0.5 * (own**2 + mean)),
             "energy": np.sqrt(energy) / len(own),
             "nearest": nearest_distances(graph, r, len(self.mean)),
@@ -143,15 +139,52 @@ class Trust:
         if np.isfinite(self.hamiltonian).all():
             out["hamiltonian"] = deviation(self.hamiltonian, d["around"], species)
         distance = d["blunt"] / self.limit[species]
-        low, high = self.nearest[species, ..., 0], self.nearest[species, ..., 1]
-        there = np.isfinite(d["nearest"])
-        stray = there & ((d["nearest"] < (1 - MARGIN) * low) | (d["nearest"] > (1 + MARGIN) * high))
-        outside = (distance > 1) | stray.any((1, 2))
+        low, high, stray = self._strays(species, d["nearest"])
+        outside = self.outside(species, d["blunt"], d["nearest"])
         reasons = {
             int(i): self._reason(d["nearest"][i], stray[i], low[i], high[i], distance[i], force_field)
             for i in np.flatnonzero(outside)
         }
         return {**out, "outside": outside, "distance": distance, "reasons": reasons}
+
+    def whitened(self, species, x) -> np.ndarray:
+        """u (n, f) of features x; ValueError when the model has another number of them than it was fitted to."""
+        if x.shape[1] != self.mean.shape[1]:
+            raise ValueError(
+                f"the model has {x.shape[1]} invariants, its uncertainty was fitted to {self.mean.shape[1]}"
+            )
+        u = np.empty_like(x)
+        for z, (mean, whiten) in enumerate(zip(self.mean, self.whiten)):
+            u[species == z] = (x[species == z] - mean) @ whiten
+        return u
+
+    def blunt_distances(self, species, x) -> np.ndarray:
+        """The blunter distance (n,) of features x (n, f).
+
+        In single precision, which is twice as fast, and again in double for atoms so near the limit that it could matter.
+        """
+        out = np.empty(len(x))
+        for z, (mean, whiten, blunt) in enumerate(zip(self.mean, self.whiten, self.blunt)):
+            own = species == z
+            if not own.any():
+                continue
+            away, turn = (x[own] - mean).astype(np.float32), (whiten * blunt).astype(np.float32)
+            out[own] = np.sqrt(1 + np.square(away @ turn).sum(1, dtype=float))
+        unsure = np.abs(out / self.limit[species] - 1) < SINGLE
+        if unsure.any():
+            u = self.whitened(species[unsure], np.asarray(x[unsure], float))
+            out[unsure] = np.sqrt(1 + np.square(u * self.blunt[species[unsure]]).sum(1))
+        return out
+
+    def outside(self, species, blunt, nearest) -> np.ndarray:
+        """Which atoms (n,) lie outside the training data, from `blunt` (n,) and `nearest` (n, z, 2) of `distances`."""
+        return (blunt > self.limit[species]) | self._strays(species, nearest)[2].any((1, 2))
+
+    def _strays(self, species, nearest):
+        """Known ranges of nearest distances, and which of them are left, each (n, z, 2)."""
+        low, high = self.nearest[species, ..., 0], self.nearest[species, ..., 1]
+        stray = np.isfinite(nearest) & ((nearest < (1 - MARGIN) * low) | (nearest > (1 + MARGIN) * high))
+        return low, high, stray
 
     def _reason(self, nearest, stray, low, high, distance, force_field):
         from ase.data import chemical_symbols
@@ -195,9 +228,7 @@ def nearest_distances(graph, r, n_species) -> np.ndarray:
     return out
 
 
-def _neighbours(graph, cutoff):
-    """Distances (n, k), inf for padding, and weights of the neighbours that go smoothly to zero at the cutoff."""
+def neighbour_distances(graph) -> np.ndarray:
+    """Distances (n, k) in Å, inf for padding."""
     r = graph.vector.detach().norm(dim=-1)
-    mask = graph.mask > 0
-    weight = torch.where(mask, smooth_cutoff(r, cutoff), torch.zeros_like(r))
-    return torch.where(mask, r, torch.full_like(r, torch.inf)).cpu().numpy(), weight.cpu().numpy().astype(float)
+    return torch.where(graph.mask > 0, r, torch.full_like(r, torch.inf)).cpu().numpy()

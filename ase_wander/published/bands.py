@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ..electronic.solvers.nonhermitian import real_parts
@@ -16,15 +18,16 @@ EXAMPLE_SHIFT = 0.3783
 def published_path(corners=EXAMPLE_CORNERS, n=50):
     """k-points of the published path: `n` per segment without its end, then the end of the path; shape (n_k, 3)."""
     corners = np.asarray(corners, float)
-    points = [a + k / n * (b - a) for a, b in zip(corners[:-1], corners[1:]) for k in range(n)]
+    points = [a + k / n * (b - a) for a, b in itertools.pairwise(corners) for k in range(n)]
     return np.array(points + [corners[-1]])
 
 
 def general_eigenvalues(h, kpts, progress=False):
     """Real parts of the eigenvalues of H(k), taken as a general matrix, ascending, shape (n_k, n_orbitals), eV.
 
-    `h.eigenvalues` does the same where H is not Hermitian. For a Hermitian H these are its bands. Where it is not, solvers that read only one triangle take another matrix:
-    for the example they differ from this by 20 meV, and from each other by 40.
+    `h.eigenvalues` does the same where H is not Hermitian. For a Hermitian H these are its bands. Where it is not,
+    solvers that read only one triangle take another matrix: for the example they differ from this by 20 meV, and from
+    each other by 40.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..electronic.blocks import PairBlocks
 from .environment import METAL, inverse_coordinates
 from .networks import NEAR, evaluate
 
@@ -63,7 +64,8 @@ def pair_network(element_i, element_j, same_layer, distance):
 
 
 def network_inputs(element, layer, pairs, shift, raer, onsite_inputs, decimals=None):
-    """Inputs by network: the environment on site, both RAERs and (1/R, R/R^2) in a layer, the latter alone between layers.
+    """Inputs by network: the environment on site, both RAERs and (1/R, R/R^2) in a layer, the latter alone between
+    layers.
 
     Parameters
     ----------
@@ -143,8 +145,8 @@ def rotate_blocks(sets, rotations):
     return out
 
 
-def assemble(sets):
-    """All blocks as (pair_i, pair_j, pair_shift, block, block_ptr), raveled row-major, sorted by i, j, shift."""
+def assemble(sets, n_electrons) -> PairBlocks:
+    """All blocks, sorted by i, j, shift."""
     i, j, shift = (np.concatenate([getattr(s, name) for s in sets.values()]) for name in ("i", "j", "shift"))
     size = np.concatenate([np.full(len(s.i), s.values[0].size if len(s.i) else 0) for s in sets.values()])
     order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], j, i))
@@ -158,7 +160,7 @@ def assemble(sets):
         if n:
             block[place[start : start + n, None] + np.arange(s.values[0].size)] = s.values.reshape(n, -1)
         start += n
-    return i[order], j[order], shift[order], block, ptr
+    return PairBlocks(i[order], j[order], shift[order], block, ptr, n_electrons)
 
 
 def symmetrise(sets):

@@ -7,6 +7,7 @@ import torch
 from ase import Atoms, units
 from ase.calculators.calculator import PropertyNotImplementedError
 
+from ..electronic.blocks import PairBlocks
 from ..structure import find_layers, neighbour_pairs
 from . import files, hamiltonian
 from .environment import METAL, environment_vectors, inverse_coordinates
@@ -23,6 +24,9 @@ FORCE_DECIMALS, HAMILTONIAN_DECIMALS = 10, 6
 #: Vacuum-level offsets C (eV) of the bottom and the top layer of the published example (8.95 degrees, (6,0)/(5,1)).
 #: They depend on the strain of each layer: another cell needs its own.
 EXAMPLE_OFFSETS = (-0.358183333, 0.364794132)
+
+#: Size of the last hidden layer of the force networks.
+N_RAER = 32
 
 #: Occupied states, spin included, per metal atom: 7 of the 11 bands of a MoS2 unit.
 ELECTRONS_PER_METAL = 14
@@ -58,7 +62,9 @@ class PublishedModel:
 
     kind = "published"
     implemented_properties = ("forces",)
-    cutoff = CUTOFF
+    precisions = (torch.float32,)
+    is_equivariant = is_differentiable = reports_progress = has_vacuum_step = False
+    cutoff, n_raer, trust = CUTOFF, N_RAER, None
 
     def __init__(
         self,
@@ -98,6 +104,16 @@ class PublishedModel:
         """Torch type of the weights; float32 is as published."""
         return self.networks["force_m"].linear1.weight.dtype
 
+    @property
+    def device(self):
+        """Torch device of the weights."""
+        return self.networks["force_m"].linear1.weight.device
+
+    @property
+    def n_parameters(self):
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.networks.parameters())
+
     # -- inputs -------------------------------------------------------------------------------------
 
     def frame(self, atoms, layers=None):
@@ -118,6 +134,14 @@ class PublishedModel:
             )
         return frame
 
+    def refusal(self, atoms, layers) -> str | None:
+        """Why the networks do not take a structure (no bilayer, an orientation); None when they do."""
+        try:
+            self.frame(atoms, layers)
+        except ValueError as error:
+            return str(error)
+        return None
+
     def environments(self, atoms, layers=None, decimals=None):
         """Inputs of the environment networks.
 
@@ -133,7 +157,7 @@ class PublishedModel:
         return decimals if self.rounding else None
 
     def _raer(self, inputs, n_atoms):
-        out = np.zeros((n_atoms, 32))
+        out = np.zeros((n_atoms, N_RAER))
         for kind, (index, x) in inputs.items():
             out[index] = evaluate(self.networks[f"force_{kind}"].hidden, x)
         return out if not self.rounding else out.round(HAMILTONIAN_DECIMALS)
@@ -194,7 +218,7 @@ class PublishedModel:
             self.networks, inputs, frame.bilayer.layer, self.layer_offsets, self._decimals(HAMILTONIAN_DECIMALS)
         ), frame
 
-    def hamiltonian(self, atoms, layers=None, hermitian=True, orbitals=None):
+    def hamiltonian(self, atoms, layers=None, hermitian=True, orbitals=None) -> PairBlocks:
         """Blocks of the Wannier Hamiltonian.
 
         Parameters
@@ -206,18 +230,13 @@ class PublishedModel:
         orbitals : {"global", "published"}, optional
             "global": real harmonics p = (y, z, x), d = (xy, yz, z2, xz, x2-y2) in the axes of the simulation, an
             exact orthogonal transformation; "published": the layer-attached orbitals in the published order. By
-            default "global" for `hermitian`, else "published", as in the published files. A matrix that is not Hermitian
-            needs a general eigensolver (`published_bands.general_eigenvalues`).
+            default "global" for `hermitian`, else "published", as in the published files. A matrix that is not
+            Hermitian needs a general eigensolver (`published_bands.general_eigenvalues`).
 
         Returns
         -------
-        pair_i, pair_j : ndarray of int, shape (n_pairs,)
-            Ordered pairs with the on-site ones, sorted by i, j, shift.
-        pair_shift : ndarray of int, shape (n_pairs, 3)
-        block : ndarray, 1-D
-            All blocks raveled row-major, eV.
-        block_ptr : ndarray of int, shape (n_pairs + 1,)
-        n_electrons : float
+        PairBlocks
+            Every ordered pair, on-site ones included, sorted by i, j, shift.
         """
         if orbitals is None:
             orbitals = "global" if hermitian else "published"
@@ -229,7 +248,7 @@ class PublishedModel:
         if orbitals == "global":
             sets = hamiltonian.rotate_blocks(sets, orbital_rotations(frame))
         n_electrons = float(ELECTRONS_PER_METAL * np.count_nonzero(frame.bilayer.element == METAL))
-        return *hamiltonian.assemble(sets), n_electrons
+        return hamiltonian.assemble(sets, n_electrons)
 
     def elements(self, atoms, layers=None):
         """Elements by network with their index in the published files: dict of str to (index (n,), values (n,) in eV).
@@ -279,12 +298,15 @@ class PublishedModel:
         sizes = sum(p.numel() for p in self.networks.parameters())
         return (
             f"# {self.name}\n\n"
-            "Networks of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi 10.1038/s41524-025-01668-5):\n"
+            "Networks of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi "
+            "10.1038/s41524-025-01668-5):\n"
             f"2 force networks, 15 Hamiltonian networks, {sizes} weights.\n\n"
             f"- Source: {self.provenance or 'not recorded'}\n"
-            f"- Species: {', '.join(self.species)}; layers {' and '.join('parallel' if o == (1, 1) else 'antiparallel' for o in self.orientations)}\n"
+            f"- Species: {', '.join(self.species)}; layers "
+            f"{' and '.join('parallel' if o == (1, 1) else 'antiparallel' for o in self.orientations)}\n"
             f"- Vacuum-level offsets: {self.layer_offsets[0]} eV (bottom), {self.layer_offsets[1]} eV (top)\n"
-            f"- Gives direct forces without an energy; {'rounds as the published files do' if self.rounding else 'no rounding'}\n"
+            "- Gives direct forces without an energy; "
+            f"{'rounds as the published files do' if self.rounding else 'no rounding'}\n"
             f"- sha256 of the weights: {self.digest}\n"
         )
 

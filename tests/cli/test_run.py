@@ -1,6 +1,7 @@
 """The commands that leave results: whole files, resumable, never over those of other settings."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from ase_wander.moire import symmetry, twisted_bilayer
 from ase_wander.published.model import PublishedModel
 from ase_wander.published.networks import published_networks
 from ase_wander.published.template import ideal_template
-from tests.published.test_model import bilayer
+from tests.published_toy import bilayer
 
 RUN = ["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "0.02", "--npoints", "13", "--n-bands", "20"]
 
@@ -52,7 +53,7 @@ def test_run_leaves_its_results_and_nothing_else(finished):
 def test_a_stopped_relaxation_goes_on(finished):
     """The trajectory starts with the built cell, has no frame twice and goes down to the wanted force."""
     frames = read(finished / "relaxation.traj", ":")
-    moves = [np.abs(b.positions - a.positions).max() for a, b in zip(frames, frames[1:])]
+    moves = [np.abs(b.positions - a.positions).max() for a, b in pairwise(frames)]
     assert min(moves) > 0 and len(frames) - 1 == json.loads((finished / "summary.json").read_text())["steps"] > 3
     assert frames[-1].get_potential_energy() < frames[0].get_potential_energy()
     assert np.linalg.norm(frames[-1].get_forces(), axis=1).max() < 0.02

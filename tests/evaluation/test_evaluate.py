@@ -1,6 +1,9 @@
-"""The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables, figures."""
+"""The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables,
+figures.
+"""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,25 +24,8 @@ from ase_wander.evaluation.report import (
     write_report,
 )
 from ase_wander.evaluation.symmetry import hermiticity, residuals
-from tests.mos2_small import DATA, configurations, model  # noqa: F401 (fixtures)
-
-
-class Reference:
-    """The data as a model, with so many electrons, and an error (eV) on every eigenvalue."""
-
-    shells = {"Mo": (2,), "S": (1,)}
-
-    def __init__(self, configuration, n_electrons, error=0.0):
-        self.configuration, self.n_electrons, self.error = configuration, n_electrons, error
-
-    def hamiltonian(self, atoms, layers):
-        data = self.configuration.load_blocks()
-        i, j, shift = (data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift"))
-        block, ptr = data["block"].astype(float), data["block_ptr"]
-        for p in np.flatnonzero((i == j) & ~shift.any(1)):
-            d = int(np.sqrt(ptr[p + 1] - ptr[p]))
-            block[ptr[p] : ptr[p + 1]] += self.error * np.eye(d).ravel()
-        return i, j, shift, block, ptr, self.n_electrons
+from tests.mos2_small import DATA
+from tests.reference_model import Reference
 
 
 # ---------------------------------------------------------------- near the gap, or the Fermi level
@@ -133,7 +119,7 @@ def test_the_whole_report(model, configurations, tmp_path):
 
 def test_a_model_without_charges_or_uncertainty(configurations):
     from ase_wander.training.train import new_model
-    from tests.training.test_train import CONFIG
+    from tests.training_setup import CONFIG
 
     plain = new_model({**CONFIG, "heads": {**CONFIG["heads"], "smearing": 0}}).double()
     report = evaluate(plain, configurations[:1], None)
@@ -141,7 +127,10 @@ def test_a_model_without_charges_or_uncertainty(configurations):
 
 
 def test_bars_are_those_of_the_model(model, configurations, monkeypatch):
-    """First bars and aims stand in the configuration of a model; a report without any, as of before there were some, is read alike."""
+    """First bars and aims stand in the configuration of a model.
+
+    A report without any, as of before there were some, is read alike.
+    """
     assert "bars" in model.config and "bars" not in load_model("graphene-bilayer").config
     monkeypatch.setitem(model.config, "bars", {"elements": [0.75, 0.25]})
     report = evaluate(model, configurations[:1], None)
@@ -182,9 +171,9 @@ def test_residuals_see_a_broken_symmetry(model, configurations, monkeypatch):
     once = type(model).hamiltonian
 
     def tilted(self, atoms, layers):
-        i, j, shift, block, ptr, n = once(self, atoms, layers)
-        x = atoms.positions[j, 0] + shift @ atoms.cell.array[:, 0] - atoms.positions[i, 0]
-        return i, j, shift, block + np.repeat(1e-3 * x, np.diff(ptr)), ptr, n  # a preferred axis, odd under exchange
+        blocks = once(self, atoms, layers)
+        x = blocks.vectors(atoms)[:, 0]  # a preferred axis, odd under exchange
+        return replace(blocks, block=blocks.block + np.repeat(1e-3 * x, blocks.sizes))
 
     monkeypatch.setattr(type(model), "hamiltonian", tilted)
     found = residuals(model, configurations[2:3])

@@ -17,7 +17,7 @@ from ase_wander.published.model import RY_PER_BOHR, PublishedModel
 from ase_wander.published.networks import published_networks
 from ase_wander.published.relax import PublishedDescent, forces_only
 from ase_wander.published.template import ideal_template
-from tests.published.test_model import bilayer
+from tests.published_toy import bilayer
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,9 @@ def test_onsite_files(model, cell, elements, name):
 
 
 def test_all_fifteen_networks_take_part(elements):
-    """Every pair within 12 Å once: 11 orbitals per formula unit, elements of pairs and their transposes in equal number."""
+    """Every pair within 12 Å once: 11 orbitals per formula unit, elements of pairs and their transposes in equal
+    number.
+    """
     assert len(elements) == 15
     for kind in ("intra_{}_near", "intra_{}_long", "inter_{}"):
         np.testing.assert_array_equal(len(elements[kind.format("ms")][0]), len(elements[kind.format("sm")][0]))
@@ -141,8 +143,8 @@ def test_how_far_the_published_hamiltonian_is_from_hermitian(model, cell):
     """Mean |H - H^dagger| 0.78 meV over the pairs: its Hermitian part has bands some meV from its own."""
     h = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell, hermitian=False), check=False)
     s = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell))
-    i, j, shift, block, ptr, _ = model.hamiltonian(cell, hermitian=False)
-    part = model.hamiltonian(cell, orbitals="published")[3]
+    _i, _j, _shift, block, _ptr, _ = model.hamiltonian(cell, hermitian=False)
+    part = model.hamiltonian(cell, orbitals="published").block
     assert 2 * np.abs(block - part).mean() == pytest.approx(0.78e-3, abs=0.05e-3)
     k = [[0.1, 0.23, 0]]
     difference = np.abs(general_eigenvalues(h, k) - s.eigenvalues(k))
@@ -196,7 +198,8 @@ def test_damaged_download_is_named(tmp_path, damage, match):
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no reference data at {DATA}")
 @pytest.mark.parametrize("layer, name", [(0, "p1_8008"), (1, "p1_0013")])
 def test_orbitals_agree_with_independent_dft(model, cell, layer, name):
-    """Mo-S bond blocks, in real harmonics, against an untwisted bilayer of the layer's lattice constant, turned onto it.
+    """Mo-S bond blocks, in real harmonics, against an untwisted bilayer of the layer's lattice constant, turned onto
+    it.
 
     Signs and axes of the layer-attached orbitals enter: turned 4 degrees off they fit markedly worse.
     """

@@ -9,6 +9,7 @@ import yaml
 
 from ase_wander import load_model
 from ase_wander.data.dataset import dataset_hash, is_validation, load_dataset, split
+from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.evaluation.evaluate import eigenvalue_errors, evaluate, hamiltonian_errors, table_lines
 from ase_wander.training.config import load_config
@@ -18,46 +19,13 @@ from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.stages.samples import thin
 from ase_wander.training.terms import with_defaults
 from ase_wander.training.train import new_model, train
-from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
-
-CONFIG = {
-    "name": "tiny",
-    "material": "MoS2",
-    "data": [str(DATA)],
-    "species": ["Mo", "S"],
-    "shells": {"Mo": [2], "S": [1]},
-    "electrons": {"Mo": 6, "S": 4},
-    "validation_fraction": 0.15,
-    "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
-    "heads": {"n_channels": 2, "n_scalars": 4, "hidden": 8, "n_gated": 2},
-}
-STAGES = [
-    {
-        "kind": "forcefield",
-        "steps": 12,
-        "batch": 1,
-        "noise": 0.01,
-        "validate_every": 2,
-        "checkpoint_every": 0.0,
-        "weights": {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0},
-    },
-    {
-        "kind": "hamiltonian",
-        "steps": 6,
-        "batch": 1,
-        "noise": 0.01,
-        "validate_every": 2,
-        "checkpoint_every": 0.0,
-        "weights": {"onsite": 0.1, "eigenvalues": 0.01, "vacuum_step": 0.01, "spread": 0.25},
-    },
-]
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES, write_config
 
 
 @pytest.fixture
 def config(tmp_path):
-    file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES}))
-    return load_config(file)
+    return load_config(write_config(tmp_path))
 
 
 @pytest.fixture
@@ -214,7 +182,7 @@ def test_tiny_run_end_to_end(config, tmp_path, configurations):
         train(config, tmp_path / "run")
     again = train(config, tmp_path / "run", resume=True)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
-    config["seed"] = 2
+    config.seed = 2
     with pytest.raises(ValueError, match="another config"):
         train(config, tmp_path / "run", resume=True)
     report = evaluate(load_model(model.save(tmp_path / "model")), configurations)
@@ -228,7 +196,7 @@ def test_evaluation_counts_left_out_pairs_as_zero(configurations):
 
         def hamiltonian(self, atoms, layers):
             none = np.zeros(0, int)
-            return none, none, np.zeros((0, 3), int), np.zeros(0), np.zeros(1, int), 14.0
+            return PairBlocks(none, none, np.zeros((0, 3), int), np.zeros(0), np.zeros(1, int), 14.0)
 
     errors = hamiltonian_errors(Empty(), configurations[0])
     assert not errors["predicted"].any() and np.abs(errors["reference"]).max() > 1
@@ -240,13 +208,7 @@ def test_evaluation_of_a_perfect_model_is_the_truncation_error(configurations):
         shells = {"Mo": (2,), "S": (1,)}
 
         def hamiltonian(self, atoms, layers):
-            data = configurations[2].load_blocks()
-            return (
-                *(data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift")),
-                data["block"].astype(float),
-                data["block_ptr"],
-                28.0,
-            )
+            return PairBlocks.from_arrays(configurations[2].load_blocks(), 28.0)
 
     errors = hamiltonian_errors(Perfect(), configurations[2])
     assert np.array_equal(errors["predicted"], errors["reference"])

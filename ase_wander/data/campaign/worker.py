@@ -1,6 +1,7 @@
 """One configuration in one process: `python -m ase_wander.data.campaign.worker < task.json`.
 
-The task names folder, structure and recipe; labels, Hamiltonian or the reason of the failure are written into the folder.
+The task names folder, structure and recipe; labels, Hamiltonian or the reason of the failure are written into the
+folder.
 """
 
 from __future__ import annotations
@@ -92,7 +93,11 @@ def existing_labels(folder: CampaignFolder, atoms, recipe: Recipe) -> Labels | N
 
 
 def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) -> None:
-    """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for; DFT and interpolated bands in `bands/<id>.png`.
+    """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for.
+
+    DFT and interpolated bands in `bands/<id>.png`.
+
+    Of a recipe with `symmetry` the file holds k-points and eigenvalues alone, and nothing is drawn.
 
     Raises
     ------
@@ -104,8 +109,9 @@ def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) ->
     name = labels.atoms.info["config_id"]
     arrays = labels.hamiltonian_file(recipe)
     figure = folder.file("bands", name, ".png")
-    check = require_bands(labels, recipe, arrays, figure, title=name)
-    arrays |= {"band_error": np.asarray(check.rms), "hash": np.asarray(hamiltonian_hash(labels.atoms, recipe))}
+    if not recipe.symmetry:
+        arrays["band_error"] = np.asarray(require_bands(labels, recipe, arrays, figure, title=name).rms)
+    arrays["hash"] = np.asarray(hamiltonian_hash(labels.atoms, recipe))
     atomic_write(folder.hamiltonian(name), lambda file: np.savez_compressed(file, **arrays))
 
 

@@ -29,7 +29,7 @@ class Labels:
     pulay_energy : eV, the part of sigma_zz V that was taken off xx, yy, zz.
     vacuum_top, vacuum_bottom : eV, on the engine's own zero; their difference is the vacuum step.
     efermi : eV; kpts (n_k, 3), kweights (n_k,), grid (3,): half of the Brillouin zone, -k implied.
-    eigenvalues : (n_k, n_bands), eV.
+    eigenvalues : (n_k, n_bands), eV, at the k-points that are left (of a recipe with `symmetry`, irreducible ones).
     amplitudes : complex (n_k, n_bands, n_orbitals), <p_m|psi_n>, p_m the Bloch sum over the positions as given.
     seconds : wall time.
     """
@@ -68,7 +68,8 @@ class Labels:
             first = recipe.count("semicore", self.atoms)
             if first + n_orbitals > self.eigenvalues.shape[1]:
                 raise ValueError(
-                    f"{first} bands below the manifold and {n_orbitals} in it, but only {self.eigenvalues.shape[1]} were computed"
+                    f"{first} bands below the manifold and {n_orbitals} in it, but only {self.eigenvalues.shape[1]} "
+                    "were computed"
                 )
             return slice(first, first + n_orbitals), None
         if recipe.fade:
@@ -80,7 +81,8 @@ class Labels:
         if most > n_orbitals:
             k = int(frozen.sum(1).argmax())
             raise ValueError(
-                f"{most} states in the frozen window {list(recipe.window)} eV at k = {np.round(self.kpts[k], 4).tolist()}, "
+                f"{most} states in the frozen window {list(recipe.window)} eV at k = "
+                f"{np.round(self.kpts[k], 4).tolist()}, "
                 f"but {n_orbitals} Wannier functions"
             )
         return slice(0, self.eigenvalues.shape[1]), frozen
@@ -94,7 +96,9 @@ class Labels:
         )
 
     def subspace(self, recipe: Recipe):
-        """Bands of the manifold (slice), frozen states and weights of the disentanglement (None where there are none)."""
+        """Bands of the manifold (slice), frozen states and weights of the disentanglement (None where there are
+        none).
+        """
         recipe = self.with_manifold(recipe)
         bands, frozen = self.manifold(recipe)
         weights = None
@@ -104,8 +108,7 @@ class Labels:
 
     def hamiltonian(self, recipe: Recipe) -> dict:
         """Blocks in the format of the reference data (see `projection.wigner_seitz_blocks`) and H(k) (n_k, m, m)."""
-        bands, frozen, weights = self.subspace(recipe)
-        hk = wannier_hamiltonian_at_k(self.eigenvalues[:, bands], self.amplitudes[:, bands], frozen, weights)
+        hk = self.hamiltonian_at_k(recipe)
         n_orbitals = orbitals_per_atom(recipe.orbitals(self.atoms), len(self.atoms))
         blocks = wigner_seitz_blocks(
             hk,
@@ -119,6 +122,11 @@ class Labels:
         )
         return blocks, hk
 
+    def hamiltonian_at_k(self, recipe: Recipe):
+        """H(k) (n_k, m, m) at the k-points of the calculation, eV."""
+        bands, frozen, weights = self.subspace(recipe)
+        return wannier_hamiltonian_at_k(self.eigenvalues[:, bands], self.amplitudes[:, bands], frozen, weights)
+
     def projectability(self):
         """Share of the orbitals in every state (n_k, n_bands)."""
         return projectability(self.amplitudes)
@@ -127,10 +135,11 @@ class Labels:
         """All arrays of `hamiltonians/<config_id>.npz`.
 
         `eigenvalues` are those of H on the k-grid. Where states outside the frozen window are mixed in, `kept` (n_k, m)
-        marks the ones that are DFT eigenvalues.
+        marks the ones that are DFT eigenvalues. A recipe with `symmetry` leaves the blocks out: its k-points are no
+        whole grid.
         """
         recipe = self.with_manifold(recipe)
-        blocks, hk = self.hamiltonian(recipe)
+        blocks, hk = ({}, self.hamiltonian_at_k(recipe)) if recipe.symmetry else self.hamiltonian(recipe)
         values = np.linalg.eigvalsh(hk)
         out = {
             **blocks,
@@ -180,9 +189,7 @@ class Labels:
         atoms = self.atoms
         structure = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array, "pbc": atoms.pbc}
         text = json.dumps({"atoms": atoms.info, "labels": self.info}, default=_plain)
-        return atomic_write(
-            path, lambda file: np.savez_compressed(file, **arrays, **structure, info=np.asarray(text))
-        )
+        return atomic_write(path, lambda file: np.savez_compressed(file, **arrays, **structure, info=np.asarray(text)))
 
     @classmethod
     def load(cls, path) -> Labels:

@@ -36,6 +36,8 @@ class Recipe:
         Fermi level); None freezes the window's states instead, as Wannier90 does.
     extent : Å, length of the Hamiltonian's elements that are written.
     density, eigenstates : convergence criteria, as in GPAW.
+    symmetry : use the structure's point group: fewer k-points, and no Hamiltonian, whose transform needs the whole grid; energy,
+        forces, stress and eigenvalues are what they are without (a reference for `evaluate`, GPAW only).
     max_band_error : eV; a Hamiltonian whose bands miss the DFT eigenvalues by more (rms, inside the window) is refused.
     options : further settings of the engine (pseudopotentials, commands, ...).
     """
@@ -55,6 +57,7 @@ class Recipe:
     extent: float = 15.0
     density: float = 1e-5
     eigenstates: float = 1e-4
+    symmetry: bool = False
     max_band_error: float = 0.02
     options: dict = field(default_factory=dict)
 
@@ -77,6 +80,10 @@ class Recipe:
             )
         if raw.get("engine", "gpaw") not in ENGINES:
             fail("engine", f"{shown(raw['engine'])} is not known; known: {', '.join(ENGINES)}")
+        if not isinstance(raw.get("symmetry", False), bool):
+            fail("symmetry", f"{shown(raw['symmetry'])} is not true or false")
+        if raw.get("symmetry") and raw.get("engine", "gpaw") == "espresso":
+            fail("symmetry", "of engine espresso is not supported; leave it out")
         if raw.get("dispersion", "d3bj") not in ("d3bj", None):
             fail("dispersion", f"{shown(raw['dispersion'])} is not known; known: d3bj, null")
         for key in ("cutoff", "smearing", "length", "extent", "density", "eigenstates", "max_band_error"):

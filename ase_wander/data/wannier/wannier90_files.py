@@ -105,7 +105,10 @@ def write_mmn(path, overlaps, n_k, neighbours):
 
 
 def read_matrices(path):
-    """(n_k, n_rows, n_columns) complex of a _u.mat or _u_dis.mat, and its k-points (n_k, 3); ValueError naming the line."""
+    """(n_k, n_rows, n_columns) complex of a _u.mat or _u_dis.mat, and its k-points (n_k, 3).
+
+    ValueError naming the line.
+    """
     lines = NumberedLines(path)
     lines.next("header")
     n_k, n_columns, n_rows = lines.integers(3, "number of k-points, Wannier functions and bands")

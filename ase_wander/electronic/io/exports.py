@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def _wt_in(h, atoms, seed):
         f"{s} " + " ".join(spatial["label"][first[a] : first[a + 1]].tolist()) for a, s in enumerate(atoms.symbols)
     ]
     lines += ["", "SURFACE", "1 0 0", "0 1 0", "0 0 1", "", "KPATH_BULK", str(len(letters) - 1)]
-    for start, end in zip(letters, letters[1:]):
+    for start, end in pairwise(letters):
         lines.append(" ".join(f"{p} {points[p][0]:.8f} {points[p][1]:.8f} {points[p][2]:.8f}" for p in (start, end)))
     return "\n".join(lines) + "\n"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 from ase import Atoms
 
 from ...archives import read_npz, write_npz
 from ...files import check_structure
-from ..blocks import hermiticity_error, opposite_shifts
+from ..blocks import PairBlocks, hermiticity_error, opposite_shifts
 from ..orbitals import DTYPE, LABELS, shells_from_counts
 from .checked import check_finite, checked_csr, whole_numbers
 from .compact import expanded
@@ -156,7 +157,7 @@ def _check_hermitian(shifts, blocks, hermitian):
 
 
 def read_dataset_file(path, n_electrons=None, cutoff=None, shells=None):
-    """Arguments of `WannierHamiltonian.from_blocks` from a block file of the reference data."""
+    """Arguments of `WannierHamiltonian.from_pairs` from a block file of the reference data."""
     data = read_npz(path)
     needed = ("pair_i", "pair_j", "pair_shift", "block", "block_ptr", "numbers", "positions", "cell")
     missing = [name for name in needed if name not in data]
@@ -169,31 +170,16 @@ def read_dataset_file(path, n_electrons=None, cutoff=None, shells=None):
         cell=data["cell"],
         pbc=data.get("pbc", (True, True, False)),
     )
-    i, j, shift, ptr = data["pair_i"], data["pair_j"], data["pair_shift"], data["block_ptr"]
-    block = data["block"]
+    blocks = PairBlocks.from_arrays(data)
     if shells is None:
-        size = np.diff(ptr)
-        onsite = (i == j) & (shift == 0).all(axis=1)
-        counts = np.zeros(len(atoms), int)
-        counts[i[onsite]] = np.rint(np.sqrt(size[onsite])).astype(int)
+        counts, onsite = np.zeros(len(atoms), int), blocks.onsite
+        counts[blocks.pair_i[onsite]] = np.rint(np.sqrt(blocks.sizes[onsite])).astype(int)
         shells = shells_from_counts(atoms.symbols, counts)
     if cutoff is not None:
-        keep = data["pair_distance"] <= cutoff
-        block = block[np.repeat(keep, np.diff(ptr))]
-        ptr = np.concatenate([[0], np.cumsum(np.diff(ptr)[keep])])
-        i, j, shift = i[keep], j[keep], shift[keep]
+        blocks = blocks.take(data["pair_distance"] <= cutoff)
     if n_electrons is None:
         if not {"eigenvalues", "efermi", "kweights"} <= set(data):
             raise ValueError(f"{path}: give n_electrons, the file has no eigenvalues and efermi to count them")
         below = (data["eigenvalues"] < data["efermi"]).sum(axis=1)
         n_electrons = 2 * round(float(below @ data["kweights"]) / float(data["kweights"].sum()))
-    return {
-        "atoms": atoms,
-        "shells": shells,
-        "pair_i": i,
-        "pair_j": j,
-        "pair_shift": shift,
-        "block": block,
-        "block_ptr": ptr,
-        "n_electrons": n_electrons,
-    }
+    return {"atoms": atoms, "shells": shells, "blocks": replace(blocks, n_electrons=n_electrons)}

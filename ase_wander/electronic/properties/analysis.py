@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...structure import plane_axes
 from ..solvers.kpoints import solve_kpoints
 from .dos import orbital_groups
 
@@ -48,9 +49,7 @@ def fat_bands(h, kpts, n_bands=None, sigma=None, project="layer", **options):
     weights of a partition of the orbitals add up to one.
     """
     groups = orbital_groups(h, project)
-    data = solve_kpoints(
-        h, np.atleast_2d(np.asarray(getattr(kpts, "kpts", kpts), float)), n_bands, sigma, vectors=True, **options
-    )
+    data = solve_kpoints(h, h.kpoints(kpts), n_bands, sigma, vectors=True, **options)
     density = np.abs(data.states) ** 2
     return data.energies, {name: density[:, index].sum(axis=1) for name, index in groups.items()}
 
@@ -93,15 +92,16 @@ def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
 
     Returns
     -------
-    points : ndarray (*shape, 2), Cartesian, Å
+    points : ndarray (*shape, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
     density : ndarray (shape), 1/Å^2; its integral over the cell is the norm on the atoms
     """
-    cell = h.atoms.cell.array[:2, :2]
     weight = atomic_density(h, state)[:, 0]
+    axes = plane_axes(h.atoms)
+    cell = h.atoms.cell.array[:2] @ axes.T
     chosen = np.arange(len(h.atoms)) if atoms is None else np.asarray(atoms)
     grid = np.stack(np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij"), axis=-1)
     # Periodic Gaussians by their Fourier series: sum_G e^{-G^2 s^2 / 2} e^{iG.(r - r_a)} / A
-    scaled = h.atoms.positions[chosen, :2] @ np.linalg.inv(cell)
+    scaled = h.atoms.positions[chosen] @ axes.T @ np.linalg.inv(cell)
     reach = [int(np.ceil(6.5 * np.linalg.norm(v) / (2 * np.pi * width))) for v in cell]
     m = [np.arange(-r, r + 1) for r in reach]
     phases = [np.exp(-2j * np.pi * np.multiply.outer(n, scaled[:, a])) for a, n in enumerate(m)]

@@ -77,12 +77,7 @@ def density_of_states(
         raise ValueError(f"width is {width} eV; it must be positive")
     if method not in ("auto", "exact", "kpm"):
         raise ValueError(f"method is {method!r}; it must be 'auto', 'exact' or 'kpm'")
-    if kpts is None:
-        kpts, weights = filling.monkhorst_pack(filling.default_grid(h), h.is_real)
-    else:
-        kpts = np.atleast_2d(np.asarray(getattr(kpts, "kpts", kpts), float))
-        weights = np.full(len(kpts), 1.0) if weights is None else np.asarray(weights, float)
-    weights = np.asarray(weights, float) / np.sum(weights)
+    kpts, weights = filling.normalised_points(h, kpts, weights)
     groups = orbital_groups(h, project)
     if method == "auto":
         method = "exact" if h.n_orbitals <= EXACT_LIMIT else "kpm"

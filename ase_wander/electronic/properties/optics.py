@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..filling import default_grid, monkhorst_pack
+from ..filling import normalised_points
 from .velocities import velocity_operators
 
 
@@ -23,16 +23,12 @@ def optical_conductivity(h, frequencies, kpts=None, weights=None, fermi_level=No
     width : float
         Standard deviation (eV) of the Gaussian in place of the delta function.
     axes : (int, int)
-        a and b: 0 x, 1 y.
+        a and b: 0 x, 1 y, 2 z.
     """
     frequencies = np.asarray(frequencies, float)
     if frequencies.ndim != 1 or not (frequencies > 0).all():
         raise ValueError("frequencies must be a one-dimensional array of positive energies (eV)")
-    if kpts is None:
-        kpts, weights = monkhorst_pack(default_grid(h), h.is_real)
-    kpts = np.atleast_2d(np.asarray(kpts, float))
-    weights = np.full(len(kpts), 1.0) if weights is None else np.asarray(weights, float)
-    weights = weights / weights.sum()
+    kpts, weights = normalised_points(h, kpts, weights)
     level = h.fermi_level() if fermi_level is None else float(fermi_level)
     area = np.linalg.norm(np.cross(*h._require_atoms("a conductivity").cell.array[:2]))
     sigma = np.zeros(len(frequencies))

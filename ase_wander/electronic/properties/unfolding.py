@@ -6,7 +6,11 @@ V. Popescu and A. Zunger, PRB 85, 085201 (2012); for tight binding T. B. Boykin 
 from __future__ import annotations
 
 import numpy as np
+from ase import Atoms
 
+from ...structure import plane_axes, plane_normal, slab_heights, standing_positions
+from ..kpath import resolve_path
+from ..orbitals import orbital_kinds
 from ..solvers.kpoints import solve_kpoints
 
 
@@ -16,9 +20,10 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     Parameters
     ----------
     primitive_cell : array_like (2, 2) or (3, 3)
-        In-plane lattice vectors of the layer in Å, Cartesian axes of the supercell (so rotated with the layer).
-    kpts : array_like (n_k, 3)
-        In reciprocal vectors of the primitive cell.
+        In-plane lattice vectors of the layer in Å, Cartesian axes of the supercell (so rotated with the layer). Layers
+        in another plane than xy need all three components.
+    kpts : array_like (n_k, 3), BandPath or str
+        In reciprocal vectors of the primitive cell; letters such as "GMKG" are those of the primitive cell.
     atoms : array_like of int, optional
         Atoms of the layer; all by default.
     sublattice : array_like of int, shape (n_atoms,), optional
@@ -38,8 +43,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
         When the supercell does not hold a whole number of primitive cells, or a sublattice not one site in each.
     """
     structure = h._require_sites("unfolding")
-    lattice = np.asarray(primitive_cell, float)[:2, :2]
-    cell = structure.cell.array[:2, :2]
+    lattice, cell, positions = _in_the_plane(structure, primitive_cell)
     chosen = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)
     ratio = abs(np.linalg.det(cell) / np.linalg.det(lattice))
     matrix = cell @ np.linalg.inv(lattice)
@@ -49,7 +53,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
             f"the supercell is no supercell of {lattice.tolist()}: in its vectors it is {np.round(matrix, 3).tolist()}"
         )
     if sublattice is None:
-        sublattice = find_sublattices(structure, lattice, chosen)
+        sublattice = find_sublattices(structure, primitive_cell, chosen)
     else:
         sublattice = np.asarray(sublattice)[chosen]
     counts = np.bincount(sublattice)
@@ -59,23 +63,23 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
             f"site {wrong} of the primitive cell (atom {chosen[sublattice == wrong][0]}) occurs "
             f"{counts[wrong]} times in {n_cells} primitive cells; give sublattice="
         )
-    kpts = np.atleast_2d(np.asarray(kpts, float))
+    if isinstance(kpts, str):
+        kpts = resolve_path(Atoms(cell=[*np.pad(lattice, ((0, 0), (0, 1))), [0, 0, 1]], pbc=(1, 1, 0)), kpts)
+    kpts = h.kpoints(kpts)
     # k.r is the same in both cells: k_sc = M k_pc with the exact integer M.
     super_k = kpts.copy()
     super_k[:, :2] = kpts[:, :2] @ np.rint(matrix).T
     super_k[:, 2] = 0
     data = solve_kpoints(h, super_k, n_bands, sigma, vectors=True, **options)
     # Phases from positions in units of the supercell, so that strain of the cell does not dephase them.
-    phase_position = structure.positions[:, :2] @ np.linalg.inv(cell) @ np.rint(matrix)
+    phase_position = positions @ np.linalg.inv(cell) @ np.rint(matrix)
     site = np.full(len(structure), -1)
     site[chosen] = sublattice
     orbitals = h.orbitals
-    rank = np.zeros(h.n_orbitals, int)
-    first = np.searchsorted(orbitals["atom"], np.arange(len(structure)))
-    rank[:] = np.arange(h.n_orbitals) - first[orbitals["atom"]]
     member = np.flatnonzero(site[orbitals["atom"]] >= 0)
-    label = site[orbitals["atom"][member]] * (rank.max() + 1) + rank[member]
-    labels, column = np.unique(label, return_inverse=True)
+    label = np.column_stack([site[orbitals["atom"]], orbital_kinds(orbitals)])[member]
+    labels, column = np.unique(label, axis=0, return_inverse=True)
+    column = column.ravel()
     weights = np.empty(data.energies.shape)
     for number, (k, states) in enumerate(zip(kpts, data.states)):
         phase = np.exp(-2j * np.pi * phase_position[orbitals["atom"][member]] @ k[:2])
@@ -85,22 +89,37 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     return data.energies, weights
 
 
+def _in_the_plane(atoms, primitive_cell):
+    """Primitive lattice (2, 2), cell (2, 2) and positions (n, 2) of a slab in one piece, along `plane_axes`, Å."""
+    axes, primitive_cell = plane_axes(atoms), np.asarray(primitive_cell, float)
+    if primitive_cell.shape == (2, 2):
+        if np.abs(axes[:, 2]).max() > 0 or np.abs(axes[0] - [1, 0, 0]).max() > 0:
+            raise ValueError(
+                "the layers do not lie in the xy plane: give the primitive lattice vectors with three components"
+            )
+        primitive_cell = np.pad(primitive_cell, ((0, 0), (0, 1)))
+    vectors = primitive_cell[:2]
+    if np.abs(vectors @ plane_normal(atoms)).max() > 1e-3 * np.linalg.norm(vectors, axis=1).max():
+        raise ValueError(f"the primitive lattice vectors {vectors.tolist()} do not lie in the plane of the layers")
+    return vectors @ axes.T, atoms.cell.array[:2] @ axes.T, standing_positions(atoms) @ axes.T
+
+
 def find_sublattices(atoms, lattice, chosen=None, tolerance=0.9):
     """Site of every atom in the primitive cell: same species, same place modulo `lattice` within `tolerance` (Å).
 
-    Shape (n_chosen,), numbered in order of appearance.
+    Shape (n_chosen,), numbered in order of appearance. `lattice` as `primitive_cell` in `unfold`.
     """
     chosen = np.arange(len(atoms)) if chosen is None else np.asarray(chosen, int)
-    inverse = np.linalg.inv(lattice)
+    lattice, _, positions = _in_the_plane(atoms, lattice)
+    heights, inverse = slab_heights(atoms), np.linalg.inv(lattice)
     site, seeds = np.full(len(chosen), -1), []
     for number, atom in enumerate(chosen):
         for label, seed in enumerate(seeds):
             if atoms.numbers[seed] != atoms.numbers[atom]:
                 continue
-            away = atoms.positions[atom] - atoms.positions[seed]
-            scaled = away[:2] @ inverse
+            scaled = (positions[atom] - positions[seed]) @ inverse
             flat = (scaled - np.rint(scaled)) @ lattice
-            if np.hypot(np.linalg.norm(flat), away[2]) < tolerance:
+            if np.hypot(np.linalg.norm(flat), heights[atom] - heights[seed]) < tolerance:
                 site[number] = label
                 break
         else:

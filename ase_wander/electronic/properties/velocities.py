@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...structure import plane_axes
 from ..solvers.kpoints import solve_kpoints
 
 #: hbar in eV fs; hbar^2 / m_e in eV Å^2 (CODATA 2018).
@@ -29,7 +30,7 @@ def velocity_operators(h, k):
 
 
 def velocities(h, kpts, n_bands=None, sigma=None, **options):
-    """Band energies and velocities dE/dk / hbar.
+    """Band energies and velocities dE/dk / hbar at k-points or along a path (see `WannierHamiltonian.kpoints`).
 
     Returns
     -------
@@ -37,7 +38,7 @@ def velocities(h, kpts, n_bands=None, sigma=None, **options):
     velocity : ndarray (n_k, n_bands, 3), Å/fs (1 Å/fs = 10^5 m/s)
         Of degenerate bands, along each axis, the slopes of the bands that leave the crossing, ascending.
     """
-    data = solve_kpoints(h, np.atleast_2d(kpts), n_bands, sigma, vectors=True, **options)
+    data = solve_kpoints(h, h.kpoints(kpts), n_bands, sigma, vectors=True, **options)
     velocity = np.empty((*data.energies.shape, 3))
     for number, (k, energies, states) in enumerate(zip(data.kpts, data.energies, data.states)):
         clusters = np.split(np.arange(len(energies)), np.flatnonzero(np.diff(energies) > DEGENERATE) + 1)
@@ -50,7 +51,7 @@ def velocities(h, kpts, n_bands=None, sigma=None, **options):
 
 
 def effective_mass(h, k, band, step=2e-3, **options):
-    """Effective masses of one band in the plane, in electron masses.
+    """Effective masses of one band in the plane of the layers, in electron masses.
 
     Parameters
     ----------
@@ -65,7 +66,8 @@ def effective_mass(h, k, band, step=2e-3, **options):
     masses : ndarray (2,)
         Principal masses, ascending in 1/m: negative for a hole-like band.
     axes : ndarray (2, 2)
-        Columns: their Cartesian directions.
+        Columns: their directions along x and y; for layers in another plane than xy along the two vectors of
+        `ase_wander.structure.plane_axes`.
 
     Raises
     ------
@@ -75,8 +77,9 @@ def effective_mass(h, k, band, step=2e-3, **options):
     k = np.asarray(k, float)
     if not 0 <= band < h.n_orbitals:
         raise ValueError(f"band is {band}; there are {h.n_orbitals}")
-    cell = h._require_atoms("an effective mass").cell.complete().array
-    shifts = np.concatenate([np.zeros((1, 3)), *([s * step * np.eye(3)[a : a + 1] for a in (0, 1) for s in (1, -1)])])
+    atoms = h._require_atoms("an effective mass")
+    cell, plane = atoms.cell.complete().array, plane_axes(atoms)
+    shifts = np.concatenate([np.zeros((1, 3)), *([s * step * plane[a : a + 1] for a in (0, 1) for s in (1, -1)])])
     # k_fractional = cell k / 2 pi
     kpts = k + shifts @ cell.T / (2 * np.pi)
     n_bands, first = _around(h, band)
@@ -85,7 +88,7 @@ def effective_mass(h, k, band, step=2e-3, **options):
     others = np.delete(energies[0], column)
     if len(others) and np.abs(others - energies[0, column]).min() < DEGENERATE:
         raise ValueError(f"band {band} is degenerate at k = {k.tolist()}: its effective mass depends on direction")
-    v = velocity[:, column, :2]
+    v = velocity[:, column] @ plane.T
     inverse = HBAR * np.array([v[1] - v[2], v[3] - v[4]]) / (2 * step) / HBAR2_PER_MASS
     curvature, axes = np.linalg.eigh((inverse + inverse.T) / 2)
     with np.errstate(divide="ignore"):

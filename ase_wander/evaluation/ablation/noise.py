@@ -1,11 +1,15 @@
-"""From an error of H to an error of bands: reference Hamiltonians with noise of known size, or cut, against the reference eigenvalues."""
+"""From an error of H to an error of bands: reference Hamiltonians with noise of known size, or cut, against the
+reference eigenvalues.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
+from ...electronic.blocks import PairBlocks
 from ..hamiltonian_errors import eigenvalue_errors, hamiltonian_errors
 from .table import write_json
 
@@ -35,19 +39,16 @@ class Disturbed:
         self.shells, self.electrons, self.disturb = model.shells, model.count_electrons, disturb
 
     def hamiltonian(self, configuration):
-        """What `model.hamiltonian` gives."""
+        """PairBlocks, as `model.hamiltonian` gives."""
         data = configuration.load_blocks()
-        block = data["block"].astype(float) + self.disturb(configuration, data)
-        return (
-            *(data[k].astype(int) for k in ("pair_i", "pair_j", "pair_shift")),
-            block,
-            data["block_ptr"],
-            self.electrons(configuration.atoms),
-        )
+        blocks = PairBlocks.from_arrays(data, self.electrons(configuration.atoms))
+        return replace(blocks, block=blocks.block + self.disturb(configuration, data))
 
 
 def disturbance(kind, level, seed=0):
-    """Function for `Disturbed`: noise of mean absolute size `level` (eV) on the elements within 12 Å, or a cut at `level` (Å)."""
+    """Function for `Disturbed`: noise of mean absolute size `level` (eV) on the elements within 12 Å, or a cut at
+    `level` (Å).
+    """
 
     def disturb(configuration, data):
         size, r = np.diff(data["block_ptr"]), np.repeat(data["pair_distance"], np.diff(data["block_ptr"]))
@@ -74,23 +75,15 @@ def disturbance(kind, level, seed=0):
 
 def _symmetric(noise, data):
     """Half of the noise and of its transpose: H(-R) = H(R)^T."""
-    i, j, shift, ptr = (
-        data["pair_i"].astype(int),
-        data["pair_j"].astype(int),
-        data["pair_shift"].astype(int),
-        data["block_ptr"],
-    )
-    place = {key: p for p, key in enumerate(zip(i.tolist(), j.tolist(), *shift.T.tolist()))}
-    partner = np.array([place[b, a, -x, -y, -z] for a, b, x, y, z in place])
-    onsite = {a: round((ptr[p + 1] - ptr[p]) ** 0.5) for (a, b, *s), p in place.items() if a == b and not any(s)}
-    out = np.empty_like(noise)
-    for p, q in enumerate(partner):
-        shape = onsite[i[p]], onsite[j[p]]
-        out[ptr[p] : ptr[p + 1]] = (
-            0.5
-            * (noise[ptr[p] : ptr[p + 1]].reshape(shape) + noise[ptr[q] : ptr[q + 1]].reshape(shape[::-1]).T).ravel()
-        )
-    return out
+    blocks = replace(PairBlocks.from_arrays(data), block=noise)
+    i, j, onsite, sizes = blocks.pair_i, blocks.pair_j, blocks.onsite, np.zeros(len(blocks.pair_i), int)
+    sizes[i[onsite]] = np.sqrt(blocks.sizes[onsite]).round().astype(int)
+    shapes = zip(sizes[i], sizes[j])
+    parts = [
+        0.5 * (blocks.of_pair(p).reshape(shape) + blocks.of_pair(q).reshape(shape[::-1]).T).ravel()
+        for p, (q, shape) in enumerate(zip(blocks.opposite(), shapes))
+    ]
+    return np.concatenate(parts)
 
 
 def band_errors(model, configurations, kind, level, seed=0) -> dict:

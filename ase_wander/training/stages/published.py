@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from ...electronic.blocks import PairBlocks
 from ...files import writing
 from ...published.environment import environment_vectors, inverse_coordinates
 from ...published.hamiltonian import species_letters
@@ -24,6 +25,7 @@ from ...published.model import RY_PER_BOHR, PublishedModel
 from ...published.networks import HAMILTONIAN_NETWORKS, PublishedNetwork, published_networks
 from ...published.orbitals import orbital_rotations
 from ...published.template import ideal_template
+from ...schema import integer, number, setting
 from ..loop import load_checkpoint, save_atomically
 
 #: Orientations of the layers found in the data: parallel and antiparallel.
@@ -38,13 +40,13 @@ class SGDSettings:
     lr : learning rate, falling tenfold twice, after half and after three quarters of the run.
     """
 
-    epochs: int = 2000
-    steps: int = 10**9
-    batch: int = 64
-    lr: float = 1e-2
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    seed: int = 1
+    epochs: int = setting(integer(), 2000)
+    steps: int = setting(integer(), 10**9)
+    batch: int = setting(integer(), 64)
+    lr: float = setting(number(above=0), 1e-2)
+    momentum: float = setting(number(), 0.9)
+    weight_decay: float = setting(number(), 1e-4)
+    seed: int = 1  # that of the whole configuration
 
 
 #: Settings of the published Hamiltonian networks.
@@ -67,7 +69,10 @@ def check_bilayers(train, validation):
 
 
 def force_samples(configurations, model):
-    """Inputs (n, n_in) and forces (n, 3) in Ry/bohr, in the frame of the template, by network; lists by configuration."""
+    """Inputs (n, n_in) and forces (n, 3) in Ry/bohr, in the frame of the template, by network.
+
+    Lists by configuration.
+    """
     out = {"force_m": [], "force_s": []}
     for c in configurations:
         frame = model.frame(c.atoms, c.layers)
@@ -89,38 +94,17 @@ def hamiltonian_samples(configurations, model):
         data = c.load_blocks([5 if s == model.species[0] else 3 for s in c.atoms.symbols])
         inputs, frame = model.network_inputs(c.atoms, c.layers)
         rotations = orbital_rotations(frame)
-        where = _pair_lookup(data["pair_i"], data["pair_j"], data["pair_shift"], len(c.atoms))
+        blocks = PairBlocks.from_arrays(data)
         for name, s in inputs.items():
             n_a, n_b = (5 if letter == "m" else 3 for letter in species_letters(name))
-            found = where(s.i, s.j, s.shift)
+            found = blocks.find(s.i, s.j, s.shift)
             known = np.flatnonzero(found >= 0)
-            z = data["block_ptr"][found[known], None] + np.arange(n_a * n_b)
-            blocks = data["block"][z].reshape(-1, n_a, n_b)
+            labels = blocks.stacked(found[known], n_a, n_b)
             u_i, u_j = (np.stack([rotations[k] for k in index[known]]) for index in (s.i, s.j))
             # H = U H_g U^T: the labels turn into the layer-attached orbitals, exactly.
-            targets = np.einsum("pag,pgh,pbh->pab", u_i, blocks, u_j, optimize=True)
+            targets = np.einsum("pag,pgh,pbh->pab", u_i, labels, u_j, optimize=True)
             out[name].append((s.inputs[known], targets.reshape(len(known), n_a * n_b)))
     return out
-
-
-def _pair_lookup(i, j, shift, n_atoms):
-    """Function (i, j, shift) -> position in the given pairs, -1 where absent."""
-    i, j, shift = np.asarray(i, np.int64), np.asarray(j, np.int64), np.asarray(shift, np.int64)
-    reach = max(int(np.abs(shift).max(initial=0)), 40) + 1
-    size = (n_atoms, n_atoms, 2 * reach + 1, 2 * reach + 1, 2 * reach + 1)
-
-    def key(i, j, shift):
-        return np.ravel_multi_index((i, j, *(np.asarray(shift) + reach).T), size)
-
-    keys = key(i, j, shift)
-    order = np.argsort(keys)
-
-    def find(i, j, shift):
-        wanted = key(i, j, shift)
-        k = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-        return np.where(keys[order][k] == wanted, order[k], -1)
-
-    return find
 
 
 def fit_network(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ...electronic.blocks import blocks_to_csr
+from ...electronic.blocks import PairBlocks, blocks_to_csr
 from ...model.graphs import build_graph
 from ...nn.bond_frame import BondFrames
 from ...nn.electrostatics import SlabPotential
@@ -97,20 +97,21 @@ def make_sample(configuration, model, dtype=torch.float32, states=False) -> Hami
     has = {label: configuration.has(label) for label in ("hamiltonian", "eigenvalues", "vacuum_step")}
     data = configuration.load_reference(dims) if has["hamiltonian"] or has["eigenvalues"] else {}
     n_occupied = _occupied(configuration, model, dims)
-    pairs = _all_pairs(data, atoms, heads.cutoff)
+    reference = PairBlocks.from_arrays(data) if has["hamiltonian"] else None
+    pairs = _all_pairs(reference, atoms, heads.cutoff)
     i, j, shift, _ = pairs
     vector = atoms.positions[j] + shift @ atoms.cell.array - atoms.positions[i]
     distance = np.linalg.norm(vector, axis=1)
     half = half_of_pairs(species, i, j, shift) & (distance > 1e-6) & (distance < heads.cutoff)
-    keep, onsite = np.flatnonzero(half), np.flatnonzero(distance < 1e-6)
+    keep = np.flatnonzero(half)
     t = torch.from_numpy
     graph.pair_i, graph.pair_j, graph.pair_vector = t(i[keep]), t(j[keep]), t(vector[keep])
     graph.pair_across = t((configuration.layers[i[keep]] != configuration.layers[j[keep]]).astype(np.int64))
     classes = {name: index.numpy() for name, index in heads.classes(graph)}
     first = np.concatenate([[0], np.cumsum(dims)])  # first orbital of every atom
-    targets, known = _targets(heads.sizes, data, classes, pairs, keep, dtype)
+    targets, known = _targets(heads.sizes, reference, classes, pairs, keep, dtype)
     cells, places, onsite_places = _places(heads.sizes, species, first, classes, pairs, keep)
-    onsite = _onsite(heads.sizes, species, {int(i[p]): p for p in onsite}, data) if has["hamiltonian"] else []
+    onsite = _onsite(heads.sizes, species, reference) if has["hamiltonian"] else []
 
     graph = graph.to(dtype=dtype)
     with torch.no_grad():
@@ -160,7 +161,7 @@ def _occupied(configuration, model, dims):
     return n_occupied
 
 
-def _targets(sizes, data, classes, pairs, keep, dtype):
+def _targets(sizes, reference, classes, pairs, keep, dtype):
     """Reference blocks by class, and which pairs they belong to where some have none."""
     targets, known, n_known = {}, {}, pairs[3]
     for name, index in classes.items():
@@ -168,9 +169,7 @@ def _targets(sizes, data, classes, pairs, keep, dtype):
         d1, d2 = (sizes[int(z)] for z in name[:2])
         found = np.flatnonzero(p < n_known)
         if len(found):
-            block, ptr = data["block"].astype(np.float64), data["block_ptr"]
-            elements = ptr[p[found]][:, None] + np.arange(d1 * d2)
-            targets[name] = torch.from_numpy(block[elements].reshape(-1, d1, d2)).to(dtype)
+            targets[name] = torch.from_numpy(reference.stacked(p[found], d1, d2)).to(dtype)
         if 0 < len(found) < len(p):
             known[name] = torch.from_numpy(found)
     return targets, known
@@ -228,24 +227,25 @@ def thin(sample: HamiltonianSample, classes, share) -> HamiltonianSample:
     return replace(sample, graph=graph, frames=frames, r=r, targets=targets, known=known, places=None)
 
 
-def _all_pairs(data, atoms, cutoff):
+def _all_pairs(reference, atoms, cutoff):
     """Pairs of the reference, then those within the cutoff that it lacks: i, j (p,), shift (p, 3), number of the former."""
-    i, j, shift = (
-        data.get(k, empty).astype(int)
-        for k, empty in (("pair_i", np.zeros(0)), ("pair_j", np.zeros(0)), ("pair_shift", np.zeros((0, 3))))
-    )
     within = neighbour_pairs(atoms, cutoff)
-    there = set(map(tuple, np.column_stack([i, j, shift]).tolist()))
-    lacking = np.array(
-        [key not in there for key in map(tuple, np.column_stack([within.i, within.j, within.shift]).tolist())], bool
-    )
+    if reference is None:
+        return within.i, within.j, within.shift, 0
+    lacking = reference.find(within.i, within.j, within.shift) < 0
     join = lambda a, b: np.concatenate([a, b[lacking]])
-    return join(i, within.i), join(j, within.j), join(shift, within.shift), len(i)
+    return (
+        join(reference.pair_i, within.i),
+        join(reference.pair_j, within.j),
+        join(reference.pair_shift, within.shift),
+        reference.n_pairs,
+    )
 
 
 def reference_states(data, dims) -> np.ndarray:
     """Eigenvectors of the reference's H(k) at its k-points, (n_k, n_orbitals, n_orbitals), complex; `dims` orbitals per atom."""
-    cells, blocks = blocks_to_csr(dims, *(data[k] for k in ("pair_i", "pair_j", "pair_shift", "block", "block_ptr")))
+    *arrays, _ = PairBlocks.from_arrays(data)
+    cells, blocks = blocks_to_csr(dims, *arrays)
     phase = np.exp(2j * np.pi * data["kpts"] @ cells.T)
     return np.array([np.linalg.eigh(sum(p * h for p, h in zip(row, blocks)).toarray())[1] for row in phase])
 
@@ -256,11 +256,11 @@ def half_of_pairs(species, i, j, shift) -> np.ndarray:
     return (species[i] < species[j]) | ((species[i] == species[j]) & ((i < j) | ((i == j) & positive)))
 
 
-def _onsite(sizes, species, pair_of, data):
+def _onsite(sizes, species, reference):
     """Per species the symmetric on-site blocks (n_z, d, d)."""
-    targets, block, ptr = [], data["block"].astype(np.float64), data["block_ptr"]
+    targets, home = [], np.empty(len(species), int)  # home: place of every atom's own block
+    home[reference.pair_i[reference.onsite]] = np.flatnonzero(reference.onsite)
     for z, d in enumerate(sizes):
-        atoms = np.flatnonzero(species == z)
-        blocks = np.array([block[ptr[pair_of[a]] + np.arange(d * d)].reshape(d, d) for a in atoms]).reshape(-1, d, d)
+        blocks = reference.stacked(home[species == z], d, d)
         targets.append(torch.from_numpy(0.5 * (blocks + blocks.transpose(0, 2, 1))))
     return targets

@@ -1,0 +1,48 @@
+"""Layers, neighbour pairs and heights of a stack of two-dimensional materials."""
+
+from .layers import (
+    BOND_SCALE,
+    NORMAL_FLOOR,
+    NORMAL_REACH,
+    WIDE_GAP,
+    BulkCrystalError,
+    continues,
+    find_layers,
+    local_normals,
+)
+from .neighbours import MIN_DISTANCE, NeighbourPairs, check_atoms, neighbour_pairs
+from .slab import (
+    empty_height,
+    empty_inside,
+    in_xy_plane,
+    plane_axes,
+    plane_normal,
+    slab_cell,
+    slab_heights,
+    standing_positions,
+    upward,
+)
+
+__all__ = [
+    "BOND_SCALE",
+    "MIN_DISTANCE",
+    "NORMAL_FLOOR",
+    "NORMAL_REACH",
+    "WIDE_GAP",
+    "BulkCrystalError",
+    "NeighbourPairs",
+    "check_atoms",
+    "continues",
+    "empty_height",
+    "empty_inside",
+    "find_layers",
+    "in_xy_plane",
+    "local_normals",
+    "neighbour_pairs",
+    "plane_axes",
+    "plane_normal",
+    "slab_cell",
+    "slab_heights",
+    "standing_positions",
+    "upward",
+]
