@@ -15,6 +15,7 @@ FLOORS = [
     "plugin",
     "evaluation",
     "training",
+    "relaxation",
     "calculator",
     "loading",
     "data",

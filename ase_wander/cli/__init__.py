@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 
-from .common import PROGRAM, CommandError, version
+from .common import PROGRAM, CommandError, release_locks, version
 
 #: Command: module with `add_parser(subparsers)`, and what `--help` says of it.
 COMMANDS = {
@@ -88,6 +88,8 @@ def main(argv: list[str] | None = None) -> int:
         if debug or not _is_bad_input(error):
             raise
         return _fail(_one_line(error), getattr(error, "exit_code", 2))
+    finally:
+        release_locks()
 
 
 def _is_bad_input(error):

@@ -91,9 +91,8 @@ class WannierHamiltonian:
         """
         orbitals = orbital_table(atoms.symbols, shells)
         *arrays, n_electrons = blocks
-        return cls(
-            atoms, orbitals, *blocks_to_csr(orbital_counts(orbitals, len(atoms)), *arrays), n_electrons, **kwargs
-        )
+        shifts, matrices = blocks_to_csr(orbital_counts(orbitals, len(atoms)), *arrays)
+        return cls(atoms, orbitals, shifts, matrices, n_electrons, **kwargs)
 
     @classmethod
     def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
@@ -305,9 +304,13 @@ class WannierHamiltonian:
         """`pythtb.TBModel` (or `tb_model`) with the same bands."""
         return interop.to_pythtb(self, **options)
 
-    def to_sisl(self):
-        """`sisl.Hamiltonian` with the same bands."""
-        return interop.to_sisl(self)
+    def to_sisl(self, **options):
+        """`sisl.Hamiltonian` with the same bands, orbitals sorted by atom; see `interop.to_sisl`."""
+        return interop.to_sisl(self, **options)
+
+    def to_wannierberri(self, **options):
+        """`wannierberri.system.System_R` with centres and spin, no file between; see `interop.to_wannierberri`."""
+        return interop.to_wannierberri(self, **options)
 
     # -- checks -------------------------------------------------------------------------------------
 

@@ -188,17 +188,17 @@ def assemble(layers: list[PlacedLayer], plane: np.ndarray, vacuum: float = VACUU
     """
     check_positive(vacuum=vacuum)
     _check_clearance(layers)
-    numbers, fractional, heights, index = [], [], [], []
+    numbers, in_plane, heights, index = [], [], [], []
     for k, placed in enumerate(layers):
         unit, inverse = placed.monolayer, np.linalg.inv(placed.matrix)
         points = lattice_points(placed.matrix)
         # (n + f - origin) in lattice vectors of the layer -> fractional coordinates of the supercell
         sites = (points[:, None] + unit.fractional - placed.origin) @ inverse + placed.shift
-        fractional.append(sites.reshape(-1, 2))
+        in_plane.append(sites.reshape(-1, 2))
         heights.append(np.tile(unit.heights + placed.height, len(points)))
         numbers.append(np.tile(unit.numbers, len(points)))
         index.append(np.full(len(points) * len(unit), k))
-    fractional, z = np.concatenate(fractional) % 1.0, np.concatenate(heights)
+    fractional, z = np.concatenate(in_plane) % 1.0, np.concatenate(heights)
     fractional[fractional > 1 - _EDGE] = 0.0
     fractional[fractional < _EDGE] = 0.0
     thickness = z.max() - z.min()

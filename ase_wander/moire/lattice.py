@@ -122,7 +122,7 @@ def primitive_cell(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
     matrix = np.linalg.inv(np.array([first, second]))
     fractional = slab.get_scaled_positions(wrap=False)[:, :2] @ matrix
     heights = slab.positions @ plane_normal(slab)
-    keep = []
+    keep: list[int] = []
     for k in range(len(slab)):
         delta = fractional[keep] - fractional[k]
         same = (

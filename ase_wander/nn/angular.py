@@ -63,6 +63,7 @@ def spherical_harmonics(unit: torch.Tensor, l_max: int) -> torch.Tensor:
 
 
 @cache
+@torch.device("cpu")  # also while a model is built on the meta device
 def _sample(l: int):
     """Fixed directions (2 (2l + 1), 3) and the matrix (2 (2l + 1), 2l + 1) that fits Y_l coefficients on them."""
     directions = np.random.default_rng(7 + l).normal(size=(2 * (2 * l + 1), 3))
@@ -96,6 +97,7 @@ def wigner_d(rotation: torch.Tensor, l: int) -> torch.Tensor:
 
 
 @cache
+@torch.device("cpu")  # also while a model is built on the meta device
 def clebsch_gordan(l1: int, l2: int, l3: int) -> torch.Tensor:
     """Real coupling tensor (2l1 + 1, 2l2 + 1, 2l3 + 1), float64, of norm sqrt(2 l3 + 1).
 

@@ -231,7 +231,7 @@ class PublishedModel:
             "global": real harmonics p = (y, z, x), d = (xy, yz, z2, xz, x2-y2) in the axes of the simulation, an
             exact orthogonal transformation; "published": the layer-attached orbitals in the published order. By
             default "global" for `hermitian`, else "published", as in the published files. A matrix that is not
-            Hermitian needs a general eigensolver (`published_bands.general_eigenvalues`).
+            Hermitian needs a general eigensolver (which `WannierHamiltonian.eigenvalues` takes).
 
         Returns
         -------

@@ -13,6 +13,8 @@ from scipy.sparse import csr_matrix
 from ...files import atomic_write
 from ..blocks import unique_rows
 from ..kpath import special_points
+from ..orbitals import order_by_atom, spin_pairs
+from ..transforms import reordered
 from .checked import MAX_SHIFT, checked_csr
 from .textfile import NumberedLines, file_error
 
@@ -22,6 +24,9 @@ MAT_FILE_CLASSID = 1211216
 
 def write_wanniertools(h, folder, seed="wander", max_bytes=2e10):
     """Write ``seed_hr.dat`` (sparse) and ``wt.in`` for WannierTools into `folder`.
+
+    Orbitals are written as WannierTools expects them, all spin up before all spin down and each sorted by atom,
+    whatever their order in `h`.
 
     The sparse file: a comment, the number of elements, the number of orbitals, then "R1 R2 R3 m n Re Im" per non-zero
     element (readSparseHmnR of WannierTools 2.7). ``wt.in`` asks for bands along the special points.
@@ -33,6 +38,9 @@ def write_wanniertools(h, folder, seed="wander", max_bytes=2e10):
     atoms = h._require_atoms("WannierTools input")
     if (h.orbitals["l"] < 0).any():
         raise ValueError("wt.in needs named orbitals; those of this Hamiltonian are not known")
+    if h.spin_degeneracy == 1:
+        spin_pairs(h.orbitals)  # refuses spinors whose partners are not known
+    h = reordered(h, order_by_atom(h.orbitals))
     n_elements = sum(block.nnz for block in h.blocks)
     if n_elements * 72 > max_bytes:
         raise ValueError(
