@@ -17,7 +17,7 @@ from ..nn.uncertainty import Trust
 
 WEIGHTS = "weights.safetensors"
 
-#: What `training.trust.fit_trust` found out about the weights: distances to the training data and their meaning.
+#: What `evaluation.uncertainty.fit_trust` found out about the weights: distances to the training data and their meaning.
 TRUST = "trust.safetensors"
 
 
@@ -101,7 +101,8 @@ def load_trust(file: Path, digest: str) -> Trust | None:
         raise ValueError(f"{file}: not a fitted uncertainty ({' '.join(str(error).split())})") from None
     if of != digest:
         raise ValueError(
-            f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew (`ase-wander evaluate`)"
+            f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew "
+            "(evaluation.uncertainty.fit_trust)"
         )
     return trust
 
