@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from copy import deepcopy
+from os import PathLike
 
 import numpy as np
 from ase import Atoms
@@ -53,32 +54,41 @@ class WanderCalculator(Electrons, Calculator):
     accepts_bandpath_keyword = True
     ignored_changes = frozenset(("initial_charges", "initial_magmoms"))
 
-    def __init__(self, model="mos2-bilayer", *, device=None, dtype=None, sha256=None):
+    def __init__(
+        self,
+        model: str | PathLike | Model = "mos2-bilayer",
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        sha256: str | None = None,
+    ):
         """See the class; `sha256`, which `todict` records, refuses other weights of the same name."""
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
         self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
-        source = model
-        if not isinstance(model, Model):  # the published kind keeps the precision of its weights
-            model, device, dtype = as_input_error(load_model, model, device or "cpu", dtype or "float64"), None, None
-        self.model = model
+        if isinstance(model, Model):
+            loaded: Model = model
+        else:  # the published kind keeps the precision of its weights
+            loaded = as_input_error(load_model, model, device or "cpu", dtype or "float64")
+            device = dtype = None
+        self.model = loaded
         own = {
-            "dtype": str(model.dtype).replace("torch.", ""),
-            "device": str(model.device),
+            "dtype": str(loaded.dtype).replace("torch.", ""),
+            "device": str(loaded.device),
         }
         for name, wanted in (("dtype", dtype), ("device", device)):
             if wanted is not None and str(wanted).replace("torch.", "").split(":")[0] != own[name].split(":")[0]:
                 raise InputError(
-                    f"{name} is {wanted!r}, but the loaded model {model.name!r} is on {own[name]}; convert it "
+                    f"{name} is {wanted!r}, but the loaded model {loaded.name!r} is on {own[name]}; convert it "
                     f"with model.to(...), or give the calculator its name"
                 )
-        if sha256 is not None and sha256 != model.digest:
-            raise InputError(f"model {model.name!r} has other weights than those asked for: it was trained anew since")
-        self.parameters = {"model": model.name, "sha256": model.digest, **own}
+        if sha256 is not None and sha256 != loaded.digest:
+            raise InputError(f"model {loaded.name!r} has other weights than those asked for: it was trained anew since")
+        self.parameters = {"model": loaded.name, "sha256": loaded.digest, **own}
         self.implemented_properties = list(self.model.implemented_properties)
-        self._source = model.name if isinstance(source, Model) else str(source)  # what finds the model again
+        self._source = loaded.name if isinstance(model, Model) else str(model)  # what finds the model again
         self._warned = False
-        self._layers = None  # (copy of the last structure, its layers)
+        self._layers: tuple | None = None  # (copy of the last structure, its layers)
         self._last = None  # copy of the last structure that anything was asked of
         self._forget_domain()
         self._lock = threading.RLock()
@@ -96,7 +106,7 @@ class WanderCalculator(Electrons, Calculator):
     def _get_name(self):
         return "wander"
 
-    def set(self, bandpath=None, **kwargs):
+    def set(self, bandpath=None, **kwargs) -> dict:
         """The path of `band_structure`, as ASE's own functions set it; nothing else can be changed."""
         if kwargs:
             raise InputError(f"WanderCalculator has no settable parameter {', '.join(kwargs)}; make a new one")
@@ -105,7 +115,7 @@ class WanderCalculator(Electrons, Calculator):
         self.parameters["bandpath"] = bandpath
         return {"bandpath": bandpath}
 
-    def todict(self, skip_default=True):
+    def todict(self, skip_default: bool = True) -> dict:
         """Model, hash of its weights, dtype and device: what a trajectory or database records, and __init__ takes."""
         return {k: v for k, v in self.parameters.items() if k != "bandpath"} | {"model": self._source}
 
@@ -193,7 +203,7 @@ class WanderCalculator(Electrons, Calculator):
                 f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)"
             )
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+    def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=all_changes) -> None:
         """One pass gives every property the model has; `properties` (a name, several, None) must be among them."""
         properties = (properties,) if isinstance(properties, str) else properties or ()
         for name in properties:
@@ -231,11 +241,11 @@ class WanderCalculator(Electrons, Calculator):
             self._outside_named = True
             domain.warn(domain.outside_in_words(self.model, atoms, found))
 
-    def get_descriptors(self, atoms=None):
+    def get_descriptors(self, atoms: Atoms | None = None) -> np.ndarray:
         """RAER of every atom, (n_atoms, n_raer)."""
         return as_input_error(self.model.descriptors, *self._checked(atoms))
 
-    def get_uncertainty(self, atoms=None):
+    def get_uncertainty(self, atoms: Atoms | None = None) -> dict:
         """Standard deviations of what the model predicts, and the atoms outside its training data.
 
         Returns

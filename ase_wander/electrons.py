@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from copy import copy
 from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import InputError
 
 from . import domain
+
+if TYPE_CHECKING:
+    import threading
+
+    from ase.spectrum.band_structure import BandStructure
+
+    from .electronic.hamiltonian import WannierHamiltonian
+    from .model.protocol import Model
 
 #: The last Hamiltonian is kept up to so many stored elements (12 bytes each).
 KEPT_ELEMENTS = 10**8
@@ -25,9 +35,16 @@ def as_input_error(function, *args, **kwargs):
 class Electrons:
     """Mixin with the electronic side of the calculator, on top of its `model`, `_checked` and `_lock`."""
 
-    _kept = None  # (atoms, layers, options, WannierHamiltonian) of the last Hamiltonian
+    model: Model
+    parameters: dict
+    _lock: threading.RLock
+    _checked: Any
+    _warn_outside: Any
+    _kept: tuple | None = None  # (atoms, layers, options, WannierHamiltonian) of the last Hamiltonian
 
-    def get_wannier_hamiltonian(self, atoms=None, *, threshold=0.0, **options):
+    def get_wannier_hamiltonian(
+        self, atoms: Atoms | None = None, *, threshold: float = 0.0, **options
+    ) -> WannierHamiltonian:
         """Wannier Hamiltonian of `atoms` (default: the last structure) as a sparse `WannierHamiltonian`, eV.
 
         Elements below `threshold` (eV) in size are left out. `options` go to the model: `progress(done, total)` where
@@ -77,7 +94,15 @@ class Electrons:
             self._kept = (atoms.copy(), layers, asked, h)
         return h
 
-    def get_band_structure(self, atoms=None, path=None, npoints=None, n_bands=None, reference="fermi", **options):
+    def get_band_structure(
+        self,
+        atoms: Atoms | None = None,
+        path=None,
+        npoints: int | None = None,
+        n_bands: int | None = None,
+        reference: str | float = "fermi",
+        **options,
+    ) -> BandStructure:
         """Bands as an ASE `BandStructure`, energies relative to the vacuum level.
 
         Parameters
@@ -99,11 +124,11 @@ class Electrons:
         h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
         return as_input_error(band_structure, h, path, npoints, n_bands, reference, **options)
 
-    def get_fermi_level(self, atoms=None):
+    def get_fermi_level(self, atoms: Atoms | None = None) -> float:
         """Fermi level (eV, relative to vacuum): mid-gap of an insulator."""
         return self.get_wannier_hamiltonian(atoms).fermi_level()
 
-    def get_dos(self, atoms=None, *, kpts=None, **options):
+    def get_dos(self, atoms: Atoms | None = None, *, kpts=None, **options):
         """Density of states; the options of `ase_wander.electronic.properties.dos.density_of_states`.
 
         Parameters
@@ -123,7 +148,7 @@ class Electrons:
             kpts, options["weights"] = as_input_error(_mesh, h.atoms, kpts, symmetric)
         return as_input_error(density_of_states, h, kpts=kpts, **options)
 
-    def band_structure(self):
+    def band_structure(self) -> BandStructure:
         """Bands along the path of `set(bandpath=...)`: ASE's protocol, see `ase.spectrum.band_structure`."""
         path = self.parameters.get("bandpath")
         if path is None:

@@ -12,7 +12,7 @@ import ase.io
 import numpy as np
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
-from ase_wander.published.bands import EXAMPLE_SHIFT, general_eigenvalues, published_path
+from ase_wander.published.bands import EXAMPLE_SHIFT, published_path
 from ase_wander.published.model import RY_PER_BOHR, load_published
 from ase_wander.structure import find_layers
 
@@ -85,7 +85,7 @@ def solvers(model, atoms):
     matrix, reference = h.at_k(k).toarray(), part.eigenvalues([k])[0]
     print("Bands at (0.1, 0.23), largest difference to those of the Hermitian part:")
     for name, found in (
-        ("general solver, real parts", general_eigenvalues(h, [k])[0]),
+        ("general solver, real parts", h.eigenvalues([k])[0]),
         ("Hermitian solver, lower triangle", np.linalg.eigvalsh(matrix, "L")),
         ("Hermitian solver, upper triangle", np.linalg.eigvalsh(matrix, "U")),
     ):
@@ -95,7 +95,7 @@ def solvers(model, atoms):
 
 def write_bands(h, file):
     """One block per band, one energy per line, as the example writes them."""
-    energies = general_eigenvalues(h, published_path(), progress=True) + EXAMPLE_SHIFT
+    energies = h.eigenvalues(published_path()) + EXAMPLE_SHIFT
     Path(file).write_text("\n".join("".join(f"{e:12.10f}\n" for e in band) for band in energies.T))
 
 

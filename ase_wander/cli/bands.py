@@ -79,7 +79,7 @@ def add_compare_options(parser) -> None:
 
 
 def band_settings(arguments) -> dict:
-    """What the bands depend on, beside the Hamiltonian; the figure may be drawn anew with another zero."""
+    """Settings that the bands depend on, besides the Hamiltonian; the figure may be drawn anew with another zero."""
     return {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands}
 
 

@@ -110,7 +110,7 @@ def local_normals(atoms: Atoms, layers: np.ndarray) -> np.ndarray:
 
     the sum of the normals of all pairs of bonds, turned to the side of z. It is a smooth function of the positions,
     nowhere singular, z itself in a flat layer, and turns with atoms and cell; mirroring the atoms at the plane
-    (z kept) turns it into minus the mirrored normal. `nn.incomplete.local_normals` is the same in torch.
+    (z kept) turns it into minus the mirrored normal. `nn.axial.local_normals` is the same in torch.
     """
     layers = np.asarray(layers)
     pairs = neighbour_pairs(atoms, NORMAL_REACH)
