@@ -25,11 +25,15 @@ KEPT_ELEMENTS = 10**8
 
 
 def as_input_error(function, *args, **kwargs):
-    """Call; what a lower floor refuses as ValueError is the calculator's InputError."""
+    """Call; what a lower floor refuses as ValueError is the calculator's InputError, and still a ValueError."""
     try:
         return function(*args, **kwargs)
     except ValueError as error:
-        raise InputError(str(error)) from None
+        raise BadInput(str(error)) from None
+
+
+class BadInput(InputError, ValueError):
+    """Bad input in ASE's words, and the ValueError that every reader and builder raises."""
 
 
 class Electrons:

@@ -31,6 +31,7 @@ FLOORS = [
     "catalogue",
     "schema",
     "checks",
+    "archives",
     "files",
     "kernels",
     "__init__",

@@ -105,6 +105,11 @@ def orbital_kinds(orbitals):
     return np.column_stack([kinds, number])
 
 
+def order_by_atom(orbitals):
+    """Indices that put all spin-up before all spin-down orbitals and sort each by atom, else keeping their order."""
+    return np.lexsort((orbitals["atom"], -orbitals["spin"]))
+
+
 def spin_pairs(orbitals):
     """Indices (n / 2, 2) of every orbital with spin up and of the same one with spin down, sorted by atom.
 

@@ -180,6 +180,6 @@ def _same_order(orbitals, wanted):
 
 def layer_of_orbitals(h):
     """Layer of every orbital, from ``atoms.arrays["layer"]`` or by connectivity, shape (n_orbitals,)."""
-    atoms = h._require_atoms("layers")
+    atoms = h._require_sites("layers")
     layer = atoms.arrays["layer"] if "layer" in atoms.arrays else find_layers(atoms)
     return np.asarray(layer)[h.orbitals["atom"]]
