@@ -12,7 +12,7 @@ from ase.calculators.calculator import BaseCalculator, Calculator, InputError, P
 
 from .loading import load_model
 from .model.protocol import Model
-from .structure import check_atoms, continues, empty_height, find_layers
+from .structure import check_atoms, continues, doubt_about_the_third_vector, empty_height, find_layers
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
 SAME_STRUCTURE = 1.0
@@ -74,7 +74,7 @@ class WanderCalculator(Calculator):
                 )
         self.parameters = {"model": model.name, "sha256": model.digest, **own}
         self.implemented_properties = list(self.model.implemented_properties)
-        self._warned = False
+        self._warned, self._doubt = False, ""
         self._layers = None  # (copy of the last structure, its layers)
         self._outside_named, self._uncertainty = False, None  # of this structure
 
@@ -157,19 +157,26 @@ class WanderCalculator(Calculator):
             warnings.warn(
                 f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most "
                 f"{max(known)}, so that it is extrapolated",
-                UserWarning,
+                DomainWarning,
                 stacklevel=4,
             )
 
     def _check_vacuum(self, atoms):
-        """A slab periodic in three directions must not feel its image."""
+        """A slab periodic in three directions must not feel its image; without that periodicity, nothing may look as if
+        it had been meant."""
         if not atoms.pbc[2]:
+            remark = doubt_about_the_third_vector(atoms)
+            if remark and remark != self._doubt:
+                warnings.warn(remark, DomainWarning, stacklevel=4)
+            self._doubt = remark
             return
         vacuum = empty_height(atoms)
         if vacuum < self.model.cutoff:
             raise InputError(
                 f"pbc is true along the third lattice vector but the vacuum is only {vacuum:.2f} Å, less than "
-                f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)"
+                f"the model's cutoff of {self.model.cutoff:g} Å. A slab takes more vacuum "
+                "(atoms.center(vacuum=10, axis=2)) or atoms.pbc = (True, True, False). A bulk crystal is not what the "
+                "model is for: without that periodicity its layers count as one stack alone in the vacuum"
             )
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .axial import AxialOnsite, angular_momentum, axis_harmonics, contract
+from .axial import AxialOnsite, shell_degree, axis_harmonics, contract
 from .bond_frame import BondFrames
 from .electrostatics import neutralised
 from .environment import SpeciesLinear
@@ -58,7 +58,7 @@ class HamiltonianHeads(nn.Module):
     ):
         super().__init__()
         self.axial = [isinstance(shell, str) for shell in shells]
-        self.shells = shells = [angular_momentum(shell) for shell in shells]
+        self.shells = shells = [shell_degree(shell) for shell in shells]
         #: Orbitals of an atom of every species.
         self.sizes = [1 if axial else 2 * l + 1 for l, axial in zip(shells, self.axial)]
         self.cutoff, self.l_max, self.noise = cutoff, l_max, 0.0
