@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from scipy.sparse import csr_matrix
 
-
 #: Arrays of `PairBlocks` that hold integers.
 INTEGER_ARRAYS = ("pair_i", "pair_j", "pair_shift", "block_ptr")
 

@@ -7,8 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from . import bands, filling
-from . import transforms as derived
+from . import bands, filling, transforms
 from .blocks import BlochSum, PairBlocks, blocks_to_csr, hermiticity_error
 from .io import interop, storage, wannier90
 from .kpath import resolve_path
@@ -251,9 +250,9 @@ class WannierHamiltonian:
         """Copy without the elements up to `threshold` (eV) in size.
 
         ``info["truncation_bound"]`` then holds a bound on the change of any band at any k (eV): by Weyl's inequality
-        the norm of what was left out, see `derived.weyl_bound`.
+        the norm of what was left out, see `transforms.weyl_bound`.
         """
-        return derived.truncate(self, threshold)
+        return transforms.truncate(self, threshold)
 
     def replace(self, **changes):
         """Copy with some arguments of the class changed; Hermiticity is not checked again."""

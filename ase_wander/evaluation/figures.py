@@ -41,7 +41,7 @@ def write_figures(samples, folder) -> list[Path]:
         arrays
         (eV/Å) and of numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å); `eigenvalues`,
         pairs (error, weight) (eV), and `gaps`, errors (eV); `trust`, a pair (observed, deviations), see
-        `training.trust.scores`.
+        `evaluation.uncertainty.scores`.
     folder : existing folder
 
     Returns
@@ -169,7 +169,7 @@ def plot_reliability(observed, deviations):
 
     Returns the first Axes.
 
-    Arguments as of `training.trust.scores`.
+    Arguments as of `evaluation.uncertainty.scores`.
     """
     found = []
     for name, label, unit, factor in RELIABILITY:

@@ -21,7 +21,7 @@ from ..training.figures import plot_learning_curves
 from ..training.train import load_configurations, read_record
 from .evaluate import evaluate
 from .figures import write_figures
-from .report import class_lines, learning_curve, residual_lines, summary, table_lines, trust_lines, write_report
+from .report import class_lines, learning_curve, summary, symmetry_lines, table_lines, trust_lines, write_report
 from .uncertainty import fit_trust
 
 
@@ -281,7 +281,7 @@ def error_lines(model, report, record) -> list[str]:
         "",
         "Symmetry and precision, on " + ", ".join(report["residuals"]["configurations"]) + ":",
         "",
-        *residual_lines(report),
+        *symmetry_lines(report),
         "",
     ]
     if report.get("trust"):

@@ -38,7 +38,7 @@ def class_lines(report) -> list[str]:
     return lines
 
 
-def residual_lines(report) -> list[str]:
+def symmetry_lines(report) -> list[str]:
     """Covariance, Hermiticity and precision as Markdown lines."""
     r = report.get("residuals")
     if not r:
@@ -93,7 +93,7 @@ def print_table(report, console) -> None:
         console.print(
             f"eigenvalues of {', '.join(aligned)} are on a zero of their own: the mean difference is taken off"
         )
-    for line in table_lines(report) + [""] + class_lines(report) + [""] + residual_lines(report):
+    for line in table_lines(report) + [""] + class_lines(report) + [""] + symmetry_lines(report):
         console.print(line)
     if report.get("trust"):
         console.print(

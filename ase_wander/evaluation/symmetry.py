@@ -11,7 +11,7 @@ from ase import Atoms
 from ..nn.angular import wigner_d
 
 
-def residuals(model, configurations, seed=0) -> dict:
+def symmetry_checks(model, configurations, seed=0) -> dict:
     """Largest violations over some configurations, each turned and permuted at random.
 
     Returns

@@ -59,7 +59,7 @@ def fit_trust(model, configurations, validation_fraction=None, progress=None) ->
 
 
 def training_statistics(model, configurations, progress=None) -> dict:
-    """Arrays `mean`, `whiten`, `blunt`, `limit`, `nearest` of `nn.trust.Trust`."""
+    """Arrays `mean`, `whiten`, `blunt`, `limit`, `nearest` of `nn.uncertainty.Trust`."""
     n_species = model.force_field.n_species
     rows, species, nearest = [], [], []
     for number, c in enumerate(configurations):
@@ -133,7 +133,7 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
 
 def calibrations(rows, n_species) -> dict:
-    """`forces`, `energy` and `hamiltonian` of `nn.trust.Trust` from observed configurations; nan without any."""
+    """`forces`, `energy` and `hamiltonian` of `nn.uncertainty.Trust` from observed configurations; nan without any."""
     out = {}
     for name in ("forces", "energy", "hamiltonian"):
         distance, square, species = _pairs(rows, name)

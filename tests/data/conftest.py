@@ -20,7 +20,6 @@ def toy(monkeypatch):
     """
     monkeypatch.setattr(campaign, "WORKER", WORKER)
     monkeypatch.setattr(run_campaign, "__kwdefaults__", {**run_campaign.__kwdefaults__, "command": WORKER})
-    monkeypatch.setattr("ase_wander.data.dft.recipe.ENGINES", ("gpaw", "espresso", "toy"))
     monkeypatch.setitem(engines.ENGINES, "toy", "tests.toy_engine")
 
 

@@ -17,13 +17,13 @@ from ase_wander.evaluation.figures import plot_bands_errors, write_figures
 from ase_wander.evaluation.hamiltonian_errors import eigenvalue_errors
 from ase_wander.evaluation.report import (
     learning_curve,
-    residual_lines,
     shipped_learning_curve,
+    symmetry_lines,
     table_lines,
     trust_lines,
     write_report,
 )
-from ase_wander.evaluation.symmetry import hermiticity, residuals
+from ase_wander.evaluation.symmetry import hermiticity, symmetry_checks
 from tests.mos2_small import DATA
 from tests.reference_model import Reference
 
@@ -77,7 +77,7 @@ def test_each_hamiltonian_is_built_once(model, configurations, monkeypatch):
     monkeypatch.setattr(
         type(model), "hamiltonian", lambda self, atoms, *rest: built.append(len(atoms)) or once(self, atoms, *rest)
     )
-    monkeypatch.setattr("ase_wander.evaluation.evaluate.residuals", lambda *_: {})
+    monkeypatch.setattr("ase_wander.evaluation.evaluate.symmetry_checks", lambda *_: {})
     report = evaluate(model, configurations, None)
     assert len(built) == len(configurations) == report["n_configurations"]
 
@@ -113,7 +113,7 @@ def test_the_whole_report(model, configurations, tmp_path):
     assert all((tmp_path / name).stat().st_size > 10_000 for name in names)
     assert "net force on a layer per MoS2" in table_lines(report)[3]
     assert report["trust"]["calibration"] == "as shipped" and len(trust_lines(report)) == 5
-    assert len(residual_lines(report)) == 5
+    assert len(symmetry_lines(report)) == 5
     assert report["table"]["vacuum_step"] is None or report["table"]["vacuum_step"] >= 0
 
 
@@ -153,7 +153,7 @@ def test_configurations_of_different_kinds_come_first(configurations):
 
 # ---------------------------------------------------------------- residuals
 def test_residuals_are_rounding(model, configurations):
-    found = residuals(model, configurations[1:3])
+    found = symmetry_checks(model, configurations[1:3])
     assert (
         found["covariance"]["hamiltonian"] < 1e-10
         and found["covariance"]["forces"] < 1e-10
@@ -176,7 +176,7 @@ def test_residuals_see_a_broken_symmetry(model, configurations, monkeypatch):
         return replace(blocks, block=blocks.block + np.repeat(1e-3 * x, blocks.sizes))
 
     monkeypatch.setattr(type(model), "hamiltonian", tilted)
-    found = residuals(model, configurations[2:3])
+    found = symmetry_checks(model, configurations[2:3])
     assert found["covariance"]["hamiltonian"] > 1e-3 and found["hermiticity"] > 1e-3
 
 

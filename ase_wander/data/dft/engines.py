@@ -11,10 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from .labels import Labels
-from .recipe import Recipe
-
-#: Module of every engine; each has `compute(atoms, recipe, log=None) -> Labels`.
-ENGINES = {"gpaw": "ase_wander.data.dft.gpaw", "espresso": "ase_wander.data.dft.espresso"}
+from .recipe import ENGINES, Recipe
 
 #: Settings that only what follows the calculation needs: with others, labels stay valid and Hamiltonians are made
 #: again.

@@ -16,7 +16,7 @@ from ...electronic.io.textfile import NumberedLines
 
 
 def write_win(path, atoms, orbitals, mp_grid, kpts, n_bands, settings, axes=None, zona=None):
-    """.win: cell, atoms and projections as `electronic.win` writes them, keywords, k-points.
+    """.win: cell, atoms and projections as `electronic.io.win` writes them, keywords, k-points.
 
     Parameters
     ----------
