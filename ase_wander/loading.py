@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os import PathLike
+
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -13,7 +15,7 @@ from .model.wander import WanderModel
 from .published.model import PublishedModel
 
 
-def load_model(model, device="cpu", dtype="float64"):
+def load_model(model: str | PathLike, device: str = "cpu", dtype: str = "float64") -> WanderModel | PublishedModel:
     """A trained model by name (see `list_models`) or folder.
 
     Weights are read as safetensors, never unpickled.

@@ -1,4 +1,4 @@
-"""What the configuration of a model must hold: species, shells, electrons, sizes of its networks."""
+"""Checks of a model's configuration: species, shells, electrons, sizes of its networks."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ def check_model_config(config, fail) -> None:
                 continue
             if key not in known:
                 fail(f"{group}.{key}", f"unknown; known: {', '.join(known)}")
+            if key == "facing":
+                if not isinstance(value, list) or not value or not set(value) <= set(config["species"]):
+                    fail(f"{group}.{key}", f"{value!r} is not a list of species out of {', '.join(config['species'])}")
+                continue
             if key in INPUTS:
                 if value not in INPUTS[key]:
                     fail(f"{group}.{key}", f"{value!r} is not known; known: {', '.join(INPUTS[key])}")
@@ -85,7 +89,7 @@ def _check_degree(config, fail) -> None:
     l = shell_degree(shells[symbol])
     complete = {s: shell for s, shell in shells.items() if not isinstance(shell, str)}
     needs = [(l, symbol, f"needs harmonics of degree {l}")]
-    if "tensors" in (heads["intra_input"], heads["inter_input"]):
+    if heads["intra_input"] == "tensors" or heads["inter_input"] in ("tensors", "paths", "additive"):
         needs.append((2 * l, symbol, f"has hoppings of tensors up to degree {2 * l}"))
     if heads["onsite_input"] == "tensors" and complete:
         highest = max(complete, key=complete.get)
@@ -99,7 +103,7 @@ def _check_degree(config, fail) -> None:
 
 
 def _options(group, options, fail) -> dict:
-    """What may be chosen of a network, with defaults, whose type says which numbers are meant."""
+    """Options of a network with their defaults; the type of a default is the type of the option."""
     if group == "heads":
         return {
             p.name: p.default

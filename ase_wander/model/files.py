@@ -52,7 +52,7 @@ def trust_bytes(trust: Trust, digest: str) -> bytes:
 
 
 def load_trust(file: Path, digest: str) -> Trust | None:
-    """What `trust_bytes` wrote, None where there is none; ValueError naming the file when it is damaged or of other weights."""
+    """Read what `trust_bytes` wrote; None without a file, ValueError naming a file that is damaged or of other weights."""
     if not file.is_file():
         return None
     try:

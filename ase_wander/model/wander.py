@@ -18,6 +18,7 @@ from ..electronic.blocks import PairBlocks
 from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
 from ..nn.heads import HamiltonianHeads
+from ..nn.uncertainty import Trust
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
 from .files import TRUST, WEIGHTS, trust_bytes
@@ -55,14 +56,19 @@ class WanderModel(nn.Module):
             [self.shells[s][0] for s in self.species],
             self.force_field.n_radial,
             self.force_field.n_raer,
-            **config.get("heads", {}),
+            **self._head_options(config.get("heads", {})),
         )
         self.kind = "two-center" if self.heads.bare else "wander"
         radii = covalent_radii[numbers]
         self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
         self.digest = ""
-        self.trust = None
+        self.trust: Trust | None = None
         self.force_pass = ForcePass()
+
+    def _head_options(self, options):
+        """Keyword arguments of `HamiltonianHeads`: species as numbers instead of symbols."""
+        facing = options.get("facing")
+        return options if facing is None else {**options, "facing": [self.species.index(s) for s in facing]}
 
     @property
     def name(self):
@@ -169,7 +175,11 @@ class WanderModel(nn.Module):
         move = lambda x: torch.from_numpy(x).to(self.device)
         graph.pair_i, graph.pair_j = move(pairs.i), move(pairs.j)
         graph.pair_vector = move(pairs.vector).to(self.dtype)
-        graph.pair_across = move((layers[pairs.i] != layers[pairs.j]).astype(np.int64))
+        across = layers[pairs.i] != layers[pairs.j]
+        graph.pair_across = move(across.astype(np.int64))
+        if self.heads.steps is not None:
+            listed = pairs.i, pairs.j, pairs.shift, pairs.vector, across
+            graph.paths = self.heads.steps.find(*listed, graph.species.cpu().numpy()).to(self.device, self.dtype)
         return graph, pairs
 
     def positions(self, atoms: Atoms) -> torch.Tensor:
@@ -187,10 +197,10 @@ class WanderModel(nn.Module):
         for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars, slab):
             atom = atom.cpu().numpy()
             yield atom, atom, np.zeros((len(atom), 3), int), blocks
-        done = 0
+        done, products = 0, self.heads.products(graph, tensors, scalars)
         for name, index in self.heads.classes(graph):
             for part in index.split(PAIRS_PER_PASS):
-                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part)
+                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part, products=products)
                 p = part.cpu().numpy()
                 yield pairs.i[p], pairs.j[p], pairs.shift[p], blocks
                 yield pairs.j[p], pairs.i[p], -pairs.shift[p], blocks.transpose(1, 2)

@@ -2,9 +2,8 @@
 
 A layer with lattice vectors L (rows) assigns lattice coordinates phi(r) = (r - u(r)) L^-1 to every point of the plane,
 u being the displacement of its sites from the ideal ones; its reference sites lie where phi is a pair of integers.  At
-a site of
-the lower layer the nearest sites of the upper one are displaced by -phi_upper(r), modulo a lattice vector: the local
-registry.
+a site of the lower layer the nearest sites of the upper one are displaced by -phi_upper(r), modulo a lattice vector:
+the local registry.
 """
 
 from __future__ import annotations

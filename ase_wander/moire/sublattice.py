@@ -2,8 +2,7 @@
 
 A primitive translation t of a layer takes every atom close to a like atom. In a relaxed layer the two differ by the
 difference of two displacements; as the partners are a permutation of the atoms, their mean over the layer is zero, so
-the mean of
-the vectors between partners is the layer's mean lattice vector exactly.
+the mean of the vectors between partners is the layer's mean lattice vector exactly.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def deviation(calibration, distance, species):
 
 
 def features(environment) -> np.ndarray:
-    """What tells atoms apart, (n, f): the normalised invariants, or the RAER of a force field that keeps none."""
+    """Descriptors of the atoms, (n, f): the normalised invariants, or the RAER of a force field that keeps none."""
     x = environment.raer if environment.invariants is None else environment.invariants
     return x.detach().cpu().numpy().astype(float)
 

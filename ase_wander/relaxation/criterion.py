@@ -1,4 +1,4 @@
-"""What is left of a relaxation: forces, the displacement they would make, net forces on layers."""
+"""Convergence of a relaxation: forces, the displacement they would make, net forces on layers."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def doubt_about_the_third_vector(atoms: Atoms) -> str:
 
 
 def _largest_gap(heights, period):
-    """Where a stack with periodic heights starts, above its largest empty space (the vacuum), and the size of that."""
+    """Height above the largest empty space (the vacuum), where a periodic stack starts, and the size of that space."""
     folded = np.sort(heights % period)
     gaps = np.diff(np.append(folded, folded[0] + period))
     widest = int(np.argmax(gaps))

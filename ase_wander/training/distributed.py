@@ -3,9 +3,8 @@
 torchrun starts the processes. Each holds the whole data and takes its share of every batch; the loss of a share is its
 part of the loss of the batch (weighted means divide by sums over the batch), so gradients are *added* over processes.
 torch's DistributedDataParallel would average them instead, and it does not know of gradients that are taken inside the
-forward
-pass, as forces are. The first process alone validates, reports and writes. All functions do the obvious in a single
-process.
+forward pass, as forces are. The first process alone validates, reports and writes. All functions do the obvious in a
+single process.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def own_device(device: str) -> str:
 
 
 def share(batch: list) -> list:
-    """What of a batch this process computes; empty when there are more processes than samples."""
+    """Share of a batch that this process computes; empty when there are more processes than samples."""
     return batch[rank() :: size()]
 
 

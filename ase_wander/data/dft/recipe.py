@@ -1,4 +1,4 @@
-"""What a reference calculation is: the settings that all configurations of one data set share."""
+"""Recipe of a reference calculation: the settings that all configurations of one data set share."""
 
 from __future__ import annotations
 

@@ -2,10 +2,9 @@
 
 The periodic part of a Bloch state is u_k(r) = e^{-ik.r} psi_k(r). In an orthonormal basis of local orbitals its
 elements are C_j e^{-ik.r_j}, C being the eigenvector in the lattice gauge and r_j the centres (the atomic gauge): that
-is what
-curvatures and Wannier centres are made of. In the lattice gauge the sum over the zone stays the same, the curvature at
-a point does not and has not even the crystal's symmetry (see the appendix of D. Vanderbilt, Berry Phases in Electronic
-Structure Theory, 2018, and T. G. Pedersen et al., PRB 63, 201101).
+is what curvatures and Wannier centres are made of. In the lattice gauge the sum over the zone stays the same, the
+curvature at a point does not and has not even the crystal's symmetry (see the appendix of D. Vanderbilt, Berry Phases
+in Electronic Structure Theory, 2018, and T. G. Pedersen et al., PRB 63, 201101).
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class HamiltonianSamples:
         fit_hopping_scale(heads, self.samples)
         fit_onsite_scale(heads, self.samples)
         graphs = [s.graph for s in self.samples]
-        heads.dressing.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])
+        heads.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])
 
     # ------------------------------------------------------------------ prediction
     def environment(self, graph, chosen):
