@@ -357,8 +357,12 @@ def _mesh(atoms, mesh, symmetric):
 
 
 def _as_input_error(function, *args, **kwargs):
-    """Call; what a lower floor refuses as ValueError is the calculator's InputError."""
+    """Call; what a lower floor refuses as ValueError is the calculator's InputError, and still a ValueError."""
     try:
         return function(*args, **kwargs)
     except ValueError as error:
-        raise InputError(str(error)) from None
+        raise _BadInput(str(error)) from None
+
+
+class _BadInput(InputError, ValueError):
+    """Bad input in ASE's words, and the ValueError that every reader and builder raises."""

@@ -340,7 +340,7 @@ def test_unknown_models_weights_and_keywords_are_refused(tmp_path, model):
     with pytest.raises(InputError, match="weights.safetensors.*SHA-256"):
         WanderCalculator(str(folder))
     config = json.loads((folder / "config.json").read_text())
-    del config["sha256"]
+    del config["sha256"], config["folder_sha256"]
     (folder / "config.json").write_text(json.dumps(config))
     weights.write_bytes(b"\x80\x04K\x01.")  # a pickle
     with pytest.raises(InputError, match="not weights of this model"):
