@@ -107,8 +107,8 @@ def by_loops(model, atoms, layers, kept: ForcePass | None = None) -> Found:
 def by_torch(model, atoms, layers) -> Found:
     """Forces by torch, on any device and of any force field."""
     ff = model.force_field
-    with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, even if the caller has switched
-    them off
+    # forces are gradients, even if the caller has switched them off
+    with torch.inference_mode(False), torch.enable_grad():
         graph = model.graph(atoms, layers)
         gradients = gradients_by_parts if ff.local and not model.training else energy_and_gradients
         energies, forces, virial, environment = gradients(ff, graph)
