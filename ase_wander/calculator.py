@@ -15,7 +15,7 @@ from .domain import DomainWarning
 from .electrons import Electrons, as_input_error
 from .loading import load_model
 from .model.protocol import Model
-from .structure import check_atoms, continues, empty_height, find_layers
+from .structure import check_atoms, continues, doubt_about_the_third_vector, empty_height, find_layers
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
 SAME_STRUCTURE = 1.0
@@ -87,7 +87,7 @@ class WanderCalculator(Electrons, Calculator):
         self.parameters = {"model": loaded.name, "sha256": loaded.digest, **own}
         self.implemented_properties = list(self.model.implemented_properties)
         self._source = loaded.name if isinstance(model, Model) else str(model)  # what finds the model again
-        self._warned = False
+        self._warned, self._doubt = False, ""
         self._layers: tuple | None = None  # (copy of the last structure, its layers)
         self._last = None  # copy of the last structure that anything was asked of
         self._forget_domain()
@@ -193,14 +193,21 @@ class WanderCalculator(Electrons, Calculator):
             )
 
     def _check_vacuum(self, atoms):
-        """A slab periodic in three directions must not feel its image."""
+        """A slab periodic in three directions must not feel its image; without that periodicity, nothing may look as if
+        it had been meant."""
         if not atoms.pbc[2]:
+            remark = doubt_about_the_third_vector(atoms)
+            if remark and remark != self._doubt:
+                domain.warn(remark)
+            self._doubt = remark
             return
         vacuum = empty_height(atoms)
         if vacuum < self.model.cutoff:
             raise InputError(
                 f"pbc is true along the third lattice vector but the vacuum is only {vacuum:.2f} Å, less than "
-                f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)"
+                f"the model's cutoff of {self.model.cutoff:g} Å. A slab takes more vacuum "
+                "(atoms.center(vacuum=10, axis=2)) or atoms.pbc = (True, True, False). A bulk crystal is not what the "
+                "model is for: without that periodicity its layers count as one stack alone in the vacuum"
             )
 
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=all_changes) -> None:
