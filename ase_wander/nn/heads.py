@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from .additive import AdditiveHopping
-from .axial import AxialOnsite, angular_momentum, axis_harmonics, contract
+from .axial import AxialOnsite, axis_harmonics, contract, shell_degree
 from .bond_frame import BondFrames
 from .electrostatics import neutralised
 from .environment import SpeciesLinear
@@ -72,7 +72,7 @@ class HamiltonianHeads(nn.Module):
     ):
         super().__init__()
         self.axial = [isinstance(shell, str) for shell in shells]
-        self.shells = shells = [angular_momentum(shell) for shell in shells]
+        self.shells = shells = [shell_degree(shell) for shell in shells]
         #: Orbitals of an atom of every species.
         self.sizes = [1 if axial else 2 * l + 1 for l, axial in zip(shells, self.axial)]
         self.cutoff, self.l_max, self.noise = cutoff, l_max, 0.0
