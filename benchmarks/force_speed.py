@@ -1,8 +1,8 @@
-"""CPU time and memory of forces and of the Hamiltonian: compiled loops against torch, one thread, old and new in turn in one run.
+"""CPU time and memory of forces and of the Hamiltonian: compiled loops against torch, in turn, on one thread.
 
-Forces "torch, whole" are those of `nn.forcefield.energy_and_gradients`, all atoms at once; "parts" treats them 512 at a time; "loops"
-are the compiled ones with the neighbours of the step before, "new list" with neighbours found anew. The Hamiltonian is that of
-the calculator, matrices included, with and without the loops.
+Forces "torch, whole" are those of `nn.forcefield.energy_and_gradients`, all atoms at once; "parts" treats them 512 at a
+time; "loops" are the compiled ones with the neighbours of the step before, "new list" with neighbours found anew. The
+Hamiltonian is that of the calculator, matrices included, with and without the loops.
 
 python benchmarks/force_speed.py [--m 2 9 23] [--dtype float64] [--hamiltonian 9] [--repeats 3]
 """
@@ -23,7 +23,7 @@ def cpu(function):
 
 
 def in_turn(ways, repeats):
-    """Shortest CPU time of every way {name: function}, called one after the other, `repeats` rounds after one to warm up."""
+    """Shortest CPU time of every way {name: function}, called in turn, `repeats` rounds after one to warm up."""
     rounds = [{name: cpu(way) for name, way in ways.items()} for _ in range(repeats + 1)]
     return {name: min(r[name] for r in rounds[1:]) for name in ways}
 

@@ -95,5 +95,8 @@ class Model(Protocol):
     def hamiltonian(self, atoms: Atoms, layers: np.ndarray, **options) -> PairBlocks:
         """Blocks of every ordered pair within the cutoff, and the number of electrons."""
 
+    def uncertainty(self, atoms: Atoms, layers: np.ndarray) -> dict[str, Any]:
+        """Standard deviations, and the atoms outside the training data; ValueError of a model without `trust`."""
+
     def save(self, folder):
         """Write a model folder."""

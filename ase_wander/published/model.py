@@ -187,6 +187,10 @@ class PublishedModel:
             forces = forces.round(FORCE_DECIMALS)
         return {"forces": frame.to_lab(forces) * RY_PER_BOHR}
 
+    def uncertainty(self, atoms, layers=None):
+        """ValueError: direct forces have no fitted uncertainty."""
+        raise ValueError(f"model {self.name!r} has no fitted uncertainty")
+
     def descriptors(self, atoms, layers=None):
         """RAER of every atom, shape (n_atoms, 32), as the Hamiltonian networks receive it."""
         return self._raer(self.environments(atoms, layers, self._decimals(HAMILTONIAN_DECIMALS)), len(atoms))
