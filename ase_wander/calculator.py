@@ -327,7 +327,7 @@ class WanderCalculator(Calculator):
         if self.model.trust is None:
             raise PropertyNotImplementedError(
                 f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
-                "when it was shipped (ase_wander.evaluation.uncertainty.fit_trust)"
+                "when it was shipped (ase_wander.evaluation.uncertainty.fit_uncertainty)"
             )
         known = self.atoms is not None and self.results  # asked for again, it is there
         if known and (atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))):
