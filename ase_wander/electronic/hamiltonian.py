@@ -156,7 +156,7 @@ class WannierHamiltonian:
         """Wannier centres in Å, shape (n_orbitals, 3)."""
         if self._centres is not None:
             return self._centres
-        return self._require_atoms("orbital centres").positions[self.orbitals["atom"]]
+        return self._require_sites("orbital centres").positions[self.orbitals["atom"]]
 
     def __repr__(self):
         formula = "no atoms" if self.atoms is None else self.atoms.get_chemical_formula()
@@ -308,7 +308,10 @@ class WannierHamiltonian:
     @classmethod
     def load(cls, path: str | PathLike) -> WannierHamiltonian:
         """Read what `save` wrote."""
-        return cls(**storage.load(path), check=False)
+        try:
+            return cls(**storage.load(path), check=False)
+        except ValueError as error:
+            raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
 
     def write_wannier90(self, seed: str | PathLike, **options):
         """Write `seed`_hr.dat, _tb.dat, _centres.xyz and .win; see `wannier90.write`."""
@@ -317,7 +320,11 @@ class WannierHamiltonian:
     @classmethod
     def from_wannier90(cls, seed: str | PathLike, n_electrons: float | None = None, **options) -> WannierHamiltonian:
         """Read `seed`_hr.dat (or _tb.dat), and _wsvec.dat, _centres.xyz, .win where they are; see `wannier90.read`."""
-        return cls(**wannier90.read(seed, n_electrons, **options))
+        arguments = wannier90.read(seed, n_electrons, **options)
+        try:
+            return cls(**arguments)
+        except ValueError as error:
+            raise ValueError(f"{seed}: {error}") from None
 
     def to_pythtb(self, **options):
         """`pythtb.TBModel` (or `tb_model`) with the same bands."""
@@ -337,3 +344,13 @@ class WannierHamiltonian:
         if self.atoms is None:
             raise ValueError(f"{what}: this Hamiltonian has no atoms (the file it came from names no cell)")
         return self.atoms
+
+    def _require_sites(self, what):
+        """The atoms, where it is known on which of them every orbital sits."""
+        atoms = self._require_atoms(what)
+        if (self.orbitals["atom"] < 0).any():
+            raise ValueError(
+                f"{what}: on which atoms the Wannier functions sit is not known; give projections in .win, "
+                "_centres.xyz, or _tb.dat"
+            )
+        return atoms

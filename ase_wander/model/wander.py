@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from ase.data import atomic_numbers, covalent_radii
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
-from ..catalogue import CONFIG
 from ..electronic.blocks import PairBlocks
 from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
@@ -21,7 +19,7 @@ from ..nn.heads import HamiltonianHeads
 from ..nn.uncertainty import Trust
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
-from .files import TRUST, WEIGHTS, trust_bytes
+from .files import TRUST, WEIGHTS, read_config, trust_bytes, write_config
 from .forces import ForcePass
 from .graphs import build_graph, half_list
 
@@ -198,9 +196,11 @@ class WanderModel(nn.Module):
             atom = atom.cpu().numpy()
             yield atom, atom, np.zeros((len(atom), 3), int), blocks
         done, products = 0, self.heads.products(graph, tensors, scalars)
+        rows = {kind: self.heads.rows_for(kind, tensors) for kind in ("intra", "inter")}
         for name, index in self.heads.classes(graph):
+            known = {"products": products, "rows": rows[name.split("_")[1]]}
             for part in index.split(PAIRS_PER_PASS):
-                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part, products=products)
+                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part, **known)
                 p = part.cpu().numpy()
                 yield pairs.i[p], pairs.j[p], pairs.shift[p], blocks
                 yield pairs.j[p], pairs.i[p], -pairs.shift[p], blocks.transpose(1, 2)
@@ -227,19 +227,27 @@ class WanderModel(nn.Module):
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
         data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
         atomic_write(folder / WEIGHTS, data)
-        self.save_trust(folder, hashlib.sha256(data).hexdigest())
-        config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
-        atomic_write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+        digest = hashlib.sha256(data).hexdigest()
+        self._write_trust(folder, digest)
+        write_config(folder, {"kind": self.kind, **self.config, "sha256": digest}, digest)
         return folder
 
-    def save_trust(self, folder, digest=None) -> None:
-        """Write `trust.safetensors` into `folder`, bound to its weights of hash `digest` (default: those loaded); without an
-        uncertainty, take away what may be there, which is of other weights."""
-        file = Path(folder) / TRUST
+    def save_trust(self, folder) -> None:
+        """Write `trust.safetensors` into the folder that this model came from, and bind its `config.json` to it."""
+        folder = Path(folder)
+        config = read_config(folder)
+        if config.get("sha256") not in (None, self.digest):
+            raise ValueError(f"{folder}: holds other weights ({str(config['sha256'])[:12]}...) than this model")
+        self._write_trust(folder, self.digest)
+        write_config(folder, config, self.digest)
+
+    def _write_trust(self, folder, digest):
+        """Without an uncertainty, take away what may be there, which is of other weights."""
+        file = folder / TRUST
         if self.trust is None:
             file.unlink(missing_ok=True)
         else:
-            atomic_write(file, trust_bytes(self.trust, digest or self.digest))
+            atomic_write(file, trust_bytes(self.trust, digest))
 
 
 def _species_ordered(pairs, species):

@@ -152,7 +152,7 @@ def _translations(search, points, labels, start, reach):
 
 
 def standard_basis(vectors):
-    """Of a reduced basis: turned by the lattice's own rotations until the first vector points towards x."""
+    """Turn a reduced basis by the lattice's own rotations until the first vector points towards x."""
     if (
         abs(vectors[0] @ vectors[1] / (vectors[0] @ vectors[0]) + 0.5) < 0.03
         and 0.97 < (vectors[0] @ vectors[0]) / (vectors[1] @ vectors[1]) < 1.03

@@ -1,14 +1,15 @@
 """Hopping blocks between layers whose surroundings may be turned against each other by any angle.
 
-Stackings of untwisted cells hold two angles between the layers, 0 and 60 degrees. A network that mixes the surroundings of both
-ends is free in all that is the same at both, such as cos 6 (theta_i - theta_j). Here
+Stackings of untwisted cells hold two angles between the layers, 0 and 60 degrees. A network that mixes the
+surroundings of both ends is free in all that is the same at both, such as cos 6 (theta_i - theta_j). Here
 
     H_ij = N(end i, r) + N'(end j, r) + sum_ab g_ab(r, scalars) u_a v_b,
 
-in the frame of the bond: nonlinear networks N see one end alone, and of that end its own layer alone (`own_layer`); u and v are
-linear in the tensors of both ends, so that no angle between the layers enters beyond its lowest harmonic, cos 3 (theta_i - theta_j),
-which 0 and 60 degrees do fix (+1 and -1). The gates g know distances and rotation-invariants only. The first two terms hold what
-S. Fang and E. Kaxiras, Phys. Rev. B 93, 235153 (2016), eq. 2, write for p_z: V_0(r) + V_3(r) [cos 3 theta_ij + cos 3 theta_ji] + ...
+in the frame of the bond: nonlinear networks N see one end alone, and of that end its own layer alone (`own_layer`); u
+and v are linear in the tensors of both ends, so that no angle between the layers enters beyond its lowest harmonic,
+cos 3 (theta_i - theta_j), which 0 and 60 degrees do fix (+1 and -1). The gates g know distances and
+rotation-invariants only. The first two terms hold what S. Fang and E. Kaxiras, Phys. Rev. B 93, 235153 (2016), eq. 2,
+write for p_z: V_0(r) + V_3(r) [cos 3 theta_ij + cos 3 theta_ji] + ...
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from .hopping import BondHead
 
 
 class OneEnd(nn.Module):
-    """Components (p, n) of blocks, in the order of `block_basis`, from the tensors and scalars of one end and the distance."""
+    """Components (p, n) of blocks, in the order of `block_basis`, from the tensors and scalars of one end and the
+    distance."""
 
     def __init__(self, counts, n_channels, n_scalars, l_max, n_radial, n_gated=24, n_cross=8, hidden=96):
         super().__init__()
@@ -40,7 +42,8 @@ class OneEnd(nn.Module):
             self.pseudo = nn.Linear(l_max * n_cross, counts[1], bias=False)
 
     def maps(self, n_other):
-        """Linear maps of the end's tensors, by order m, for tensors that hold `n_other` more channels, which none looks at."""
+        """Linear maps of the end's tensors, by order m, for tensors that hold `n_other` more channels, which none
+        looks at."""
         inputs = self.first.weight.shape[1] - self.l_max * self.n_gated
         of_zero = self.first.weight[:, inputs - (self.l_max + 1) * self.n_channels : inputs]
         return [
@@ -73,8 +76,8 @@ class OneEnd(nn.Module):
 class BothEnds(nn.Module):
     """Components (p, n) of blocks, linear and bilinear in the tensors of both ends, gated by scalars and the distance.
 
-    u_m, v_m: two linear maps of the tensors of order m of both ends. Scalars are u_0, u_0 v_0 and the products u_m . v_m, pseudo-
-    scalars u_m x v_m, tensors of order m > 0 are u_m, u_m v_0 and v_m u_0.
+    u_m, v_m: two linear maps of the tensors of order m of both ends. Scalars are u_0, u_0 v_0 and the products u_m .
+    v_m, pseudo- scalars u_m x v_m, tensors of order m > 0 are u_m, u_m v_0 and v_m u_0.
     """
 
     def __init__(self, counts, n_channels, n_scalars, l_max, n_radial, n_bilinear=8, hidden=48):
@@ -177,7 +180,8 @@ def linear(x, weight):
 
 
 def mapped(tensors, maps):
-    """Tensors by order after several linear maps of each, `maps` a list of tuples of weights by order: a list by order for each."""
+    """Tensors by order after several linear maps of each, `maps` a list of tuples of weights by order: a list by
+    order for each."""
     found = [linear(t, torch.cat(weights)).split([len(w) for w in weights], -1) for t, weights in zip(tensors, maps)]
     return [list(of_one) for of_one in zip(*found)]
 

@@ -54,7 +54,8 @@ class Dressing(nn.Module):
         return a, products, torch.cat(invariants, 1)
 
     def second_round(self, graph, geometry, a, products, scalars):
-        """Messages of the neighbours: densities weighted by their scalars, and their tensors (n, c, q), (n, carried, q)."""
+        """Messages of the neighbours: densities weighted by their scalars, and their tensors (n, c, q), (n, carried,
+        q)."""
         species = graph.species
         weight = (geometry.one_hot.unsqueeze(-1) * geometry.radial.unsqueeze(-2)).flatten(2)  # (n, k, s r)
         weight = self.message(weight.transpose(1, 2), species).transpose(1, 2)  # (n, k, c)
@@ -68,7 +69,8 @@ class Dressing(nn.Module):
         return density, brought
 
     def forward(self, graph: Graph, environment: Environment, extra=()):
-        """Tensors (n, c, q) and scalars (n, s); `extra` of "raer", "environment" (the invariants) go after the scalars, standardised."""
+        """Tensors (n, c, q) and scalars (n, s); `extra` of "raer", "environment" (the invariants) go after the
+        scalars, standardised."""
         environment = environment.up_to(self.l_max)
         species, geometry = graph.species, environment.geometry
         raer = (environment.raer - self.raer_mean[species]) * self.raer_scale[species]

@@ -1,7 +1,8 @@
 """What an atom tells the inter-layer heads: its own layer in full, of the other layer no more than densities.
 
-Tensors of the own layer come from messages inside that layer, so that whatever a network makes of them knows nothing of how the
-other layer is turned. The other layer enters as densities without products, for terms of lowest order (`additive.BothEnds`).
+Tensors of the own layer come from messages inside that layer, so that whatever a network makes of them knows nothing
+of how the other layer is turned. The other layer enters as densities without products, for terms of lowest order
+(`additive.BothEnds`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from .messages import Dressing
 
 
 class LayerDressing(nn.Module):
-    """Node tensors (n, n_own + n_other, (l_max + 1)^2) and scalars (n, n_scalars + n_other) from the force field's Environment.
+    """Node tensors (n, n_own + n_other, (l_max + 1)^2) and scalars (n, n_scalars + n_other) from the force field's
+    Environment.
 
-    First those of the own layer, then densities of the other one; of these the scalars are the parts of l = 0, which stay as they
-    are when the other layer turns about the atom.
+    First those of the own layer, then densities of the other one; of these the scalars are the parts of l = 0, which
+    stay as they are when the other layer turns about the atom.
     """
 
     def __init__(self, n_species, n_radial, l_max=4, n_own=12, n_other=4, n_scalars=32):

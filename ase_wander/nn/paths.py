@@ -1,12 +1,13 @@
 """Paths i - k - l - j between layers, and what the blocks of their steps multiply to.
 
-Projected orbitals are orthonormal by nearly Löwdin's recipe, so that H between layers is a matrix function: short-range couplings V
-of facing atoms, dressed by products with short-range matrices A inside either layer,
+Projected orbitals are orthonormal by nearly Löwdin's recipe, so that H between layers is a matrix function:
+short-range couplings V of facing atoms, dressed by products with short-range matrices A inside either layer,
 
     H_ij = V_ij + sum_k A_ik V_kj + sum_l V_il A_jl^T + sum_kl A_ik V_kl A_jl^T.
 
-Where k and l stand is taken from the structure, so that the products hold at every angle between the layers: no network has to
-learn what a twist does to them. `Steps` A are learned; V are the inter-layer blocks themselves, tapered to nothing at `jump_reach`.
+Where k and l stand is taken from the structure, so that the products hold at every angle between the layers: no
+network has to learn what a twist does to them. `Steps` A are learned; V are the inter-layer blocks themselves,
+tapered to nothing at `jump_reach`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ PRODUCTS_PER_PASS = 200_000
 class Paths:
     """Short pairs of a structure and their compositions to the pairs of its Hamiltonian.
 
-    A way is a pair (i, l) that a step and a jump, or a jump alone, connect. Jumps count twice: as listed, then reversed.
+    A way is a pair (i, l) that a step and a jump, or a jump alone, connect. Jumps count twice: as listed, then
+    reversed.
 
     Attributes
     ----------
@@ -72,7 +74,8 @@ class Paths:
 
 
 def find_paths(i, j, shift, vector, across, species, facing, step_reach, jump_reach) -> Paths:
-    """Paths of one structure from its pairs i, j (p,), shift (p, 3), vector (p, 3) Å, across (p,), each unordered pair once.
+    """Paths of one structure from its pairs i, j (p,), shift (p, 3), vector (p, 3) Å, across (p,), each unordered
+    pair once.
 
     Parameters
     ----------
@@ -229,7 +232,8 @@ class Steps(nn.Module):
 
     @staticmethod
     def products(paths: Paths, steps, jumps, n_pairs):
-        """Sums of products (n_pairs, d, d) in eV of steps (a, d, f) and jumps (v, f, f) in eV, d and f the largest numbers of orbitals."""
+        """Sums of products (n_pairs, d, d) in eV of steps (a, d, f) and jumps (v, f, f) in eV, d and f the largest
+        numbers of orbitals."""
         jumps = torch.cat([jumps, jumps.transpose(1, 2)])
         take = lambda t, k: t.index_select(0, k)
         step, jump, way = paths.first

@@ -53,7 +53,7 @@ class ConstantOnsite(nn.Module):
 
         H_ii = E + sum_L c_L CG(l, l, L) Y_L(n_i),  L = 2, 4 ... 2l,
 
-    about the local normal n_i: of an l shell, l + 1 levels by |m|. Of a single axial orbital, its level alone.
+    about the local normal n_i: of an l shell, l + 1 levels by |m|. For a single axial orbital, its level alone.
     """
 
     takes_normal = True

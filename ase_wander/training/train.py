@@ -95,7 +95,7 @@ def train(config: TrainConfig, folder, resume=False, report=None) -> WanderModel
     A stage that has finished leaves `<stage>.done.pt`; with `resume`, finished stages are loaded and the
     interrupted one goes on from its last checkpoint. For kind `published` the networks take the place of stages;
     `report` gets rows with network, epoch and epochs then, and one with `best_mae` at the end of each.
-    Of the processes that torchrun has started the first one alone writes into `folder` and reports.
+    Only the first of the processes that torchrun has started writes into `folder` and reports.
     """
     folder = Path(folder)
     with distributed.processes():

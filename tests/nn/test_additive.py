@@ -137,7 +137,8 @@ def axis_atoms(atoms):
 
 
 def test_the_twist_enters_a_facing_pair_by_its_lowest_harmonic_alone():
-    """Flakes of threefold symmetry: the element is a + b cos 3 angle, which 0 and 60 degrees determine; a head that mixes all is not."""
+    """Flakes of threefold symmetry: the element is a + b cos 3 angle, which 0 and 60 degrees determine; a head that
+    mixes all is not."""
     angles = np.array([0.0, 60.0, 10.0, 21.79, 30.0, 47.0])
     errors = {}
     for kind in ("additive", "tensors"):

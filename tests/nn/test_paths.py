@@ -1,4 +1,5 @@
-"""Products along the paths between layers: the matrix function they stand for, symmetries, derivatives, parts of structures."""
+"""Products along the paths between layers: the matrix function they stand for, symmetries, derivatives, parts of
+structures."""
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ def atoms():
 
 
 def bloch(n, sizes, i, j, vector, blocks, k):
-    """sum over pairs of exp(i k.r) block, (orbitals, orbitals): a gauge in which products of matrices add the vectors."""
+    """sum over pairs of exp(i k.r) block, (orbitals, orbitals): a gauge in which products of matrices add the
+    vectors."""
     first = np.concatenate([[0], np.cumsum(sizes)])
     out = np.zeros((first[-1], first[-1]), complex)
     for a, b, v, block in zip(i, j, vector, blocks):

@@ -150,8 +150,8 @@ def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandC
 
 
 def _hint(labels, recipe):
-    """A hint at what may be wrong: an orbital that the bands computed do not reach at some k, as pi* at Γ above nearly free
-    electrons.
+    """A hint at what may be wrong: an orbital that the bands computed do not reach at some k, as pi* at Γ above
+    nearly free electrons.
     """
     bands, _ = labels.manifold(recipe)
     reach = np.linalg.svd(labels.amplitudes[:, bands], compute_uv=False)[:, -1]

@@ -60,7 +60,10 @@ def factor_elements(h):
     total = abs(h.blocks[0])
     for block in h.blocks[1:]:
         total = total + abs(block)
-    return fill_in(total, h.orbitals["atom"] if h.atoms is not None else np.arange(h.n_orbitals))
+    return fill_in(
+        total,
+        h.orbitals["atom"] if h.atoms is not None and (h.orbitals["atom"] >= 0).all() else np.arange(h.n_orbitals),
+    )
 
 
 def estimate_memory(h, method):

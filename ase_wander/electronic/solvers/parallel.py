@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import atomic_write
-from ..io.storage import open_npz
+from ...archives import read_npz, write_npz
 from .eigensolvers import Eigenpairs
 from .onepoint import solve_one
 
@@ -90,7 +89,7 @@ class RestartFile:
         self._key, self._path = key, None if path is None else Path(path)
         self._written = time.monotonic()
         if self._path is not None and self._path.exists():
-            data = open_npz(self._path)
+            data = read_npz(self._path, required=True)
             if not {"key", "energies", "first"} <= set(data):
                 raise ValueError(f"{self._path}: not a restart file of a band calculation")
             if str(data["key"]) != self._key:
@@ -108,8 +107,7 @@ class RestartFile:
     def write(self):
         """Write the file, if there is one."""
         if self._path is not None:
-            arrays = {"key": np.array(self._key)} | self._arrays()
-            atomic_write(self._path, lambda file: np.savez(file, **arrays))
+            write_npz(self._path, {"key": np.array(self._key)} | self._arrays())
         self._written = time.monotonic()
 
     def __enter__(self):
