@@ -17,8 +17,7 @@ from .terms import count_labels, with_defaults
 
 
 def record_run(folder, config, configurations, resume):
-    """Write `run.json`, what the run is made of; with `resume`, refuse a run directory of other data or another
-    configuration."""
+    """Write `run.json`; with `resume`, refuse a run directory of other data or another configuration."""
     import ase
     import numpy
 
