@@ -92,6 +92,8 @@ def doubt_about_the_third_vector(atoms: Atoms) -> str:
     A slab that was wrapped across the cell boundary stands in two parts far from each other, and a bulk crystal whose
     periodicity was taken away leaves no more room above the stack than between two layers.
     """
+    if atoms.pbc[2]:
+        return ""
     inside = empty_inside(atoms)
     if inside >= WIDE_GAP:
         return (
