@@ -8,7 +8,7 @@ from ase.spectrum.band_structure import BandStructure
 from .filling import default_kpts
 from .kpath import resolve_path
 from .solvers.kpoints import solve_kpoints
-from .solvers.snapshots import worthwhile
+from .solvers.snapshots import path_method
 
 #: Bands closer than this (eV) touch: degeneracies of symmetry come out of a model in single precision this far apart.
 TOUCHING = 1e-4
@@ -42,8 +42,7 @@ def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", 
     path = resolve_path(h._require_atoms("a band structure"), path, npoints)
     indices = range(h.n_orbitals) if n_bands is None else h.band_window(n_bands)
     _check_reference(reference)
-    if options.get("method", "auto") == "auto" and worthwhile(h, path.kpts, n_bands):
-        options["method"] = "snapshots"
+    options["method"] = path_method(h, path.kpts, n_bands, options.get("sigma"), options.get("method", "auto"))
     data = solve_kpoints(h, path.kpts, n_bands, **options)
     energies = data.energies
     is_metal = None
