@@ -55,7 +55,7 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     model.config["data_sha256"] = record["data_sha256"]
     if config.bars:
         model.config["bars"] = config.bars
-    whole = sorted(c.name for c in configurations if not c.hold_out)
+    whole = sorted({c.name for c in configurations if not c.hold_out} | set(model.config.get("trained_whole", ())))
     if whole:  # what no later evaluation may take for held out
         model.config["trained_whole"] = whole
     model.config["layers"] = layer_counts(c for c in configurations if model.refusal(c.atoms, c.layers) is None)
@@ -92,7 +92,7 @@ def check_shippable(config, folder, configurations=None) -> None:
     """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise ValueError(f"{folder}: is not a folder")
-    if not config.is_published:
+    if not (config.is_published or config.start_from):
         missing = [
             kind for kind in ("forcefield", "hamiltonian") if {kind, "joint"}.isdisjoint(s.kind for s in config.stages)
         ]
