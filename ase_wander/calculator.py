@@ -52,7 +52,7 @@ class WanderCalculator(Electrons, Calculator):
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     accepts_bandpath_keyword = True
-    ignored_changes = frozenset(("initial_charges", "initial_magmoms"))
+    ignored_changes = {"initial_charges", "initial_magmoms"}  # neither changes any result
 
     def __init__(
         self,

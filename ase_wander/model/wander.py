@@ -164,7 +164,8 @@ class WanderModel(nn.Module):
         graph, pairs = self.pair_graph(atoms, layers)
         slab = self.slab(self.positions(atoms), atoms.cell.array)
         found = (
-            (*pair, blocks.cpu().numpy().astype(float)) for *pair, blocks in self.blocks(graph, pairs, slab, progress)
+            (*pair, blocks.cpu().numpy().astype(float, copy=False))
+            for *pair, blocks in self.blocks(graph, pairs, slab, progress)
         )
         return PairBlocks.from_parts(found, self.count_electrons(atoms))
 
