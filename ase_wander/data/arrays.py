@@ -14,7 +14,7 @@ BAND_ARRAYS = ("kpts", "kweights", "eigenvalues")
 
 
 def contents(file) -> frozenset:
-    """Names of the arrays in an `.npz`; none of one that cannot be read, which is refused when it is loaded."""
+    """Names of the arrays in an `.npz`; none for one that cannot be read, which is refused when it is loaded."""
     try:
         state = os.stat(file)
         return _contents(os.fspath(file), state.st_mtime_ns, state.st_size)
@@ -75,9 +75,7 @@ def _check_finite(data, names):
 
 
 def check_blocks(data, n_atoms, n_orbitals=None) -> None:
-    """ValueError unless the arrays of a Hamiltonian file fit together: shapes, indices, sizes of blocks, finite
-    numbers.
-    """
+    """ValueError unless shapes, indices and block sizes of a Hamiltonian file agree and all numbers are finite."""
     n_pairs = len(np.atleast_1d(data["pair_i"]))
     if "eigenvalues" in data:
         check_eigenvalues(data, n_atoms, n_orbitals)

@@ -106,8 +106,10 @@ def orbital_kinds(orbitals):
 
 
 def order_by_atom(orbitals):
-    """Indices that put all spin-up before all spin-down orbitals and sort each by atom, else keeping their order."""
-    return np.lexsort((orbitals["atom"], -orbitals["spin"]))
+    """Indices that sort orbitals by atom, else keeping their order; spinors all up, then all down in the same order."""
+    if (orbitals["spin"] == 0).all():
+        return np.argsort(orbitals["atom"], kind="stable")
+    return spin_pairs(orbitals).T.ravel()
 
 
 def spin_pairs(orbitals):

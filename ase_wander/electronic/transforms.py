@@ -104,7 +104,7 @@ def in_electric_field(h, field, screening=1.0, origin=None):
 
 def orbital_heights(h):
     """Height (n_orbitals,) of every orbital's centre along the upward normal, Å, of a slab in one piece."""
-    atoms = h._require_atoms("heights of orbitals")
+    atoms = h._require_sites("heights of orbitals")
     up = upward(atoms)
     if not atoms.pbc[2]:
         return h.centres @ up
@@ -156,8 +156,8 @@ def difference(after, before, step=1.0):
         wrapped = np.flatnonzero((np.abs(moved) > 0.5).any(axis=1))
         if len(wrapped):
             raise ValueError(
-                f"atom {wrapped[0]} moved by {moved[wrapped[0]].round(3).tolist()} lattice vectors: it was wrapped into "
-                "another cell between the two Hamiltonians"
+                f"atom {wrapped[0]} moved by {moved[wrapped[0]].round(3).tolist()} lattice vectors: it was wrapped "
+                "into another cell between the two Hamiltonians"
             )
     table = {}
     for h, factor in ((after, 1 / step), (before, -1 / step)):

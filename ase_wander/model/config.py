@@ -8,7 +8,7 @@ from ase.data import atomic_numbers
 
 from ..checks import is_integer, is_number, shown
 from ..nn.angular import L_MAX
-from ..nn.axial import AXIAL, angular_momentum
+from ..nn.axial import AXIAL, shell_degree
 from ..nn.heads import INPUTS, HamiltonianHeads
 from ..structure import NORMAL_REACH
 from .backbones import BACKBONES, force_field_options
@@ -94,8 +94,8 @@ def _check_degree(config, fail) -> None:
     """The tensors of the heads must reach the degree of the blocks that are made of them: two orbitals of l span 0 ... 2 l."""
     heads = _options("heads", {}, fail) | config.get("heads", {})
     shells = {s: config["shells"][s][0] for s in config["species"]}
-    symbol = max(shells, key=lambda s: angular_momentum(shells[s]))
-    l = angular_momentum(shells[symbol])
+    symbol = max(shells, key=lambda s: shell_degree(shells[s]))
+    l = shell_degree(shells[symbol])
     complete = {s: shell for s, shell in shells.items() if not isinstance(shell, str)}
     needs = [(l, symbol, f"needs harmonics of degree {l}")]
     if heads["intra_input"] == "tensors" or heads["inter_input"] in ("tensors", "paths", "additive"):

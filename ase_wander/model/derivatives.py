@@ -47,7 +47,7 @@ def hamiltonian_derivative(
     Raises
     ------
     ValueError
-        Neither or a misshaped direction, a model that is not differentiable.
+        Neither direction nor strain, a wrong shape, or a model that is not differentiable.
 
     Notes
     -----

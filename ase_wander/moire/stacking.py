@@ -64,7 +64,7 @@ def matched_lattice(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     change = np.round(np.linalg.solve(upper.T, lower.T).T)
     mismatch = abs(np.linalg.svd(np.linalg.solve(lower, change @ upper), compute_uv=False) - 1).max()
     if abs(round(np.linalg.det(change))) != 1 or mismatch > LARGEST_MISMATCH:
-        raise ValueError("the lattices of the two layers are too different to speak of a local stacking")
+        raise ValueError("the lattices of the two layers are too different to define a local stacking")
     return change @ upper
 
 

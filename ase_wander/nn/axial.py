@@ -1,5 +1,4 @@
-"""A single axial orbital per atom (graphene's p_z): no complete shell, so an axis is needed, the local normal of the
-layer.
+"""A single axial orbital per atom (graphene's p_z), along the local normal of the layer.
 
 With n_i the unit normal at atom i the orbital is Y_l(n_i) . |l m>, and with a block B_ij of complete shells
 
@@ -14,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..structure import NORMAL_FLOOR, NORMAL_REACH
+from ..structure import NORMAL_REACH, normal_of_moment
 from .angular import l_slice, spherical_harmonics
 from .radial import smooth_cutoff
 
@@ -22,7 +21,7 @@ from .radial import smooth_cutoff
 AXIAL = {"pz": 1, "dz2": 2}
 
 
-def angular_momentum(shell) -> int:
+def shell_degree(shell) -> int:
     """l of a shell, given as l or as the label of an axial orbital."""
     return AXIAL[shell] if isinstance(shell, str) else shell
 
@@ -34,9 +33,7 @@ def local_normals(vector, mask, across, plane) -> torch.Tensor:
     r = vector.square().sum(-1).sqrt()
     weight = smooth_cutoff(r, NORMAL_REACH) * mask * (1 - across)
     moment = (vector * weight.unsqueeze(-1)).transpose(1, 2) @ vector  # M = sum_j w r r^T
-    cofactor = torch.linalg.cross(moment[:, [1, 2, 0]], moment[:, [2, 0, 1]])  # row a: M_b x M_c
-    normal = cofactor @ plane + NORMAL_FLOOR * plane
-    return normal / normal.square().sum(-1, keepdim=True).sqrt()
+    return normal_of_moment(moment, plane)
 
 
 def axis_harmonics(normal: torch.Tensor, l: int) -> torch.Tensor:
@@ -55,8 +52,7 @@ def contract(block: torch.Tensor, left=None, right=None) -> torch.Tensor:
 
 
 class AxialOnsite(nn.Module):
-    """On-site energy (n, 1, 1) of an axial orbital: a function of the atom's scalars and of its tensors seen along its
-    normal.
+    """On-site energy (n, 1, 1) of an axial orbital, from the atom's scalars and its tensors along its normal.
 
     Components of even degree along the normal enter as they are, those of odd degree, whose sign is that of the normal,
     squared.

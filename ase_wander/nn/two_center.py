@@ -1,5 +1,4 @@
-"""Slater-Koster: blocks of the symmetry of their bond alone, from the distance and, on request, from scalars of both
-atoms.
+"""Slater-Koster blocks: functions of the distance and, on request, of scalars of both atoms.
 
 H_ij = D_1^T [ sum_m V_|m|(r, ...) (|m><m| + |-m><-m|) ] D_2 in the frame of the bond, J. C. Slater and G. F. Koster,
 Phys. Rev. 94, 1498 (1954): V_llm of the distance only, for the model kind `two-center`; with the atoms' RAERs as
@@ -53,7 +52,7 @@ class ConstantOnsite(nn.Module):
 
         H_ii = E + sum_L c_L CG(l, l, L) Y_L(n_i),  L = 2, 4 ... 2l,
 
-    about the local normal n_i: of an l shell, l + 1 levels by |m|. Of a single axial orbital, its level alone.
+    about the local normal n_i: of an l shell, l + 1 levels by |m|. For a single axial orbital, its level alone.
     """
 
     takes_normal = True

@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+#: An empty height inside a structure (Å) that no stack of layers has.
+WIDE_GAP = 8.0
+
+#: Less room than this (Å) between a stack and its image is that of the next layer of a bulk crystal.
+NARROW_ROOM = 4.0
+
 
 def plane_normal(atoms: Atoms) -> np.ndarray:
     """Unit normal of the plane of the first two lattice vectors, shape (3,), right-handed."""
@@ -40,22 +46,24 @@ def slab_cell(atoms: Atoms) -> np.ndarray:
     return cell
 
 
-def standing_positions(atoms: Atoms) -> np.ndarray:
-    """Positions (n, 3) with the vacuum outside the stack, so that heights are those of one slab.
+def standing_cells(atoms: Atoms) -> np.ndarray:
+    """Cells (n,) int along the third vector by which atoms beyond the largest empty space are moved, so that a slab
+    that is periodic along it stands in one piece with the vacuum outside; the first atom stays."""
+    if not atoms.pbc[2]:
+        return np.zeros(len(atoms), int)
+    normal = plane_normal(atoms)
+    period, heights = atoms.cell.array[2] @ normal, atoms.positions @ normal
+    start, _ = _largest_gap(heights, abs(period))
+    moved = (heights - start + 1e-9) % abs(period) - heights
+    return np.rint((moved - moved[0]) / period).astype(int)
 
-    Where the third direction is periodic, atoms beyond the largest empty space are moved by whole third vectors; the
-    first atom stays.
-    """
+
+def standing_positions(atoms: Atoms) -> np.ndarray:
+    """Positions (n, 3) of a slab in one piece: whole third vectors added, so that phases in the plane stay those of the
+    crystal (see `standing_cells`)."""
     if not atoms.pbc[2]:
         return atoms.positions
-    normal, positions = plane_normal(atoms), atoms.positions
-    period = atoms.cell.array[2] @ normal
-    heights = positions @ normal
-    start, _ = _largest_gap(heights, abs(period))
-    folded = (heights - start + 1e-9) % abs(period)
-    # whole lattice vectors only, so that phases in the plane stay those of the crystal
-    whole = np.round((folded - heights - (folded - heights)[0]) / period)
-    return positions + whole[:, None] * atoms.cell.array[2]
+    return atoms.positions + standing_cells(atoms)[:, None] * atoms.cell.array[2]
 
 
 def slab_heights(atoms: Atoms) -> np.ndarray:
@@ -76,6 +84,30 @@ def empty_inside(atoms: Atoms) -> float:
     heights = np.sort(atoms.positions @ normal)
     inside, outside = np.diff(heights, prepend=heights[0]).max(), abs(atoms.cell.array[2] @ normal) - np.ptp(heights)
     return float(inside) if not atoms.pbc[2] and -1e-6 < outside < inside else 0.0
+
+
+def doubt_about_the_third_vector(atoms: Atoms) -> str:
+    """What speaks against atoms that are not periodic along their third vector having been meant so; "" for nothing.
+
+    A slab that was wrapped across the cell boundary stands in two parts far from each other, and a bulk crystal whose
+    periodicity was taken away leaves no more room above the stack than between two layers.
+    """
+    if atoms.pbc[2]:
+        return ""
+    inside = empty_inside(atoms)
+    if inside >= WIDE_GAP:
+        return (
+            f"the atoms stand on both sides of {inside:.1f} Å of nothing and pbc is false along the third vector: two "
+            "parts that do not feel each other. If the cell boundary cuts the slab, set atoms.pbc[2] = True"
+        )
+    normal = plane_normal(atoms)
+    room = abs(atoms.cell.array[2] @ normal) - np.ptp(atoms.positions @ normal)
+    if 1.0 < room < NARROW_ROOM:
+        return (
+            f"pbc is false along the third vector, which leaves {room:.1f} Å above the stack: if this is a bulk "
+            "crystal, it is treated as one stack alone in the vacuum"
+        )
+    return ""
 
 
 def _largest_gap(heights, period):

@@ -89,7 +89,7 @@ def together(task, only_first=False):
     """`task()` in every process, or in the first one alone, whose result all of them get.
 
     An error in any process ends all of them: the first one raises it (ValueError naming the process where it is not its
-    own), the others leave without a word, so that bad input is one line.
+    own), the others exit silently, so that bad input is reported in one line.
     """
     result = error = None
     if rank() == 0 or not only_first:
@@ -107,7 +107,7 @@ def together(task, only_first=False):
 
 
 def refuse(error: Exception):
-    """End all processes, which have all come here: the first one raises `error`, the others leave without a word."""
+    """End all processes, which have all come here: the first one raises `error`, the others exit silently."""
     if rank() == 0:
         raise error
     time.sleep(LINGER)  # torchrun ends the whole group when one leaves: the first must have spoken
@@ -132,8 +132,7 @@ def _to_cpu(value):
 
 
 def add_up(parameters: list, loss: float, terms: dict) -> tuple[float, dict]:
-    """Add gradients (in place), losses and terms of the shares of all processes: those of the batch, the same bits
-    everywhere.
+    """Add gradients (in place), losses and terms of all processes, with the same bits everywhere.
 
     A parameter keeps no gradient (None) where no process has one, so that the optimiser leaves it alone as in one
     process.

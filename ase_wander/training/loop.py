@@ -196,8 +196,8 @@ def fit(
 ):
     """Train `module` in place; on return it holds the averaged weights: the last ones, or with a monitor the best.
 
-    Of several processes (see `distributed`) each computes its share of every batch; they hold the same weights all the
-    time. Validation, log and checkpoints are the first one's. The state before the first step and after a resume is
+    With several processes (see `distributed`) each computes its share of every batch; they hold the same weights all
+    the time. Validation, log and checkpoints are the first one's. The state before the first step and after a resume is
     that of the first one too, so that the others need not see its folder.
 
     Parameters
@@ -206,7 +206,7 @@ def fit(
         Its parameters with requires_grad are trained.
     n_samples : int
     loss_of : callable
-        List of sample indices -> loss tensor, dict of float. Of several processes each calls
+        List of sample indices -> loss tensor, dict of float. With several processes each calls
         `loss_of(share, batch)`, and the results of all shares add up to those of the batch.
     settings : LoopSettings
     folder : path

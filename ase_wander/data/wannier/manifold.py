@@ -92,7 +92,7 @@ def find_manifold(eigenvalues, amplitudes, efermi, separation=SEPARATION, own=OW
     Raises
     ------
     ValueError
-        When there is neither; the message says what stands in the way.
+        When there is neither; the message says why.
     """
     eigenvalues, amplitudes = np.asarray(eigenvalues), np.asarray(amplitudes)
     n_bands, n_orbitals = amplitudes.shape[1:]
@@ -124,8 +124,7 @@ def isolated_groups(eigenvalues, amplitudes, separation=SEPARATION, covered=COVE
 
 
 def covered_share(amplitudes) -> np.ndarray:
-    """For every first band, the least share (over k) that its group of n_orbitals bands has of the orthonormalised
-    orbitals.
+    """Least share (over k) of the orbitals in the group of n_orbitals bands that starts at each band.
 
     The smallest singular value counts, not the sum: one orbital that the group does not reach makes its gauge
     undefined.

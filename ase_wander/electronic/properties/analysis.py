@@ -95,6 +95,8 @@ def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
     points : ndarray (*shape, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
     density : ndarray (shape), 1/Å^2; its integral over the cell is the norm on the atoms
     """
+    if not np.isfinite(width) or width <= 0:
+        raise ValueError(f"width is {width} Å; it must be positive")
     weight = atomic_density(h, state)[:, 0]
     axes = plane_axes(h.atoms)
     cell = h.atoms.cell.array[:2] @ axes.T
