@@ -93,7 +93,7 @@ class CampaignFolder:
     # ------------------------------------------------------------------ states
     def names(self, kind: str, suffix: str) -> list[str]:
         """Names that have a file in a subfolder, sorted."""
-        return sorted(f.name[: -len(suffix)] for f in (self.path / kind).glob("*" + suffix))
+        return sorted(f.name[: -len(suffix)] for f in (self.path / kind).glob("[!.]*" + suffix))
 
     def read_failure(self, name: str) -> dict | None:
         """Record of a failed configuration, None where there is none."""
