@@ -1,4 +1,6 @@
-"""Fit of a model's uncertainty: statistics of the training atoms, calibration on configurations that training has not seen."""
+"""Fit of a model's uncertainty: statistics of the training atoms, calibration on configurations that training has
+not seen.
+"""
 
 from __future__ import annotations
 
@@ -106,8 +108,8 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
     Returns
     -------
-    dict with `species`, `around`, `own` (n,), `energy_distance`; errors `forces` (n, 3), eV/Å, `energy`, eV per atom, and
-    `hamiltonian` (n,), rms error of the elements among an atom's blocks, eV, absent without Hamiltonian.
+    dict with `species`, `around`, `own` (n,), `energy_distance`; errors `forces` (n, 3), eV/Å, `energy`, eV per atom,
+    and `hamiltonian` (n,), rms error of the elements among an atom's blocks, eV, absent without Hamiltonian.
     """
     from .hamiltonian_errors import hamiltonian_errors
 
@@ -133,7 +135,10 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
 
 def calibrations(rows, n_species) -> dict:
-    """`forces`, `energy` and `hamiltonian` of `nn.uncertainty.FittedUncertainty` from observed configurations; nan without any."""
+    """`forces`, `energy` and `hamiltonian` of `nn.uncertainty.FittedUncertainty` from observed configurations.
+
+    Nan without any.
+    """
     out = {}
     for name in ("forces", "energy", "hamiltonian"):
         distance, square, species = _pairs(rows, name)
@@ -159,8 +164,8 @@ def _pairs(rows, name):
 def calibrate(distance, square, species, n_species) -> np.ndarray:
     """ln s_z (n_species,) and the power p of sigma = s_z D^p, by maximum likelihood of normal errors.
 
-    The p has a normal prior (POWER, POWER_SPREAD), and each ln s_z one of unit width about their mean: a species that was not
-    observed takes that.
+    The p has a normal prior (POWER, POWER_SPREAD), and each ln s_z one of unit width about their mean: a species that
+    was not observed takes that.
     """
     x = np.log(distance)
     square = np.maximum(square, 1e-6 * max(square.mean(), 1e-30))
@@ -186,7 +191,9 @@ def calibrate(distance, square, species, n_species) -> np.ndarray:
 
 
 def predicted(rows, calibration) -> dict:
-    """Standard deviations by quantity: `forces`, `hamiltonian` a list of (n,) per configuration, `energy` of numbers per atom."""
+    """Standard deviations by quantity: `forces`, `hamiltonian` a list of (n,) per configuration, `energy` of
+    numbers per atom.
+    """
     out = {
         name: [deviation(calibration[name], r["around"], r["species"]) for r in rows if name in r]
         for name in ("forces", "hamiltonian")
@@ -220,9 +227,10 @@ def scores(rows, deviations) -> dict:
 
     Returns
     -------
-    dict by quantity of `auc` (an error above 3 times the median has the larger deviation), `rank` (Spearman's correlation),
-    `within_1`, `within_2` (share of errors within one and two deviations; 0.683 and 0.954 of normal ones), `n`.
-    Forces: of atoms, the norm of the error for auc and rank, components for the shares. H: rms of an atom's elements.
+    dict by quantity of `auc` (an error above 3 times the median has the larger deviation), `rank` (Spearman's
+    correlation), `within_1`, `within_2` (share of errors within one and two deviations; 0.683 and 0.954 of normal
+    ones), `n`. Forces: of atoms, the norm of the error for auc and rank, components for the shares. H: rms of an atom's
+    elements.
     """
     from scipy.stats import spearmanr
 

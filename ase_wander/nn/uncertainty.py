@@ -1,19 +1,20 @@
 """How far an atom lies from the training data, and the standard deviations that follow from it.
 
-The energy is linear in the normalised invariants x_i of an atom beside the network on top of them. A Bayesian fit of such a last
-layer has the posterior covariance C^-1 / N, C the covariance of the training atoms, so that its variance for a new atom grows
-with the (Mahalanobis) distance
+The energy is linear in the normalised invariants x_i of an atom beside the network on top of them. A Bayesian fit of
+such a last layer has the posterior covariance C^-1 / N, C the covariance of the training atoms, so that its variance
+for a new atom grows with the (Mahalanobis) distance
 
     D_i^2 = 1 + (x_i - m)^T C^-1 (x_i - m),        one m and C per species,
 
 the 1 from the constant term. A force depends on the environments of the neighbours too:
     D~_i^2 = (D_i^2 + sum_j w_ij D_j^2 / sum_j w_ij) / 2.
-Errors of an energy add up coherently over equal environments, incoherently over different ones. With u_i = C^-1/2 (x_i - m)
+Errors of an energy add up coherently over equal environments, incoherently over different ones. With u_i = C^-1/2 (x_i
+- m)
     D_E^2 = sum_z (N_z^2 + |sum_{i of z} u_i|^2) / N^2.
 Each quantity's standard deviation is s_z D^p, with s_z and p calibrated on data that the training has not seen.
 
-Whether an atom lies outside the training data is asked of a blunter distance, in which directions that the training data hardly
-explore count less: a small step along them is unknown to the last layer, but no new surroundings.
+Whether an atom lies outside the training data is asked of a blunter distance, in which directions that the training
+data hardly explore count less: a small step along them is unknown to the last layer, but no new surroundings.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class FittedUncertainty:
     mean : array (z, f); whiten : array (z, f, f), C^-1/2 of the normalised invariants of the training atoms.
     blunt : array (z, f), what the components of u are multiplied with for the blunter distance.
     limit : array (z,), the blunter distance beyond which an atom is outside the training data.
-    nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species in its
-        own layer and in another one; inf, -inf for what does not come.
-    forces, energy, hamiltonian : arrays (z + 1,): ln s_z (eV/Å, eV per atom, eV) and the power p; nan where not calibrated.
+    nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species
+        in its own layer and in another one; inf, -inf for what does not come.
+    forces, energy, hamiltonian : arrays (z + 1,): ln s_z (eV/Å, eV per atom, eV) and the power p; nan where not
+        calibrated.
         The energy has one s for all species.
     """
 
@@ -98,7 +100,8 @@ class FittedUncertainty:
 
         Returns
         -------
-        dict with `own` D (n,), `around` D~ (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å, inf where there is none.
+        dict with `own` D (n,), `around` D~ (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å, inf where there is
+        none.
         """
         species = graph.species.cpu().numpy()
         u = self.whitened(species, features(environment))
@@ -161,7 +164,8 @@ class FittedUncertainty:
     def blunt_distances(self, species, x) -> np.ndarray:
         """The blunter distance (n,) of features x (n, f).
 
-        In single precision, which is twice as fast, and again in double for atoms so near the limit that it could matter.
+        In single precision, which is twice as fast, and again in double for atoms so near the limit that it could
+        matter.
         """
         out = np.empty(len(x))
         for z, (mean, whiten, blunt) in enumerate(zip(self.mean, self.whiten, self.blunt)):
@@ -220,7 +224,10 @@ def features(environment) -> np.ndarray:
 
 
 def nearest_distances(graph, r, n_species) -> np.ndarray:
-    """Distance (n, z, 2) to the nearest neighbour of every species in the same and in another layer; inf where there is none."""
+    """Distance (n, z, 2) to the nearest neighbour of every species in the same and in another layer.
+
+    Inf where there is none.
+    """
     species, neighbour, across = (t.cpu().numpy() for t in (graph.species, graph.neighbour, graph.across))
     out = np.full((len(species), n_species, 2), np.inf)
     rows = np.broadcast_to(np.arange(len(species))[:, None], neighbour.shape)

@@ -26,15 +26,16 @@ class Disturbed(Reference):
         return {"forces": self.configuration.results["forces"] + 0.003}
 
     def hamiltonian(self, atoms, layers):
-        i, j, shift, block, ptr, n = super().hamiltonian(atoms, layers)
-        facing, self.count = facing_atoms(self.configuration), 0
+        blocks = super().hamiltonian(atoms, layers)
+        i, j, _, block, ptr, _ = blocks
+        facing, self.count, vectors = facing_atoms(self.configuration), 0, blocks.vectors(atoms)
         for p, (a, b) in enumerate(zip(i, j)):
-            d = atoms.positions[b] + shift[p] @ atoms.cell.array - atoms.positions[a]
+            d = vectors[p]
             across = (a in facing[0] and b in facing[1]) or (a in facing[1] and b in facing[0])
             if across and np.hypot(*d[:2]) < self.reach:
                 block[ptr[p] + 3 * PZ + PZ] += self.delta
                 self.count += a in facing[0]
-        return i, j, shift, block, ptr, n
+        return blocks
 
 
 def test_facing_atoms_are_the_inner_chalcogens(bilayer):
