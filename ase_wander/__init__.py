@@ -13,6 +13,7 @@ _LAZY = {
     "list_models": "catalogue",
     "WannierHamiltonian": "electronic.hamiltonian",
     "load_published": "published.model",
+    "relax": "relaxation.driver",
 }
 __all__ = sorted(_LAZY)
 

@@ -47,8 +47,9 @@ class WanderCalculator(Calculator):
     -----
     Layers are recognised by covalent connectivity and then kept while the atoms' numbers and pbc stay and no atom
     jumps by more than 1 Å between calls, so that the energy never jumps during relaxation or MD. Any number of them
-    is taken; a UserWarning says when the model's data (key `layers` of its config.json) have fewer. A DomainWarning, once
-    per structure, names the atoms that lie outside the training data, where the model carries what is needed to tell.
+    is taken; a UserWarning says when the model's data (key `layers` of its config.json) have fewer. A DomainWarning,
+    once per structure, names the atoms that lie outside the training data, where the model carries what is needed to
+    tell.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
@@ -104,6 +105,19 @@ class WanderCalculator(Calculator):
         self._layers, self._outside_named = (atoms.copy(), layers), False
         return layers
 
+    def recognise_layers(self, atoms: Atoms) -> np.ndarray:
+        """Layers (n,) by the bonds of `atoms` as they are now; results of other layers are dropped.
+
+        A structure that begins as something else (layers so near that they count as bonded) keeps its first layers
+        while it moves; this is for its end.
+        """
+        kept = None if self._layers is None else self._layers[-1]
+        self._layers = None
+        layers = self.layers(atoms)
+        if kept is None or not np.array_equal(layers, kept):
+            self.reset()
+        return layers
+
     def check_species(self, atoms: Atoms) -> None:
         """InputError naming the first atom of a species that the model does not know."""
         known = set(self.model.species)
@@ -141,8 +155,8 @@ class WanderCalculator(Calculator):
         if known and n_layers > max(known) and not self._warned:
             self._warned = True
             warnings.warn(
-                f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most {max(known)}, "
-                "so that it is extrapolated",
+                f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most "
+                f"{max(known)}, so that it is extrapolated",
                 UserWarning,
                 stacklevel=4,
             )
@@ -159,7 +173,7 @@ class WanderCalculator(Calculator):
             )
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """One forward pass gives every property the model has; `properties` (a name, several, or None) only says what must be among them."""
+        """One pass gives every property the model has; `properties` (a name, several, None) must be among them."""
         properties = (properties,) if isinstance(properties, str) else properties or ()
         for name in properties:
             if name not in self.implemented_properties:
@@ -246,9 +260,9 @@ class WanderCalculator(Calculator):
         Parameters
         ----------
         kpts : (int, int), array_like (n_k, 3), optional
-            A Gamma-centred mesh of the plane, reduced by the layer group of the atoms (up to 0.001 Å) and time reversal, or
-            k-points with their `weights`. Parts by layer, by atom or of one's own choice are not symmetric: for those,
-            and for models that are not equivariant, a mesh is reduced by time reversal alone.
+            A Gamma-centred mesh of the plane, reduced by the layer group of the atoms (up to 0.001 Å) and time
+            reversal, or k-points with their `weights`. Parts by layer, by atom or of one's own choice are not
+            symmetric: for those, and for models that are not equivariant, a mesh is reduced by time reversal alone.
         **options
             Also `threshold`, `hermitian` as for `get_wannier_hamiltonian`.
         """

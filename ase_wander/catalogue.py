@@ -41,7 +41,7 @@ def model_directories() -> list[Path]:
 
 def find_models() -> dict[str, Path]:
     """Folder of every known model by name, sorted by name; of two of one name the first found counts."""
-    found = {}
+    found: dict[str, Path] = {}
     for directory in model_directories():
         for config in directory.glob(f"*/{CONFIG}"):
             found.setdefault(config.parent.name, config.parent)

@@ -1,7 +1,7 @@
 """Eigenvalue errors of a model near the Fermi level, split into a shift common to all levels and the rest.
 
-    python benchmarks/band_shift.py                                                # graphene-bilayer on its own held-out cells
-    python benchmarks/band_shift.py --model mos2-bilayer --data models/mos2-bilayer/data
+    python benchmarks/band_shift.py                                                # graphene-bilayer on its own
+    held-out cells python benchmarks/band_shift.py --model mos2-bilayer --data models/mos2-bilayer/data
 
 Reference: the eigenvalues on the k-grid of the data. Only configurations of the validation split, sigma up to 0.03 Å.
 """
@@ -41,7 +41,8 @@ def main():
         print(f"| {c.name} | {c.sigma:g} | {c.info.get('gap', 0):.2f} | {1e3 * shift:+.1f} | {1e3 * rows[-1][1]:.1f} |")
     rows = 1e3 * np.array(rows)
     print(
-        f"median over {len(rows)} configurations: shift {np.median(rows[:, 0]):.1f} meV, rest {np.median(rows[:, 1]):.1f} meV; "
+        f"median over {len(rows)} configurations: shift {np.median(rows[:, 0]):.1f} meV, rest "
+        f"{np.median(rows[:, 1]):.1f} meV; "
         f"mean {rows[:, 0].mean():.1f} and {rows[:, 1].mean():.1f} meV"
     )
 

@@ -3,8 +3,9 @@
 python benchmarks/eigenvalues_only.py
 
 The force field is that of the shipped model; heads start from random weights. First they see the elements of H of a few
-configurations. Then they go on with all training configurations, once with nothing but their eigenvalues, once with their
-Hamiltonians too, the same number of steps. Errors are those of the validation split (which no stage sees), single cells.
+configurations. Then they go on with all training configurations, once with nothing but their eigenvalues, once with
+their Hamiltonians too, the same number of steps. Errors are those of the validation split (which no stage sees), single
+cells.
 """
 
 import argparse
@@ -63,7 +64,8 @@ def main():
             )
         errors = held_out.report(sigma_max=1.0)
         print(
-            f"{name:42s} eigenvalues within 1 eV of the gap {errors['eigenvalues']:6.1f} meV   elements of H {errors['elements']:5.2f} meV   "
+            f"{name:42s} eigenvalues within 1 eV of the gap {errors['eigenvalues']:6.1f} meV   elements of H "
+            f"{errors['elements']:5.2f} meV   "
             f"({time.monotonic() - start:.0f} s)",
             flush=True,
         )

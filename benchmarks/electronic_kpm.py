@@ -102,8 +102,10 @@ def main():
         n_vectors=arguments.vectors,
     )
     print(
-        f"kernel polynomials, {arguments.vectors} vectors, width {arguments.width} eV: {time.perf_counter() - start:.1f} s "
-        f"({time.process_time() - cpu:.1f} s CPU), peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
+        f"kernel polynomials, {arguments.vectors} vectors, width {arguments.width} eV: "
+        f"{time.perf_counter() - start:.1f} s "
+        f"({time.process_time() - cpu:.1f} s CPU), peak memory "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
     )
     centre, half = (high + low) / 2, (high - low) / 2
     n_moments = max(16, int(np.ceil(np.pi * half / arguments.width)))
@@ -112,7 +114,8 @@ def main():
     exact = 2 * chebyshev.density(moments, (dos.get_energies() - centre) / half)[:, 0] / half
     error = np.abs(dos.get_weights() - exact)
     print(
-        f"exact ({n_moments} moments of {h.n_orbitals} bands, {time.perf_counter() - start:.1f} s): largest difference {error.max() / exact.max():.1e} of the "
+        f"exact ({n_moments} moments of {h.n_orbitals} bands, {time.perf_counter() - start:.1f} s): largest difference "
+        f"{error.max() / exact.max():.1e} of the "
         f"maximum, stated standard error there up to {dos.error.max() / exact.max():.1e}; "
         f"rms of difference / standard error {np.sqrt(np.mean((error / dos.error) ** 2)):.2f}"
     )

@@ -14,7 +14,6 @@ LATTICE, DISTANCE = 2.46, 3.35
 
 def twisted_graphene(m):
     """Rigid twisted bilayer graphene with L1 = m a1 + (m + 1) a2: 4 (3 m^2 + 3 m + 1) atoms."""
-    a = LATTICE * np.array([[1, 0], [-0.5, np.sqrt(3) / 2]])
     basis = np.array([[0, 0], [1 / 3, 2 / 3]])
     layers, n = [], m + 1
     # a1, a2 at 120 degrees: the cells (m, n; -n, m - n) and (n, m; -m, n - m) are each other's mirror image

@@ -1,4 +1,5 @@
-"""Bands of a large MoS2 cell from the shipped model at Γ, M and K: time, memory, non-zeros, with and without a threshold.
+"""Bands of a large MoS2 cell from the shipped model at Γ, M and K: time, memory, non-zeros, with and without a
+threshold.
 
     python benchmarks/electronic_mos2.py                    # (15, 1): 4,326 atoms, 15,862 orbitals; minutes, 12 GB
     python benchmarks/electronic_mos2.py --m 9              # (9, 1): 1,626 atoms, 5,962 orbitals
@@ -55,7 +56,8 @@ def main():
             flush=True,
         )
     print(
-        f"estimated elements of a sparse factor: {h.factor_elements / 1e6:.1f} million of {h.n_orbitals * (h.n_orbitals + 1) / 2e6:.1f}"
+        f"estimated elements of a sparse factor: {h.factor_elements / 1e6:.1f} million of "
+        f"{h.n_orbitals * (h.n_orbitals + 1) / 2e6:.1f}"
     )
     guess = calculator.get_wannier_hamiltonian(twisted_bilayer("MoS2", m=2, r=1)).fermi_level()
     for name in arguments.points:
@@ -68,7 +70,8 @@ def main():
         pairs = solve_one(h, k, request, guess)
         info = pairs.info
         print(
-            f"{name}: {time.perf_counter() - start:.1f} s with {info['method']}, factor of {info.get('nnz', 0) / 1e6:.1f} M elements, "
+            f"{name}: {time.perf_counter() - start:.1f} s with {info['method']}, factor of "
+            f"{info.get('nnz', 0) / 1e6:.1f} M elements, "
             f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, first band {pairs.first}, "
             f"energies {np.round(pairs.energies, 5).tolist()}",
             flush=True,

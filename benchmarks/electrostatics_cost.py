@@ -1,8 +1,10 @@
-"""What the electrostatics of a large twisted cell cost: potential of the effective charges against the whole of H, energy against forces.
+"""What the electrostatics of a large twisted cell cost: potential of the effective charges against the whole of H,
+energy against forces.
 
     python benchmarks/electrostatics_cost.py [--m 7 --r 1] [--threads 1] [--model mos2-bilayer]
 
-Random weights of the shipped model's sizes stand in where a model has no electrostatic energy: time does not depend on them.
+Random weights of the shipped model's sizes stand in where a model has no electrostatic energy: time does not depend on
+them.
 """
 
 import argparse
@@ -46,7 +48,8 @@ def main():
 
     without, with_charges = forces_of(0.0), forces_of(SMEARING)
     print(
-        f"energy and forces {without:.2f} s; with charges of {SMEARING:g} Å {with_charges:.2f} s ({with_charges / without:.1f} times)"
+        f"energy and forces {without:.2f} s; with charges of {SMEARING:g} Å {with_charges:.2f} s "
+        f"({with_charges / without:.1f} times)"
     )
 
 

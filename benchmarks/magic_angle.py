@@ -1,12 +1,12 @@
 """Twisted bilayer graphene from a shipped model: rigid and relaxed cells, flat bands, their width against the angle.
 
-    python benchmarks/magic_angle.py --out runs/magic                       # (30, 1), 11,164 atoms, and the smaller angles
-    python benchmarks/magic_angle.py --out runs/magic --m 6 10              # these cells alone
+    python benchmarks/magic_angle.py --out runs/magic                       # (30, 1), 11,164 atoms, and the smaller
+    angles python benchmarks/magic_angle.py --out runs/magic --m 6 10              # these cells alone
     python benchmarks/magic_angle.py --out runs/magic --table docs/graphene.md
 
 Cells (m, 1) of Lopes dos Santos et al., PRB 86, 155449 (2012), at the model's own equilibrium. Every step (relaxation,
-Hamiltonian, every k-point of the bands) is kept in --out and not done again. Seconds are wall time with --threads threads;
-memory is the largest resident size of a process that did this step alone.
+Hamiltonian, every k-point of the bands) is kept in --out and not done again. Seconds are wall time with --threads
+threads; memory is the largest resident size of a process that did this step alone.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def step_bands(folder, options):
     h = WannierHamiltonian.load(folder / f"{options.structure}_h.npz")
     kpts, x = kpath(h.atoms.cell, options.points)
     method = "pardiso" if pardiso.available() else "auto"
-    energies, middle, n = [], options.bands // 2, options.bands
+    energies, rows, centre, middle, n = [], [], None, options.bands // 2, options.bands
     for k in kpts:
         counted = np.abs(2 * k - np.rint(2 * k)).max() < 1e-9 or h.n_orbitals < 2000
         file = folder / f"{options.structure}_{k[0]:.5f}_{k[1]:.5f}.json"
@@ -125,7 +125,7 @@ def step_bands(folder, options):
         energies.append(found)
         flat_here = found[middle - 2 : middle + 2]
         centre_row = (flat_here, found[middle + 2], found[middle - 3])
-        rows = [centre_row] if len(energies) == 1 else rows + [centre_row]
+        rows.append(centre_row)
     # half filling: the flat bands are the four in the middle (two valleys, two bands each; spin apart)
     flat = np.array([row[0] for row in rows])
     return {
@@ -140,7 +140,9 @@ def step_bands(folder, options):
 
 
 def continuation(before, after):
-    """By how many places the list `after` of nearest energies is shifted against `before`, so that bands stay continuous."""
+    """By how many places the list `after` of nearest energies is shifted against `before`, so that bands stay
+    continuous.
+    """
     n = len(before)
     cost = {
         s: np.abs(after[max(s, 0) : n + min(s, 0)] - before[max(-s, 0) : n + min(-s, 0)]).mean() for s in range(-4, 5)
@@ -205,7 +207,7 @@ def collect(options):
             for n in ("relax", "hamiltonian_rigid", "hamiltonian_relaxed", "bands_rigid", "bands_relaxed")
         ]
         if all(n.exists() for n in needed):
-            relax, h_rigid, h, rigid, relaxed = (json.loads(n.read_text()) for n in needed)
+            relax, _h_rigid, h, rigid, relaxed = (json.loads(n.read_text()) for n in needed)
             rows.append(
                 {"m": int(folder.name[1:]), "relax": relax, "hamiltonian": h, "rigid": rigid, "relaxed": relaxed}
             )
@@ -215,15 +217,19 @@ def collect(options):
 def table(rows):
     """Markdown table of steps, times, memory and widths."""
     lines = [
-        "| cell | angle ° | atoms | relaxation steps, s, GB | H s, GB | elements a row | s per k-point, GB | interlayer distance Å | flat bands, rigid meV | relaxed meV | gaps below and above, relaxed meV |",
+        "| cell | angle ° | atoms | relaxation steps, s, GB | H s, GB | elements a row | s per k-point, GB | "
+        "interlayer distance Å | flat bands, rigid meV | relaxed meV | gaps below and above, relaxed meV |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         r, h, b = row["relax"], row["hamiltonian"], row["relaxed"]
         lines.append(
-            f"| ({row['m']}, 1) | {r['angle']:.3f} | {r['atoms']:,} | {r['steps']}, {r['seconds']:.0f}, {r['gigabytes']:.1f} | {h['seconds']:.0f}, {h['gigabytes']:.1f} | "
-            f"{h['per_row']:.0f} | {b['seconds'] / b['points']:.1f}, {b['gigabytes']:.1f} | {r['distance'][0]:.2f}-{r['distance'][2]:.2f} | "
-            f"{1e3 * row['rigid']['width']:.1f} | {1e3 * b['width']:.1f} | {1e3 * b['gap_below']:.1f}, {1e3 * b['gap_above']:.1f} |"
+            f"| ({row['m']}, 1) | {r['angle']:.3f} | {r['atoms']:,} | {r['steps']}, {r['seconds']:.0f}, "
+            f"{r['gigabytes']:.1f} | {h['seconds']:.0f}, {h['gigabytes']:.1f} | "
+            f"{h['per_row']:.0f} | {b['seconds'] / b['points']:.1f}, {b['gigabytes']:.1f} | "
+            f"{r['distance'][0]:.2f}-{r['distance'][2]:.2f} | "
+            f"{1e3 * row['rigid']['width']:.1f} | {1e3 * b['width']:.1f} | {1e3 * b['gap_below']:.1f}, "
+            f"{1e3 * b['gap_above']:.1f} |"
         )
     return "\n".join(lines)
 

@@ -1,4 +1,5 @@
-"""Time of forces and of the Hamiltonian of a large twisted cell with a shipped model, and of the slab's potential in it.
+"""Time of forces and of the Hamiltonian of a large twisted cell with a shipped model, and of the slab's potential in
+it.
 
 python benchmarks/model_speed.py [--m 9 --r 1] [--threads 2]
 """

@@ -1,7 +1,8 @@
-"""Energy conservation in molecular dynamics of a twisted bilayer: drift and fluctuation of the total energy at constant N, V, E.
+"""Energy conservation in molecular dynamics of a twisted bilayer: drift and fluctuation of the total energy at constant
+N, V, E.
 
-    python benchmarks/nve.py                                  # 20 ps at 300 K and 1 fs of the 114-atom (2, 1) cell of MoS2
-    python benchmarks/nve.py --model graphene-bilayer --material graphene --m 3 --picoseconds 5
+    python benchmarks/nve.py                                  # 20 ps at 300 K and 1 fs of the 114-atom (2, 1) cell of
+    MoS2 python benchmarks/nve.py --model graphene-bilayer --material graphene --m 3 --picoseconds 5
 
 The drift is the slope of a straight line through the total energy after the first picosecond.
 """
@@ -57,9 +58,11 @@ def main():
     late = times >= min(1.0, 0.5 * times[-1])
     slope = np.polyfit(times[late], energies[late], 1)[0]
     print(
-        f"{len(atoms)} atoms, {times[-1]:.1f} ps at {arguments.timestep:g} fs, {np.mean(np.array(temperatures)[late]):.0f} K, {arguments.dtype}: "
+        f"{len(atoms)} atoms, {times[-1]:.1f} ps at {arguments.timestep:g} fs, "
+        f"{np.mean(np.array(temperatures)[late]):.0f} K, {arguments.dtype}: "
         f"drift {slope:+.5f} meV/atom/ps, fluctuation {np.std(energies[late]):.4f} meV/atom rms, "
-        f"largest deviation {np.abs(energies - energies[0]).max():.4f} meV/atom, {1e3 * seconds * arguments.timestep / (1e3 * arguments.picoseconds):.1f} ms a step"
+        f"largest deviation {np.abs(energies - energies[0]).max():.4f} meV/atom, "
+        f"{1e3 * seconds * arguments.timestep / (1e3 * arguments.picoseconds):.1f} ms a step"
     )
     if arguments.figure:
         import matplotlib.pyplot as plt

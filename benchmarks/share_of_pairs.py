@@ -2,8 +2,8 @@
 
 python benchmarks/share_of_pairs.py
 
-The force field is that of the shipped model; heads start from the same random weights. Errors (meV) are those of the validation
-split, single cells. The last row gives the share the time of the first row.
+The force field is that of the shipped model; heads start from the same random weights. Errors (meV) are those of the
+validation split, single cells. The last row gives the share the time of the first row.
 """
 
 import argparse
@@ -60,7 +60,8 @@ def main():
         seconds = (time.perf_counter() - start) / steps
         errors = held_out.report()
         print(
-            f"{share:6.2f} {steps:6d} {seconds:7.3f} {errors['elements']:7.3f} {errors['00_intra']:11.3f} {errors['11_inter']:9.3f} "
+            f"{share:6.2f} {steps:6d} {seconds:7.3f} {errors['elements']:7.3f} {errors['00_intra']:11.3f} "
+            f"{errors['11_inter']:9.3f} "
             f"{errors['onsite']:8.2f}",
             flush=True,
         )

@@ -1,20 +1,22 @@
-"""Which cheap measure ranks the errors of forces: a table of schemes, on held-out data and on structures of a kind unlike training.
+"""Which cheap measure ranks the errors of forces: a table of schemes, on held-out data and on structures of a kind
+unlike training.
 
     python benchmarks/trust.py models/mos2-bilayer/data --out RUN [--steps 1500] [--model mos2-bilayer]
 
-Two tests: the model on its own validation split; and a force field trained here, briefly, on 6-atom cells alone (p1), in which all copies of an
-atom move alike, judged on monolayers and larger cells. AUC: the probability that a
-force error above three times the median has the larger score than one below. The shares are those of the shipped scheme, calibrated on
-held-out data like the training data.
+Two tests: the model on its own validation split; and a force field trained here, briefly, on 6-atom cells alone (p1),
+in which all copies of an atom move alike, judged on monolayers and larger cells. AUC: the probability that a
+force error above three times the median has the larger score than one below. The shares are those of the shipped
+scheme, calibrated on held-out data like the training data.
 
     python benchmarks/trust.py models/mos2-bilayer/data --twisted FOLDER [--model mos2-bilayer]
 
-What a calibration on the validation split says of twisted cells, and one that has all but the cell that is judged, with and without
-the unlikeness of surroundings (t).
+What a calibration on the validation split says of twisted cells, and one that has all but the cell that is judged,
+with and without the unlikeness of surroundings (t).
 
     python benchmarks/trust.py --domain [--model mos2-bilayer]
 
-What the shipped uncertainty says of ordinary and of strange bilayers: how many atoms lie outside the training data, and why.
+What the shipped uncertainty says of ordinary and of strange bilayers: how many atoms lie outside the training data, and
+why.
 """
 
 import argparse
@@ -107,7 +109,9 @@ class Schemes:
         }
 
     def last_layers(self, c):
-        """Spread of the forces of last layers drawn from the Laplace posterior (of the mean atomic energy), one backward pass each."""
+        """Spread of the forces of last layers drawn from the Laplace posterior (of the mean atomic energy), one
+        backward pass each.
+        """
         graph, ff = self.model.graph(c.atoms, c.layers), self.model.force_field
         graph.vector = graph.vector.detach().requires_grad_(True)
         environment, _ = ff.environment(graph)
@@ -140,14 +144,17 @@ def judge(label, model, training, judged, like_training):
     )
     s = scores(rows, deviations)["forces"]
     print(
-        f"| {label} | *{len(error)} atoms, median error {1e3 * np.median(error):.1f} meV/Å, {100 * large.mean():.0f} % above 3 times; "
+        f"| {label} | *{len(error)} atoms, median error {1e3 * np.median(error):.1f} meV/Å, {100 * large.mean():.0f} % "
+        "above 3 times; "
         f"{100 * s['within_1']:.0f} % of components within 1, {100 * s['within_2']:.0f} % within 2 deviations* | |",
         flush=True,
     )
 
 
 def bilayers(model):
-    """Structures by name: 54 atoms at equilibrium, then displaced, strained, with another gap, moving at about 300 K; a twisted cell."""
+    """Structures by name: 54 atoms at equilibrium, then displaced, strained, with another gap, moving at about 300 K; a
+    twisted cell.
+    """
     from ase import units
     from ase.md.velocitydistribution import thermalize_momenta
     from ase.md.verlet import VelocityVerlet
@@ -185,7 +192,8 @@ def bilayers(model):
 def domain(model):
     """Print the table of `bilayers`."""
     print(
-        "| structure | atoms outside | deviation of a force meV/Å: median | largest | of H meV: median | reason of the farthest |\n|---|---|---|---|---|---|"
+        "| structure | atoms outside | deviation of a force meV/Å: median | largest | of H meV: median | reason of the "
+        "farthest |\n|---|---|---|---|---|---|"
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DomainWarning)
@@ -193,7 +201,8 @@ def domain(model):
             u = WanderCalculator(model).get_uncertainty(atoms)
             farthest = u["reasons"].get(int(np.argmax(np.where(u["outside"], u["distance"], -1))), "")
             print(
-                f"| {name} | {u['outside'].sum()} of {len(atoms)} | {1e3 * np.median(u['forces']):.3g} | {1e3 * u['forces'].max():.3g} | "
+                f"| {name} | {u['outside'].sum()} of {len(atoms)} | {1e3 * np.median(u['forces']):.3g} | "
+                f"{1e3 * u['forces'].max():.3g} | "
                 f"{1e3 * np.median(u['hamiltonian']):.2g} | {farthest} |",
                 flush=True,
             )

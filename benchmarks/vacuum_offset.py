@@ -1,10 +1,13 @@
 """How much of a layer's vacuum-level offset a regression in strain and N_out/N_in recovers, and what needs none.
 
-    python benchmarks/vacuum_offset.py models/mos2-bilayer/data/aligned [--model mos2-bilayer] [--degree 2] [--out offset.json]
+    python benchmarks/vacuum_offset.py models/mos2-bilayer/data/aligned [--model mos2-bilayer] [--degree 2] [--out
+    offset.json]
 
-1. The mean on-site energy of every layer of the data is taken away, as if each layer had a zero of its own. C(eps, x) is fitted to
+1. The mean on-site energy of every layer of the data is taken away, as if each layer had a zero of its own. C(eps, x)
+is fitted to
    what was taken from the training split and asked for what was taken from the held-out one.
-2. A model trained with the vacuum level as zero: two monolayers, one stretched and one compressed along x, 30 Å apart in one cell. Their levels
+2. A model trained with the vacuum level as zero: two monolayers, one stretched and one compressed along x, 30 Å apart
+in one cell. Their levels
    must be those of each monolayer alone, without any offset.
 """
 
@@ -78,10 +81,12 @@ def unequal_strain(model, n=16, distance=30.0):
     layers = np.repeat([0, 1], [len(lower), len(upper)])
     strains = [length / (m * a) - 1 for m in (n, n + 1)]
     print(
-        f"\nstrain along x {100 * strains[0]:+.2f} % and {100 * strains[1]:+.2f} %, {distance:g} Å apart, {len(stack)} atoms, levels at Gamma"
+        f"\nstrain along x {100 * strains[0]:+.2f} % and {100 * strains[1]:+.2f} %, {distance:g} Å apart, {len(stack)} "
+        "atoms, levels at Gamma"
     )
     print(
-        "| effective charges | valence edge of the lower layer alone eV | of the upper one | offset meV | together against alone, all levels: "
+        "| effective charges | valence edge of the lower layer alone eV | of the upper one | offset meV | together "
+        "against alone, all levels: "
         "largest difference meV |\n|---|---|---|---|---|"
     )
     smearing, own = model.heads.smearing, model.heads.neutral
@@ -100,7 +105,8 @@ def unequal_strain(model, n=16, distance=30.0):
             edges.append(values[n_occupied - 1])
         difference = together - np.sort(np.concatenate(alone))
         print(
-            f"| {label} | {edges[0]:.4f} | {edges[1]:.4f} | {1e3 * (edges[0] - edges[1]):.1f} | {1e3 * np.abs(difference).max():.4f} |"
+            f"| {label} | {edges[0]:.4f} | {edges[1]:.4f} | {1e3 * (edges[0] - edges[1]):.1f} | "
+            f"{1e3 * np.abs(difference).max():.4f} |"
         )
     model.heads.smearing, model.heads.neutral = smearing, own
 

@@ -1,12 +1,17 @@
-"""Gauges of graphene's p_z: a frozen window, the iterations of wannier90.x, weights that fade; locality and bands of each.
+"""Gauges of graphene's p_z: a frozen window, the iterations of wannier90.x, weights that fade.
+
+Locality and bands of each.
 
     python benchmarks/wannier_gauges.py                    # AB bilayer, recipe of models/graphene-bilayer; minutes
     python benchmarks/wannier_gauges.py --length 14        # coarser grid
     python benchmarks/wannier_gauges.py --only p1_0017 --projection-only --fade 250 5 6 0.1 --fade 60 5 5 0.3
-                                                           # a configuration of the plan: weights (height, centre, width, gate) compared
+                                                           # a configuration of the plan: weights (height, centre,
+                                                           width, gate) compared
 
-DFT once (GPAW), then for every gauge: the spread, the largest element of H beyond 6, 8 and 10 Å, and how far the bands of H,
-cut at 8, 10 and 12 Å or not at all, are from DFT along Γ-M-K-Γ (rms inside the window), where no k-point of the grid helps.
+DFT once (GPAW), then for every gauge: the spread, the largest element of H beyond 6, 8 and 10 Å, and how far the bands
+of H, cut at 8, 10 and 12 Å or not at all, are from DFT along Γ-M-K-Γ (rms inside the window), where no k-point of the
+grid
+helps.
 """
 
 import argparse
@@ -155,7 +160,8 @@ def main():
         _, hk = labels.hamiltonian(hard)
         theirs = np.array([start.hamiltonian.at_k(k).toarray() for k in labels.kpts])
         print(
-            f"wannier90.x (dis_num_iter 0, num_iter 0) against the projection in memory: {np.abs(hk - theirs).max():.1e} eV in H(k)"
+            "wannier90.x (dis_num_iter 0, num_iter 0) against the projection in memory: "
+            f"{np.abs(hk - theirs).max():.1e} eV in H(k)"
         )
 
 

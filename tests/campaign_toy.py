@@ -1,17 +1,11 @@
-"""A campaign whose engine is a toy of milliseconds: its configuration, the fixtures that make the engine known."""
+"""A campaign whose engine is a toy of milliseconds: its configuration; the fixture `toy` makes the engine known."""
 
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
-import pytest
 import yaml
 
-from ase_wander.data.campaign import run as campaign
-from ase_wander.data.campaign import worker
-from ase_wander.data.campaign.run import run_campaign
-from ase_wander.data.dft import bands_check, engines
 from tests import toy_engine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,37 +18,6 @@ SAMPLING = {
         {"prefix": "ml", "count": 1, "monolayer": True},
     ],
 }
-
-
-@pytest.fixture(autouse=True)
-def toy(monkeypatch):
-    """The toy engine, known to this process and to the workers that it starts; labels are made without a process where that does."""
-    monkeypatch.setattr(campaign, "WORKER", WORKER)
-    monkeypatch.setattr(run_campaign, "__kwdefaults__", {**run_campaign.__kwdefaults__, "command": WORKER})
-    monkeypatch.setattr("ase_wander.data.dft.recipe.ENGINES", ("gpaw", "espresso", "toy"))
-    monkeypatch.setitem(engines.ENGINES, "toy", "tests.toy_engine")
-
-
-@pytest.fixture
-def inline(monkeypatch):
-    """Tasks run in this process, figures are not drawn: for what has nothing to do with either."""
-    monkeypatch.setattr(bands_check, "require_bands", bands_check.require_bands)  # put back afterwards
-    toy_engine.without_figures()
-
-    class Inline:
-        n_workers = 1
-
-        def submit(self, task, lock):
-            return worker.run(*worker.decode_task(task))
-
-        def wait(self, futures, seconds):
-            return set(futures)
-
-        def receive(self, folder, future):
-            return future
-
-    pool = Inline()
-    monkeypatch.setattr(campaign, "make_pool", lambda *args: nullcontext(pool))
 
 
 def write_config(folder, options=None, **change):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mos2_small import DATA as SMALL
+
 DATA = Path(__file__).resolve().parents[1] / "models" / "mos2-bilayer" / "data" / "aligned"
 
 
@@ -66,3 +68,22 @@ def compiled(tmp_path_factory):
         subprocess.run(command, cwd=Path(__file__).resolve().parents[1], check=True, capture_output=True)
         kernels.FOLDER = str(folder / "ase_wander" / "kernels")
     return kernels.load(capability)
+
+
+@pytest.fixture(scope="module")
+def configurations():
+    """The few configurations of bilayer MoS2 that come with the tests."""
+    from ase_wander.data.dataset import load_dataset
+
+    return load_dataset(SMALL)
+
+
+@pytest.fixture(scope="module")
+def model(configurations):
+    """The shipped weights with an uncertainty fitted to the few configurations."""
+    from ase_wander import load_model
+    from ase_wander.evaluation.uncertainty import fit_trust
+
+    model = load_model("mos2-bilayer")
+    fit_trust(model, configurations, 0.15)
+    return model

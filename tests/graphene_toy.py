@@ -1,4 +1,5 @@
-"""A data set of bilayer graphene whose answers are known: springs and Lennard-Jones energies, Slater-Koster p_z hoppings.
+"""A data set of bilayer graphene whose answers are known: springs and Lennard-Jones energies, Slater-Koster p_z
+hoppings.
 
 Hoppings of Moon and Koshino, PRB 87, 205404 (2013), eqs. 1-3, with the orbitals along the local normals:
 
@@ -60,7 +61,9 @@ def labels(atoms, layers):
 
 
 def write_dataset(folder, n_configurations, seed=0, cells=(1, 1, 1), sigma=0.03, mesh=(6, 6, 1), prefix="g1"):
-    """Add configurations of random shifts, gaps, strains and displacements to `structures.extxyz` and `hamiltonians/`."""
+    """Add configurations of random shifts, gaps, strains and displacements to `structures.extxyz` and
+    `hamiltonians/`.
+    """
     generator = np.random.default_rng(seed)
     (folder / "hamiltonians").mkdir(parents=True, exist_ok=True)
     frames = []

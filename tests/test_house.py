@@ -15,6 +15,7 @@ FLOORS = [
     "plugin",
     "evaluation",
     "training",
+    "relaxation",
     "calculator",
     "loading",
     "data",
@@ -26,6 +27,7 @@ FLOORS = [
     "plotting",
     "structure",
     "catalogue",
+    "schema",
     "checks",
     "files",
     "kernels",
@@ -89,6 +91,17 @@ def test_no_import_climbs():
 
 def test_no_file_imports_itself_through_others():
     list(TopologicalSorter(GRAPH).static_order())  # CycleError names the circle
+
+
+def test_no_test_module_imports_another():
+    """What several tests need stands in a conftest.py or a helper module beside them."""
+    tests = Path(__file__).parent
+    for file in sorted(tests.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+                found = [name for name in names if name.startswith("tests.") and ".test_" in name]
+                assert not found, f"{file.relative_to(tests)} imports {found[0]}"
 
 
 @pytest.mark.parametrize("name", ["electronic", "moire"])

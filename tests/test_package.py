@@ -36,7 +36,11 @@ def test_every_dependency_is_pinned(setup):
     pinned = {
         normalised(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"
     }
-    needed = setup["options"]["install_requires"] + setup["options.extras_require"]["test"]
+    needed = (
+        setup["options"]["install_requires"]
+        + setup["options.extras_require"]["test"]
+        + setup["options.extras_require"]["lint"]
+    )
     assert {normalised(line) for line in needed.strip().splitlines()} <= pinned
     assert all("==" in line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#")
 

@@ -6,15 +6,14 @@ from ase import Atoms
 from ase.spectrum.band_structure import BandStructure
 
 from ase_wander.plotting import (
-    _tile,
     band_edges,
     plot_bands,
     plot_corrugation,
-    plot_learning_curve,
     plot_parity,
     save_figure,
     with_subscripts,
 )
+from ase_wander.plotting.corrugation import _tile
 
 
 @pytest.fixture
@@ -89,14 +88,6 @@ def test_parity_prints_error_and_r2():
     assert len(plot_parity(np.repeat(x, 60), np.repeat(x, 60), quantity="H", unit="eV").figure.axes) == 2
     with pytest.raises(ValueError, match="101 reference values against 3"):
         plot_parity(x, x[:3], quantity="force", unit="eV/Å")
-
-
-def test_learning_curve_names_its_lines():
-    ax = plot_learning_curve([1, 2], {"force": [0.1, 0.01], "force, training": [0.1, 0.005]})
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        "force",
-        "force, training",
-    ] and ax.get_yscale() == "log"
 
 
 def test_formula_subscripts():

@@ -1,12 +1,23 @@
 """Layers by connectivity and neighbour pairs: against brute force, at awkward cells, with clear refusals."""
 
+import time
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, graphene, mx2
 
 from ase_wander.moire import twisted_bilayer
-from ase_wander.structure import check_atoms, find_layers, neighbour_pairs, plane_normal, standing_positions
+from ase_wander.structure import (
+    check_atoms,
+    empty_inside,
+    find_layers,
+    in_xy_plane,
+    neighbour_pairs,
+    plane_normal,
+    standing_positions,
+    upward,
+)
 from tests.helpers import displaced, random_orthogonal
 
 
@@ -152,3 +163,100 @@ def test_refusals_say_what_and_where(name, message):
 def test_check_passes_what_is_sound(bilayer):
     check_atoms(bilayer)
     assert np.allclose(plane_normal(bilayer), [0, 0, 1])
+
+
+@pytest.mark.parametrize("size", [100, 163, 320])
+@pytest.mark.parametrize("third", [0.0, 1.0, 30.0])
+def test_wide_flat_cells_have_neighbours(size, third):
+    """A list of very many bins along two axes and one along the third: three neighbours per atom of graphene."""
+    atoms = graphene(a=2.46, size=(size, size, 1), vacuum=None)
+    atoms.set_cell([*atoms.cell.array[:2], [0, 0, third]])
+    atoms.pbc = (True, True, False)
+    start = time.process_time()
+    check_atoms(atoms)
+    assert len(neighbour_pairs(atoms, 1.6)) == 3 * len(atoms)
+    assert time.process_time() - start < 10.0 and len(atoms) == 2 * size**2
+
+
+def test_layers_of_two_hundred_thousand_atoms():
+    atoms = graphene(a=2.46, size=(320, 320, 1), vacuum=None)
+    atoms.set_cell([*atoms.cell.array[:2], [0, 0, 0]])
+    atoms.pbc = (True, True, False)
+    start = time.process_time()
+    assert (find_layers(atoms) == 0).all() and time.process_time() - start < 15.0
+
+
+@pytest.mark.parametrize(
+    "scale, message", [("all", "repeats after 0.0.* Å"), ("positions", "overlap"), ("many positions", "overlap")]
+)
+def test_tiny_structures_are_refused_in_a_moment(scale, message):
+    atoms = twisted_bilayer("MoS2", m=2, r=1)
+    if scale == "all":
+        atoms.set_cell(1e-3 * atoms.cell.array, scale_atoms=True)
+    else:
+        atoms = atoms.repeat((6, 6, 1)) if scale.startswith("many") else atoms
+        atoms.positions *= 1e-3
+    start = time.process_time()
+    with pytest.raises(ValueError, match=message):
+        check_atoms(atoms)
+    assert time.process_time() - start < 1.0
+
+
+def test_elements_and_places_that_do_not_exist():
+    atoms = twisted_bilayer("MoS2", angle=0.0)
+    for number in (200, -1):
+        wrong = atoms.copy()
+        wrong.numbers[4] = number
+        with pytest.raises(ValueError, match=f"atom 4 has the atomic number {number}"):
+            check_atoms(wrong)
+    atoms.positions[2, 1] = 1e30
+    with pytest.raises(ValueError, match=r"position of atom 2 .* out of range"):
+        check_atoms(atoms)
+
+
+def test_closest_pair_of_a_cloud_is_refused_only_below_the_limit():
+    """Against brute force over the images, in an oblique cell, periodic in two and in three directions."""
+    rng = np.random.default_rng(3)
+    cell = np.array([[7.0, 0, 0], [3.3, 6.0, 0], [1.0, 2.0, 9.0]])
+    images = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]) @ cell
+    outcomes = []
+    for _ in range(60):
+        atoms = Atoms("C12", scaled_positions=rng.random((12, 3)) * 3 - 1, cell=cell, pbc=(1, 1, rng.integers(2)))
+        own = atoms.get_scaled_positions(wrap=False)
+        own[:, atoms.pbc] %= 1.0
+        x = own @ cell
+        shifts = images if atoms.pbc[2] else images[np.abs(images[:, 2]) < 1e-9]
+        vectors = x[None, :, None] + shifts[None, None] - x[:, None, None]
+        distance = np.linalg.norm(vectors, axis=-1)
+        nearest = distance[distance > 1e-9].min()
+        try:
+            check_atoms(atoms)
+            outcomes.append(True)
+        except ValueError as error:
+            assert "overlap" in str(error)
+            outcomes.append(False)
+        assert outcomes[-1] == (nearest >= 1.0), nearest
+    assert 10 < sum(outcomes) < 50
+
+
+def test_up_is_up():
+    atoms = twisted_bilayer("MoS2", angle=0.0)
+    for cell in (atoms.cell.array, atoms.cell.array[[1, 0, 2]], atoms.cell.array * [[1], [1], [-1]]):
+        atoms.set_cell(cell)
+        assert upward(atoms).tolist() == pytest.approx([0, 0, 1])
+    atoms.rotate(90, "x", rotate_cell=True)
+    third = atoms.cell.array[2]
+    assert abs(upward(atoms) @ third) == pytest.approx(np.linalg.norm(third))
+    flat = in_xy_plane(atoms)
+    assert np.abs(flat.cell.array[:2, 2]).max() == 0 and upward(flat).tolist() == pytest.approx([0, 0, 1])
+    assert flat.get_distance(0, 4, mic=True) == pytest.approx(atoms.get_distance(0, 4, mic=True))
+
+
+def test_emptiness_inside_a_wrapped_slab():
+    atoms = twisted_bilayer("MoS2", angle=0.0)
+    assert empty_inside(atoms) == 0
+    atoms.positions[:, 2] -= atoms.positions[:, 2].mean()
+    atoms.positions[:, 2] %= atoms.cell[2, 2]
+    assert empty_inside(atoms) > 15
+    atoms.pbc = True
+    assert empty_inside(atoms) == 0

@@ -11,16 +11,8 @@ import ase_wander
 
 TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
 
-QUICK = {"first_light.py"}
 
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(path.name, marks=[] if path.name in QUICK else pytest.mark.slow)
-        for path in sorted(TUTORIALS.glob("*.py"))
-    ],
-)
+@pytest.mark.parametrize("name", [path.name for path in sorted(TUTORIALS.glob("*.py"))])
 def test_tutorial_runs(name, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Path(ase_wander.__file__).parents[1])}
     done = subprocess.run(

@@ -1,4 +1,5 @@
-"""An engine that takes milliseconds, for tests of campaigns: Lennard-Jones energies and a tight-binding Hamiltonian of s orbitals.
+"""An engine that takes milliseconds, for tests of campaigns: Lennard-Jones energies and a tight-binding Hamiltonian of
+s orbitals.
 
 As a program (`python tests/toy_engine.py < task`) it is a worker that knows the engine "toy".
 """
@@ -66,9 +67,8 @@ def compute(atoms, recipe, log=None):
 
 def register():
     """Make the engine known to this process."""
-    from ase_wander.data.dft import engines, recipe
+    from ase_wander.data.dft import engines
 
-    recipe.ENGINES = (*recipe.ENGINES, "toy") if "toy" not in recipe.ENGINES else recipe.ENGINES
     engines.ENGINES["toy"] = __name__ if __name__ != "__main__" else "toy_engine"
 
 

@@ -1,7 +1,8 @@
 """The gap of a MoS2 bilayer against temperature: molecular dynamics and bands from one model; then what moves it.
 
-A 3 x 3 cell (54 atoms), in which K folds onto Γ, and some picoseconds with classical nuclei: a few minutes. Real work takes
-larger cells, longer runs, and zero-point motion, which classical nuclei lack and which matters below the Debye temperature.
+A 3 x 3 cell (54 atoms), in which K folds onto Γ, and some picoseconds with classical nuclei: a few minutes. Real work
+takes larger cells, longer runs, and zero-point motion, which classical nuclei lack and which matters below the Debye
+temperature.
 """
 
 import numpy as np
@@ -58,7 +59,8 @@ dh = hamiltonian_derivative(calculator.model, cell, strain=np.diag([1.0, 1.0, 0.
 slopes, _ = deformation_potentials(dh, K, energies, states, tolerance=1e-4)
 edge = h.n_occupied
 print(
-    f"deformation potentials at K: valence {slopes[edge - 1]:.2f} eV, conduction {slopes[edge]:.2f} eV per unit of biaxial strain"
+    f"deformation potentials at K: valence {slopes[edge - 1]:.2f} eV, conduction {slopes[edge]:.2f} eV per unit of "
+    "biaxial strain"
 )
 
 # 3. How strongly the out-of-plane breathing of each layer (A1g: sulfur against sulfur, 405 cm^-1) couples to the edges.

@@ -26,7 +26,8 @@ print(format_table(commensurate_cells(400, (0, 30), material="MoS2")))
 # 2. The magic angle of graphene: the smallest exact cell within 0.02 degrees, found from closed forms.
 magic = twisted_bilayer("graphene", angle=1.05)
 print(
-    f"\ngraphene at {magic.info['twist_angle']:.6f} degrees: {len(magic)} atoms, (m, r) = ({magic.info['m']}, {magic.info['r']})"
+    f"\ngraphene at {magic.info['twist_angle']:.6f} degrees: {len(magic)} atoms, (m, r) = ({magic.info['m']}, "
+    f"{magic.info['r']})"
 )
 
 # 3. R and H are different crystals.  At 0 degrees R is AA (metal over metal), H is 2H (metal over chalcogen).

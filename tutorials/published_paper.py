@@ -73,12 +73,14 @@ for angle, (n_atoms, n_cells) in cells.items():
         net = atoms.get_forces(apply_constraint=False).sum(axis=0)
         positions, distance = interlayer_distance(atoms)
         print(
-            f"{name}: {optimiser.nsteps} steps{'' if converged else ' (not converged)'}, net force {np.linalg.norm(net):.2e} eV/Å, "
+            f"{name}: {optimiser.nsteps} steps{'' if converged else ' (not converged)'}, net force "
+            f"{np.linalg.norm(net):.2e} eV/Å, "
             f"interlayer distance {distance.min():.2f} to {distance.max():.2f} Å"
         )
         plot_corrugation(atoms, positions, distance, title=f"{name}, {angle}°", ax=upper)
 
-        # 4. Bands.  The published layer offsets hold for the strains of the 8.95-degree example: elsewhere they are not known.
+        # 4. Bands.  The published layer offsets hold for the strains of the 8.95-degree example: elsewhere they are not
+        # known.
         if name == "published" and n_atoms != 201:
             lower.set_axis_off()
             lower.text(0.5, 0.5, "layer offsets not published", ha="center", va="center")

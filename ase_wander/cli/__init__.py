@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 
-from .common import PROGRAM, CommandError, version
+from .common import PROGRAM, CommandError, release_locks, version
 
 #: Command: module with `add_parser(subparsers)`, and what `--help` says of it.
 COMMANDS = {
@@ -25,7 +25,8 @@ COMMANDS = {
 }
 
 #: Exceptions that mean bad input (or a cell too large): their message is shown as one line, without a traceback.
-INPUT_ERRORS = (ValueError, OSError, CommandError, MemoryError)
+#: A ValueError means it only where this package raised it; one out of a library is a mistake of ours.
+INPUT_ERRORS = (OSError, CommandError, MemoryError)
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,14 +88,26 @@ def main(argv: list[str] | None = None) -> int:
         if debug or not _is_bad_input(error):
             raise
         return _fail(_one_line(error), getattr(error, "exit_code", 2))
+    finally:
+        release_locks()
 
 
 def _is_bad_input(error):
     if isinstance(error, INPUT_ERRORS):
         return True
+    if isinstance(error, ValueError) and _is_our_own(error):
+        return True
     from ase.calculators.calculator import CalculatorError, PropertyNotImplementedError
 
     return isinstance(error, (CalculatorError, PropertyNotImplementedError))
+
+
+def _is_our_own(error):
+    """Whether the innermost frame of the traceback, the one that raised the error, is in this package."""
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    return trace.tb_frame.f_globals.get("__name__", "").split(".")[0] == __name__.split(".")[0]
 
 
 def _one_line(error):

@@ -17,7 +17,8 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         "ablation",
         help="train and judge the rows of an ablation table",
-        description="Train every row with every seed, judge it, print the tables and write them where the table's file says. Runs whose "
+        description="Train every row with every seed, judge it, print the tables and write them where the table's file "
+        "says. Runs whose "
         "result exists are skipped, interrupted ones go on; with all results there it takes seconds.",
     )
     parser.add_argument("table", help="YAML file, see benchmarks/ablation/table.yaml")
@@ -162,7 +163,9 @@ def _bar(table, left, what):
 
 
 def _blocks(table, name, header, rows):
-    """The table of a group in parts that fit a console: what does not depend on a split, then one part for each split."""
+    """The table of a group in parts that fit a console: what does not depend on a split, then one part for each
+    split.
+    """
     from ..evaluation.ablation.results import QUANTITIES, SPLITS
 
     columns, title = table.groups[name]["columns"], table.groups[name]["title"]

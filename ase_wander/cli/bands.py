@@ -9,13 +9,14 @@ from .common import (
     CommandError,
     ResultFolder,
     add_model_options,
+    add_structure_options,
     calculator_settings,
     console,
     file_hash,
     make_calculator,
     positive_int,
     print_table,
-    read_structure,
+    read_given,
 )
 
 HAMILTONIAN, BANDS, FIGURE = "hamiltonian.npz", "bands.json", "bands.png"
@@ -39,9 +40,10 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("--hamiltonian", metavar="FILE.npz", help="a saved Hamiltonian instead of a structure")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    add_structure_options(parser)
     add_band_options(parser)
     add_compare_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, default=None, of="the atoms")
     parser.set_defaults(main=main)
 
 
@@ -89,9 +91,9 @@ def main(arguments) -> int:
         raise CommandError("bands needs a structure FILE or --hamiltonian FILE.npz, and not both")
     source = arguments.file or arguments.hamiltonian
     if arguments.file:
-        atoms = read_structure(source)
-        calculator = make_calculator(arguments)
-        settings = {"calculator": calculator_settings(calculator)}
+        atoms, own = read_given(arguments)
+        calculator = make_calculator(arguments, atoms)
+        settings = {**own, "calculator": calculator_settings(calculator)}
     else:
         from ..electronic.hamiltonian import WannierHamiltonian
 

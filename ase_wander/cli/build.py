@@ -14,7 +14,8 @@ def add_parser(subparsers):
         "build",
         help="build an exact cell of a twisted bilayer",
         description=(
-            "Build an exact cell of a twisted bilayer. Give a pair (m, r), or an angle and a tolerance: then the smallest exact cell "
+            "Build an exact cell of a twisted bilayer. Give a pair (m, r), or an angle and a tolerance: then the "
+            "smallest exact cell "
             "within it is built and the alternatives are listed."
         ),
     )
@@ -149,7 +150,8 @@ def _build(args, material):
         )
         info = atoms.info
         return atoms, (
-            f"{info['twist_angle']:.6f} deg, {info['stacking']} stacking, strain {100 * info['strain']:.4f} %, gap {info['gap']:.3f} Å"
+            f"{info['twist_angle']:.6f} deg, {info['stacking']} stacking, strain {100 * info['strain']:.4f} %, gap "
+            f"{info['gap']:.3f} Å"
         )
     atoms = twisted_bilayer(
         material,
@@ -167,7 +169,8 @@ def _build(args, material):
     )
     info = atoms.info
     return atoms, (
-        f"(m, r) = ({info['m']}, {info['r']}), {info['twist_angle']:.6f} deg, {info['stacking']} stacking, gap {info['gap']:.3f} Å"
+        f"(m, r) = ({info['m']}, {info['r']}), {info['twist_angle']:.6f} deg, {info['stacking']} stacking, gap "
+        f"{info['gap']:.3f} Å"
     )
 
 
@@ -272,7 +275,8 @@ def _print_cells(args, material) -> int:
     )
     if not cells:
         raise CommandError(
-            f"no exact cell of up to {max_atoms} atoms between {args.angle_range[0]:g} and {args.angle_range[1]:g} degrees"
+            f"no exact cell of up to {max_atoms} atoms between {args.angle_range[0]:g} and {args.angle_range[1]:g} "
+            "degrees"
             if args.angle_range
             else f"no exact cell of up to {max_atoms} atoms"
         )

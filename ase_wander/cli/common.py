@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,14 +52,13 @@ def console(stderr=True):
 DEFAULT_MODEL = "mos2-bilayer"
 
 
-def add_model_options(parser, default=DEFAULT_MODEL) -> None:
-    """--model, --dtype, --device, --threads; `default` None: the command chooses a model itself."""
+def add_model_options(parser, default=DEFAULT_MODEL, of="the material") -> None:
+    """--model, --dtype, --device, --threads; `default` None: the command chooses the first model of something."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
         default=default,
-        help="name (see `ase-wander models`) or folder of a model; default "
-        + (default or "the first model of the material"),
+        help="name (see `ase-wander models`) or folder of a model; default " + (default or f"the first model of {of}"),
     )
     group.add_argument("--dtype", default="float64", choices=["float64", "float32"], help="default %(default)s")
     group.add_argument("--device", default="cpu", help="torch device; default %(default)s")
@@ -92,14 +92,50 @@ def positive_float(text: str) -> float:
     return value
 
 
-def make_calculator(arguments):
-    """The WanderCalculator that the options ask for."""
+def add_structure_options(parser) -> None:
+    """--pbc."""
+    parser.add_argument(
+        "--pbc",
+        choices=["TTF", "TTT"],
+        help="periodic directions in place of the file's: TTF is one stack alone in vacuum",
+    )
+
+
+def read_given(arguments):
+    """The structure of `arguments.file` as the options want it, and what they changed, for the settings."""
+    atoms = read_structure(arguments.file)
+    if arguments.pbc is None:
+        return atoms, {}
+    atoms.pbc = [letter == "T" for letter in arguments.pbc]
+    return atoms, {"pbc": arguments.pbc}
+
+
+def model_of_species(symbols) -> str:
+    """Name of the first model that knows all species; ValueError that lists the models and theirs."""
+    from ..catalogue import CONFIG, find_models
+
+    wanted, known = set(symbols), {}
+    for name, folder in find_models().items():
+        try:
+            known[name] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["species"]
+        except (OSError, ValueError, KeyError, TypeError):  # said by the command that loads it
+            continue
+        if wanted <= set(known[name]):
+            return name
+    there = "; ".join(f"{name} knows {', '.join(species)}" for name, species in known.items()) or "none is installed"
+    raise CommandError(f"no model knows {', '.join(sorted(wanted))} together: {there}; give --model FOLDER")
+
+
+def make_calculator(arguments, atoms=None):
+    """The WanderCalculator that the options ask for; without --model the first that knows the species of `atoms`."""
     import torch
 
     from ..calculator import WanderCalculator
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.model is None:
+        arguments.model = model_of_species(atoms.symbols)
     return WanderCalculator(arguments.model, device=arguments.device, dtype=arguments.dtype)
 
 
@@ -126,6 +162,36 @@ def print_table(title, rows) -> None:
 def file_hash(filename) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     return hashlib.sha256(Path(filename).read_bytes()).hexdigest()
+
+
+#: Open file of every folder that this process has locked.
+_locks: dict[Path, int] = {}
+
+
+def _lock(path) -> None:
+    """Lock a folder for this process; the operating system gives the lock back however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    if path.resolve() in _locks:
+        return
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CommandError(f"{path}: another process works there; wait for it, or choose another --out") from None
+    except OSError:  # a file system without locks
+        os.close(lock)
+    else:
+        _locks[path.resolve()] = lock
+
+
+def release_locks() -> None:
+    """Give back the folders of the command that ends."""
+    while _locks:
+        os.close(_locks.popitem()[1])
 
 
 class ResultFolder:
@@ -178,10 +244,15 @@ class ResultFolder:
         return True
 
     def claim(self, names) -> bool:
-        """Create the folder and record the settings; returns what `check` does."""
+        """Create the folder, lock it until the command ends, and record the settings; returns what `check` does.
+
+        CommandError also while another process works there.
+        """
+        if not self.path.exists() or self.path.is_dir():
+            self.path.mkdir(parents=True, exist_ok=True)
+            _lock(self.path)
         resumed = self.check(names)
         if not resumed:
-            self.path.mkdir(parents=True, exist_ok=True)
             self.write_json(SETTINGS, self.settings)
         return resumed
 

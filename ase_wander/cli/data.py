@@ -1,4 +1,6 @@
-"""Command `data`: look at reference data, make them by a campaign of calculations, convert them, propose what to compute next."""
+"""Command `data`: look at reference data, make them by a campaign of calculations, convert them, propose what to
+compute next.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,8 @@ def add_parser(subparsers):
         "--compact",
         type=float,
         metavar="CUTOFF",
-        help="Hamiltonians at a third of their size: pairs up to CUTOFF (Å), one of each pair and its reverse, rounded to 1 µeV",
+        help="Hamiltonians at a third of their size: pairs up to CUTOFF (Å), one of each pair and its reverse, rounded "
+        "to 1 µeV",
     )
     convert.set_defaults(main=run_convert)
     add_propose(actions)
@@ -151,7 +154,9 @@ def _dry_run(config, folder):
 
 @contextmanager
 def _terminated_as_interrupted():
-    """A polite kill ends a campaign like an interrupt from the keyboard: its processes end, what is finished is collected."""
+    """A polite kill ends a campaign like an interrupt from the keyboard: its processes end, what is finished is
+    collected.
+    """
 
     def interrupt(*_):
         raise KeyboardInterrupt

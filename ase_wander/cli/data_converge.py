@@ -13,7 +13,8 @@ def add_converge(actions) -> None:
     parser = actions.add_parser(
         "converge",
         help="how results depend on cutoff and k-grid, for one structure of a plan",
-        description="Compute one structure at several cutoffs and on several k-grids, print the distance of every row from the "
+        description="Compute one structure at several cutoffs and on several k-grids, print the distance of every row "
+        "from the "
         "finest, and draw it. Rows that are there are not computed again.",
     )
     parser.add_argument("config", help="YAML configuration of a campaign: its recipe, and its plan for the structure")
@@ -159,7 +160,10 @@ def _remarks(rows, atoms):
         if sum(row.series == name and row.labels is not None for row in rows) < 2:
             continue
         best = recommended(rows, name)
-        limits = f"{1e3 * TOLERANCES['energy']:g} meV/atom, {1e3 * TOLERANCES['force']:g} meV/Å, {TOLERANCES['stress']:g} GPa, {1e3 * TOLERANCES['fermi']:g} meV"
+        limits = (
+            f"{1e3 * TOLERANCES['energy']:g} meV/atom, {1e3 * TOLERANCES['force']:g} meV/Å, "
+            f"{TOLERANCES['stress']:g} GPa, {1e3 * TOLERANCES['fermi']:g} meV"
+        )
         if best is None:
             yield f"{name}: nothing below the finest is within {limits} of it"
         else:

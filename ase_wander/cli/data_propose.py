@@ -69,7 +69,8 @@ def _frames(arguments):
         for number, atoms in read_frames(file, arguments.every):
             if len(atoms) > arguments.max_atoms:
                 raise CommandError(
-                    f"{file}, frame {number}: {len(atoms)} atoms, more than --max-atoms {arguments.max_atoms}; for a moiré cell use --moire {file}"
+                    f"{file}, frame {number}: {len(atoms)} atoms, more than --max-atoms {arguments.max_atoms}; for a "
+                    f"moiré cell use --moire {file}"
                 )
             try:
                 out.append(as_slab(atoms, VACUUM))
@@ -96,7 +97,9 @@ def _patches(arguments):
 
 @contextmanager
 def _quiet():
-    """Candidates are expected to lie outside of the training data: the calculator's warnings would say so one by one."""
+    """Candidates are expected to lie outside of the training data: the calculator's warnings would say so one by
+    one.
+    """
     import warnings
 
     with warnings.catch_warnings():
@@ -140,6 +143,7 @@ def _print_proposal(frames, chosen, judged, file):
     out.print(table)
     values = sorted(c.uncertainty for c in judged)
     out.print(
-        f"{len(frames)} of {len(judged)} candidates written to {file}; median uncertainty of all {1e3 * values[len(values) // 2]:.1f} meV/Å",
+        f"{len(frames)} of {len(judged)} candidates written to {file}; median uncertainty of all "
+        f"{1e3 * values[len(values) // 2]:.1f} meV/Å",
         markup=False,
     )

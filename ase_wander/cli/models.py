@@ -14,7 +14,8 @@ def add_parser(subparsers) -> None:
         "models",
         help="list the trained models, or export the published one",
         usage="ase-wander models [-h] [NAME]\n       ase-wander models export PATH OUT [--layer-offsets BOTTOM TOP]",
-        description="List the trained models with the errors that their cards state, or show one card. `export` converts the "
+        description="List the trained models with the errors that their cards state, or show one card. `export` "
+        "converts the "
         "published networks from the authors' download at PATH into a model folder OUT with a card, "
         "which every --model option then takes.",
     )

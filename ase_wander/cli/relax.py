@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-import numpy as np
-from ase.constraints import FixCom
-
+from ..relaxation.recording import readable_frames
 from .common import (
     SUMMARY,
     CommandError,
     ResultFolder,
     add_model_options,
+    add_structure_options,
     calculator_settings,
     console,
     file_hash,
@@ -20,7 +18,7 @@ from .common import (
     positive_float,
     positive_int,
     print_table,
-    read_structure,
+    read_given,
 )
 
 STRUCTURE, TRAJECTORY, CORRUGATION = "structure.extxyz", "relaxation.traj", "corrugation.png"
@@ -30,36 +28,49 @@ UNFINISHED = "relaxation.unfinished.traj"
 
 OUTPUTS = (STRUCTURE, TRAJECTORY, CORRUGATION, SUMMARY)
 
+#: Largest force (eV/Å) and displacement left (Å) that count as relaxed, as in `ase_wander.relaxation.driver`, which
+#: takes a second to import.
+FMAX, DMAX = 0.01, 0.0005
+
 
 def add_parser(subparsers) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         "relax",
         help="relax any layered structure that ASE reads",
-        description="Relax a layered structure at fixed cell. Writes structure.extxyz, relaxation.traj and, for two "
-        "layers, corrugation.png. A killed run goes on where it stopped when started again.",
+        description="Relax a layered structure, at fixed cell or with --cell. Writes structure.extxyz, "
+        "relaxation.traj and, for two layers, corrugation.png. A killed run goes on where it stopped when started again, and ends in the same bits.",
     )
     parser.add_argument("file", metavar="FILE", help="structure in any format that ASE reads (its last frame)")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    add_structure_options(parser)
     add_relaxation_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, default=None, of="the atoms")
     parser.set_defaults(main=main)
 
 
 def add_relaxation_options(parser) -> None:
-    """--fmax, --optimizer, --steps, --symmetry."""
+    """--fmax, --dmax, --cell, --optimizer, --steps, --symmetry."""
     group = parser.add_argument_group("relaxation")
     group.add_argument(
         "--fmax",
         type=positive_float,
-        default=0.01,
+        default=FMAX,
         help="largest force that counts as relaxed, eV/Å; default %(default)s",
     )
     group.add_argument(
+        "--dmax",
+        type=positive_float,
+        default=DMAX,
+        help="largest displacement that may be left to the minimum, Å; forces alone do not say when soft "
+        "layers have found their distance; default %(default)s",
+    )
+    group.add_argument("--cell", action="store_true", help="relax the cell in its plane too")
+    group.add_argument(
         "--optimizer",
-        choices=["FIRE", "LBFGS", "BFGS"],
-        default="FIRE",
-        help="default %(default)s; BFGS keeps a dense Hessian: fewest steps for small cells",
+        choices=["layers", "FIRE", "LBFGS", "BFGS"],
+        default="layers",
+        help="default %(default)s: L-BFGS that knows stiff layers and soft gaps; the others are ASE's",
     )
     group.add_argument(
         "--steps", type=positive_int, default=2000, help="give up after this many steps; default %(default)s"
@@ -77,18 +88,25 @@ def add_relaxation_options(parser) -> None:
 def relaxation_settings(arguments) -> dict:
     """What a relaxation's result depends on, beside structure and model; `--steps` may grow between runs."""
     symmetry = {"symmetry": arguments.symmetry} if arguments.symmetry else {}
-    return {"fmax": arguments.fmax, "optimizer": arguments.optimizer, **symmetry}
+    return {
+        "fmax": arguments.fmax,
+        "dmax": arguments.dmax,
+        "cell": arguments.cell,
+        "optimizer": arguments.optimizer,
+        **symmetry,
+    }
 
 
 def main(arguments) -> int:
     """Run the command."""
-    atoms = read_structure(arguments.file)
-    calculator = make_calculator(arguments)
+    atoms, own = read_given(arguments)
+    calculator = make_calculator(arguments, atoms)
     folder = ResultFolder(
         arguments.out,
         {
             "command": "relax",
             "file_sha256": file_hash(arguments.file),
+            **own,
             "calculator": calculator_settings(calculator),
             **relaxation_settings(arguments),
         },
@@ -112,39 +130,64 @@ def relax(atoms, folder, arguments) -> dict:
     Returns
     -------
     dict
-        steps, energy (eV; None of a model without energies), fmax (eV/Å), with `--symmetry` symmetry.
+        Those of `Relaxation`, with `--symmetry` symmetry, and `rows` for the printed table.
 
     Raises
     ------
     CommandError
         When `--steps` are not enough; what was reached stays in UNFINISHED.
     """
+    from ..relaxation import relax as relax_atoms
+
+    own = list(atoms.constraints)
     symmetry = impose_symmetry(atoms, arguments.symmetry) if arguments.symmetry else {}
-    if "energy" not in atoms.calc.implemented_properties:
-        atoms.set_constraint([*atoms.constraints, FixCom()])  # direct forces do not sum to zero: the stack would drift
-    if folder.has(TRAJECTORY):
-        frames, damaged = readable_frames(folder / TRAJECTORY)
-        if damaged or not frames:
-            raise CommandError(f"{folder / TRAJECTORY}: damaged; remove it to relax again")
-        console().print(f"relaxation: finished before, in {len(frames) - 1} steps")
-    else:
-        frames = salvage(folder)
-        if frames:
-            console().print(f"relaxation: going on after step {len(frames) - 1}")
-    n_frames, last = len(frames), frames[-1] if frames else None
-    if last is not None:
-        if len(last) != len(atoms) or (last.numbers != atoms.numbers).any():
-            raise CommandError(f"{folder.path}: the trajectory there is of other atoms; choose another --out")
-        atoms.positions = last.positions
-    if not folder.has(TRAJECTORY):
-        n_frames = _relax_on(atoms, folder, arguments, n_frames)
-    report = {"steps": n_frames - 1, "energy": energy(atoms), "fmax": max_force(atoms), **symmetry}
+    finished = folder.has(TRAJECTORY)
+    trajectory = folder / (TRAJECTORY if finished else UNFINISHED)
+    _say_what_is_there(trajectory, finished, atoms)
+    with _progress_bar(atoms, arguments) as callback:
+        result = relax_atoms(
+            atoms,
+            arguments.fmax,
+            arguments.dmax,
+            cell=arguments.cell,
+            optimizer=arguments.optimizer,
+            steps=arguments.steps,
+            trajectory=trajectory,
+            callback=callback,
+        )
+    if not result.converged:
+        raise CommandError(
+            f"not relaxed after {result.steps} steps: largest force {result.fmax:.4f} eV/Å, wanted {arguments.fmax:g}; "
+            f"about {result.displacement_left:.4f} Å left to the minimum, wanted {arguments.dmax:g}; "
+            "the same command goes on from there",
+            exit_code=1,
+        )
+    if not finished:
+        trajectory.replace(folder / TRAJECTORY)
+    atoms.set_constraint(own)  # a file keeps those of the user; to read a symmetry means to find it anew
     if not folder.has(STRUCTURE):
         from ase.io import write
 
         with folder.writing(STRUCTURE) as temporary:
-            write(temporary, without_constraints(atoms), format="extxyz")
-    return report
+            write(temporary, atoms, format="extxyz")
+    for change in result.changes:
+        console().print(f"layers {change}; relaxed again with them")
+    return {**result.todict(), **symmetry, "rows": result.rows()}
+
+
+def _say_what_is_there(trajectory, finished, atoms):
+    """Frames of a run before; CommandError when a finished trajectory is damaged or of other atoms."""
+    frames, damaged = readable_frames(trajectory)
+    if finished and (damaged or not frames):
+        raise CommandError(f"{trajectory}: damaged; remove it to relax again")
+    if damaged:
+        console().print(f"{trajectory.name}: damaged, {len(frames)} frame(s) can be used")
+    if frames and (len(frames[-1]) != len(atoms) or (frames[-1].numbers != atoms.numbers).any()):
+        raise CommandError(f"{trajectory.parent}: the trajectory there is of other atoms; choose another --out")
+    if finished:
+        console().print(f"relaxation: finished before, in {len(frames) - 1} steps")
+    elif frames:
+        console().print(f"relaxation: going on after step {len(frames) - 1}")
 
 
 def impose_symmetry(atoms, tolerance) -> dict:
@@ -155,8 +198,8 @@ def impose_symmetry(atoms, tolerance) -> dict:
     n_operations = constraint.report.n_operations
     if constraint.n_kept == 1 < n_operations:
         raise CommandError(
-            f"the structure is constrained ({', '.join(type(c).__name__ for c in atoms.constraints)}) in a way that none "
-            "of its symmetries keeps; remove these constraints from the file, or leave --symmetry out"
+            f"the structure is constrained ({', '.join(type(c).__name__ for c in atoms.constraints)}) in a way that "
+            "none of its symmetries keeps; remove these constraints from the file, or leave --symmetry out"
         )
     if constraint.n_kept == 1:
         raise CommandError(
@@ -167,123 +210,46 @@ def impose_symmetry(atoms, tolerance) -> dict:
     return {"symmetry": f"{constraint.report}{kept}"}
 
 
-def without_constraints(atoms):
-    """A copy with the same calculator and without the symmetry, which a reader of the file would have to find anew; the
-    constraints of the user's own file stay."""
-    from ase.constraints import FixSymmetry
+class _progress_bar:
+    """A bar, logarithmic in the displacement left; gives the callback of `relax`."""
 
-    free = atoms.copy()
-    free.set_constraint([c for c in atoms.constraints if not isinstance(c, FixSymmetry)])
-    free.calc = atoms.calc
-    return free
+    def __init__(self, atoms, arguments):
+        self.dmax, self.first, self.lowest = arguments.dmax, None, None
+        self.has_energy = "energy" in atoms.calc.implemented_properties
 
+    def __enter__(self):
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-def _relax_on(atoms, folder, arguments, frames):
-    """Optimize, appending to UNFINISHED, and rename it when converged; returns the number of frames."""
-    from ase.io.trajectory import Trajectory
-
-    fresh = frames == 0
-    with Trajectory(str(folder / UNFINISHED), "w" if fresh else "a", atoms) as trajectory:
-        with optimizer_class(atoms, arguments.optimizer)(atoms, logfile=None) as optimizer:
-            optimizer.attach(
-                lambda: trajectory.write(without_constraints(atoms)) if fresh or optimizer.nsteps else None
-            )
-            converged = _show_progress(atoms, optimizer, arguments, 0 if fresh else frames - 1)
-        frames += optimizer.nsteps + (1 if fresh else 0)
-    if not converged:
-        raise CommandError(
-            f"not relaxed after {frames - 1} steps: largest force {max_force(atoms):.4f} eV/Å, wanted "
-            f"{arguments.fmax:g}; the same command goes on from there",
-            exit_code=1,
+        self.bar = Progress(
+            TextColumn("relaxing"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[words]}"),
+            TimeElapsedColumn(),
+            console=console(),
         )
-    (folder / UNFINISHED).replace(folder / TRAJECTORY)
-    return frames
+        self.bar.start()
+        self.task = self.bar.add_task("", total=1.0, words="")
+        return self
 
+    def __exit__(self, *error):
+        self.bar.stop()
 
-def _show_progress(atoms, optimizer, arguments, done):
-    """Drive the optimizer behind a progress bar, logarithmic in the largest force; returns whether it converged."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    def __call__(self, progress):
+        from math import log
 
-    columns = (
-        TextColumn("relaxing"),
-        BarColumn(bar_width=24),
-        TextColumn("step {task.fields[step]}"),
-        TextColumn("max force {task.fields[fmax]:.4f} eV/Å"),
-        TextColumn("energy {task.fields[energy]:.4f} eV"),
-        TimeElapsedColumn(),
-    )
-    first = lowest = max_force(atoms)
-    decades = max(math.log(max(first, 1e-12) / arguments.fmax), 1e-9)
-    converged = False
-    if energy(atoms) is None:
-        columns = [column for column in columns if "energy" not in getattr(column, "text_format", "")]
-    with Progress(*columns, console=console()) as progress:
-        task = progress.add_task("", total=decades, step=done, fmax=first, energy=energy(atoms))
-        for converged in optimizer.irun(fmax=arguments.fmax, steps=arguments.steps):
-            force = max_force(atoms)
-            lowest = min(lowest, force)
-            progress.update(
-                task,
-                completed=decades if converged else min(math.log(first / lowest), 0.99 * decades),
-                step=done + optimizer.nsteps,
-                fmax=force,
-                energy=energy(atoms),
-            )
-    return bool(converged)
-
-
-def optimizer_class(atoms, name):
-    """ASE's optimizer; for a model of forces alone a version that never asks for the energy."""
-    import ase.optimize
-
-    chosen = getattr(ase.optimize, name)
-    if "energy" in atoms.calc.implemented_properties:
-        return chosen
-    from ..published.relax import forces_only
-
-    return forces_only(chosen)
-
-
-def energy(atoms) -> float | None:
-    """Potential energy, eV; None of a model without one."""
-    return float(atoms.get_potential_energy()) if "energy" in atoms.calc.implemented_properties else None
-
-
-def max_force(atoms) -> float:
-    """Largest norm of an atom's force, eV/Å."""
-    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
-
-
-def readable_frames(path) -> tuple[list, bool]:
-    """Frames of a trajectory up to the first that is damaged, and whether one is; ([], False) without a file."""
-    from ase.io.trajectory import Trajectory
-
-    frames = []
-    if not Path(path).is_file():
-        return frames, False
-    try:
-        with Trajectory(str(path)) as trajectory:
-            frames.extend(trajectory)
-    except Exception:  # the reader of a damaged file fails in many ways
-        return frames, True
-    return frames, False
-
-
-def salvage(folder) -> list:
-    """Frames of UNFINISHED; a damaged end is cut off, so that the file can grow again."""
-    from ase.io.trajectory import Trajectory
-
-    frames, damaged = readable_frames(folder / UNFINISHED)
-    if damaged:
-        console().print(f"{folder / UNFINISHED}: damaged, {len(frames)} frame(s) can be used")
-        with folder.writing(UNFINISHED) as temporary, Trajectory(str(temporary), "w") as trajectory:
-            for frame in frames:
-                trajectory.write(frame)
-    return frames
+        left = max(progress.displacement, 1e-12)
+        self.first = self.first or max(left, 2 * self.dmax)
+        self.lowest = min(left, self.lowest or left)
+        energy = f", energy {progress.energy:.4f} eV" if self.has_energy else ""
+        self.bar.update(
+            self.task,
+            completed=min(max(log(self.first / self.lowest) / log(self.first / self.dmax), 0.0), 1.0),
+            words=f"step {progress.step}, largest force {progress.fmax:.4f} eV/Å, {left:.4f} Å left{energy}",
+        )
 
 
 def draw_corrugation(atoms, folder) -> dict:
-    """Write CORRUGATION for a bilayer; mean, lowest and highest interlayer distance in Å (nothing without two layers)."""
+    """Write CORRUGATION for a bilayer; mean, lowest and highest interlayer distance in Å."""
     from ..moire import interlayer_distance
     from ..plotting import plot_corrugation, save_figure
 
@@ -297,13 +263,8 @@ def draw_corrugation(atoms, folder) -> dict:
 
 
 def relaxation_rows(report):
-    """Rows of the printed table."""
-    shown = "the model has none" if report["energy"] is None else f"{report['energy']:.4f} eV"
-    rows = [
-        ("relaxation steps", str(report["steps"])),
-        ("energy", shown),
-        ("largest force", f"{report['fmax']:.4f} eV/Å"),
-    ]
+    """Rows of the printed table; takes them out of the report, which is for a file."""
+    rows = report.pop("rows")
     if "symmetry" in report:
         rows.append(("symmetry", report["symmetry"]))
     if "interlayer_distance_mean" in report:

@@ -28,7 +28,8 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "run",
         help="build, relax, Hamiltonian, bands and figures of a twisted bilayer in one go",
-        description="Build an exact cell of a twisted bilayer at the model's own equilibrium lattice constant, relax it, "
+        description="Build an exact cell of a twisted bilayer at the model's own equilibrium lattice constant, relax "
+        "it, "
         "predict its Wannier Hamiltonian and bands, and draw the figures. A killed run goes on where it "
         "stopped when the same command is given again.",
     )
@@ -128,7 +129,10 @@ def main(arguments) -> int:
 
 
 def model_of(material) -> str:
-    """Name of the first model of a known material, DEFAULT_MODEL for a file of a layer; ValueError for a material without one."""
+    """Name of the first model of a known material, DEFAULT_MODEL for a file of a layer.
+
+    ValueError for a material without one.
+    """
     from ..moire.layer_file import is_layer_file
     from ..moire.materials import models_of
 
@@ -137,7 +141,8 @@ def model_of(material) -> str:
     found = list(models_of(material))
     if not found:
         raise ValueError(
-            f"no model of {material} is installed: give --model NAME or FOLDER (`ase-wander models` lists what there is)"
+            f"no model of {material} is installed: give --model NAME or FOLDER (`ase-wander models` lists what there "
+            "is)"
         )
     return found[0]
 

@@ -27,14 +27,15 @@ def add_parser(subparsers):
     evaluate.add_argument(
         "data",
         nargs="*",
-        help="folders in the format of the reference data, or extended XYZ files; default: the folder data of the model",
+        help="folders in the format of the reference data, or extended XYZ files; default: the model's folder data",
     )
     evaluate.add_argument("--all", action="store_true", help="all configurations, not only the validation split")
     evaluate.add_argument("--out", help="folder for report.json and figures")
     evaluate.add_argument(
         "--fit-uncertainty",
         action="store_true",
-        help="fit the uncertainty to DATA first (training split: domain, validation split: size) and keep it with the model",
+        help="fit the uncertainty to DATA first (training split: domain, validation split: size) and keep it with the "
+        "model",
     )
     evaluate.add_argument("--run", help="run directory the model came from: its learning curve joins the report")
     evaluate.set_defaults(main=run_evaluate)
@@ -57,9 +58,7 @@ def _train(arguments, together, first):
 
         together(lambda: check_shippable(config, arguments.ship), only_first=True)
     out = console()
-    progress = (
-        network_progress(out) if config.get("kind") == "published" else stage_progress(config, arguments.out, out)
-    )
+    progress = network_progress(out) if config.is_published else stage_progress(config, arguments.out, out)
     with progress if first else nullcontext() as report:
         model = train(config, arguments.out, arguments.resume, report)
     if first:
@@ -68,14 +67,16 @@ def _train(arguments, together, first):
 
 @contextmanager
 def stage_progress(config, folder, out):
-    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew each minute."""
+    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew
+    each minute.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..training.figures import plot_learning_curves
     from ..training.progress import progress_line
     from ..training.terms import labels_line
 
-    drawn, names = time.monotonic(), [s["name"] for s in config["stages"]]
+    drawn, names = time.monotonic(), [s.name for s in config.stages]
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -84,7 +85,7 @@ def stage_progress(config, folder, out):
         console=out,
         disable=not out.is_terminal,
     ) as bar:
-        steps = {s["name"]: s["loop"].steps for s in config["stages"]}
+        steps = {s.name: s.loop.steps for s in config.stages}
         tasks = {name: bar.add_task(name, total=steps[name], start=False) for name in names}
 
         def report(row):
@@ -116,7 +117,9 @@ def _ship(model, config, arguments, out):
 
 @contextmanager
 def network_progress(out):
-    """Where reports of a run of kind `published` go: a bar over the epochs of one network after the other, a line for each."""
+    """Where reports of a run of kind `published` go: a bar over the epochs of one network after the other, a line for
+    each.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(
@@ -136,7 +139,8 @@ def network_progress(out):
             else:
                 unit = "Ry/bohr" if row["network"].startswith("force") else "eV"
                 bar.console.print(
-                    f"{row['network']}: {row['samples']} samples, {row['epoch']} epochs, validation MAE {row['best_mae']:.3g} {unit}"
+                    f"{row['network']}: {row['samples']} samples, {row['epoch']} epochs, validation MAE "
+                    f"{row['best_mae']:.3g} {unit}"
                 )
 
         yield report

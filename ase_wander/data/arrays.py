@@ -75,7 +75,9 @@ def _check_finite(data, names):
 
 
 def check_blocks(data, n_atoms, n_orbitals=None) -> None:
-    """ValueError unless the arrays of a Hamiltonian file fit together: shapes, indices, sizes of blocks, finite numbers."""
+    """ValueError unless the arrays of a Hamiltonian file fit together: shapes, indices, sizes of blocks, finite
+    numbers.
+    """
     n_pairs = len(np.atleast_1d(data["pair_i"]))
     if "eigenvalues" in data:
         check_eigenvalues(data, n_atoms, n_orbitals)

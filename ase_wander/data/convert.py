@@ -20,8 +20,9 @@ def read_entries(source):
     Parameters
     ----------
     source : path or URL
-        A folder of reference data (or a campaign's), an extended XYZ file, Wannier90 output (see `load_dataset`), or an ASE database; Hamiltonians that a database file
-        does not keep itself are looked for in `hamiltonians/` beside it.
+        A folder of reference data (or a campaign's), an extended XYZ file, Wannier90 output (see `load_dataset`), or an
+        ASE database; Hamiltonians that a database file does not keep itself are looked for in `hamiltonians/` beside
+        it.
 
     Yields
     ------
@@ -94,8 +95,8 @@ def convert(source, target, progress=None, cutoff=None) -> int:
     source : path or URL
         See `read_entries`.
     target : path or URL
-        A folder (made when missing; an existing one must not hold reference data), or an ASE database, whose rows of the same
-        names are replaced.
+        A folder (made when missing; an existing one must not hold reference data), or an ASE database, whose rows of
+        the same names are replaced.
     progress : callable, optional
         Called with the number of configurations copied.
     cutoff : float, optional

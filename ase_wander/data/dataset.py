@@ -1,4 +1,6 @@
-"""Reference configurations: energies, forces and stress from extended XYZ files, Hamiltonians and bands from `.npz` or Wannier90 files."""
+"""Reference configurations: energies, forces and stress from extended XYZ files, Hamiltonians and bands from `.npz` or
+Wannier90 files.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from ..structure import find_layers
 from .arrays import BAND_ARRAYS, BLOCK_ARRAYS, check_blocks, check_eigenvalues, contents, shifted
 from .wannier.wannier90 import find_seeds, read_arrays, read_structure
 
-#: Rms random displacement (Å) up to which a configuration counts as mild; also what is assumed where a file does not say.
+#: Rms random displacement (Å) up to which a configuration counts as mild; also what is assumed where a file does not
+#: say.
 SIGMA_MILD = 0.03
 
 #: What a configuration may be labelled with.
@@ -84,7 +87,10 @@ class Configuration:
         return self.results[name]
 
     def has(self, label) -> bool:
-        """Whether the configuration has the label, one of LABELS; files are not opened except for their table of contents."""
+        """Whether the configuration has the label, one of LABELS.
+
+        Files are not opened except for their table of contents.
+        """
         if label == "hamiltonian":
             return self.hamiltonian is not None
         if label == "eigenvalues":
@@ -172,11 +178,15 @@ def load_dataset(path, structure=None) -> list[Configuration]:
     Parameters
     ----------
     path : str or path
-        A folder with `structures.extxyz` and, optionally, `hamiltonians/<config_id>.npz`; one extended XYZ file (energies,
-        forces, stress); a folder of such folders; Wannier90 output: `seed`, `seed_hr.dat`, or a folder of such files, itself or one level down.
+        A folder with `structures.extxyz` and, optionally, `hamiltonians/<config_id>.npz`; one extended XYZ file
+        (energies, forces, stress); a folder of such folders; Wannier90 output: `seed`, `seed_hr.dat`, or a folder of
+        such files,
+        itself or one level down.
     structure : str or path, optional
-        Of Wannier90 output: an extended XYZ file with a frame (the only one, or that whose `config_id` is the seed's name)
-        in place of the cell and atoms of `seed.win`; it brings energy, forces and stress. `seed.extxyz` is found by itself.
+        Of Wannier90 output: an extended XYZ file with a frame (the only one, or that whose `config_id` is the seed's
+        name) in place of the cell and atoms of `seed.win`; it brings energy, forces and stress. `seed.extxyz` is found
+        by
+        itself.
 
     Raises
     ------
@@ -238,7 +248,9 @@ def _from_wannier90(name, file, structure) -> Configuration:
 
 
 def _check_labels(atoms):
-    """ValueError for an energy, force or stress that is not finite, naming the atom, and for a sigma that is no number."""
+    """ValueError for an energy, force or stress that is not finite, naming the atom, and for a sigma that is no
+    number.
+    """
     results = atoms.calc.results if atoms.calc is not None else {}
     for name in ("energy", "stress"):
         if not np.isfinite(results.get(name, 0.0)).all():

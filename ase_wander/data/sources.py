@@ -1,4 +1,6 @@
-"""Data of a training run from any mix of sources: each a path, or a path with what to take of it and how to weigh it."""
+"""Data of a training run from any mix of sources: each a path, or a path with what to take of it and how to weigh
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,13 @@ KINDS = ("folder", "extxyz", "wannier90")
 def check_source(source, fail) -> dict:
     """Normal form of one entry of `data`: a dict of KEYS; `fail(key, what)` raises for what is wrong.
 
-    `path`: see `load_dataset`; `kind`: one of KINDS, what the path must be; `weight`: factor of its configurations in every
-    loss; `withhold`: labels (of LABELS) that training must not see, validation keeps them; `include`, `exclude`: patterns
-    of configuration names; `structure`: of Wannier90 output, see `load_dataset`; `vacuum_level`: eV, taken off its Hamiltonians
-    and eigenvalues; `hold_out`: with false all of it is trained on, whatever the names say (data that were made to fill a gap, not
-    to judge).
+    `path`: see `load_dataset`; `kind`: one of KINDS, what the path must be; `weight`: factor of its configurations in
+    every loss; `withhold`: labels (of LABELS) that training must not see, validation keeps them; `include`, `exclude`:
+    patterns of configuration names; `structure`: of Wannier90 output, see `load_dataset`; `vacuum_level`: eV, taken off
+    its
+    Hamiltonians and eigenvalues; `hold_out`: with false all of it is trained on, whatever the names say (data that were
+    made to fill
+    a gap, not to judge).
     """
     if isinstance(source, str):
         return {"path": source}
@@ -79,7 +83,8 @@ def load_source(source) -> list:
             matches = lambda c: any(fnmatchcase(c.name, pattern) for pattern in source[key])
             if not any(map(matches, found)):
                 raise ValueError(
-                    f"{path}: {key} {', '.join(source[key])} matches none of {len(found)} configurations ({found[0].name}, ...)"
+                    f"{path}: {key} {', '.join(source[key])} matches none of {len(found)} configurations "
+                    f"({found[0].name}, ...)"
                 )
             found = [c for c in found if matches(c) == wanted]
     if not found:

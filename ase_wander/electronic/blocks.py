@@ -11,6 +11,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from scipy.sparse import csr_matrix
 
+#: Arrays of `PairBlocks` that hold integers.
+INTEGER_ARRAYS = ("pair_i", "pair_j", "pair_shift", "block_ptr")
+
 
 @dataclass(frozen=True)
 class PairBlocks:
@@ -49,12 +52,9 @@ class PairBlocks:
     def from_arrays(cls, arrays: Mapping, n_electrons: float | None = None) -> PairBlocks:
         """Blocks of a Hamiltonian file: integer indices, elements as float64 (or complex128)."""
         block = np.asarray(arrays["block"])
-        return cls(
-            *(np.asarray(arrays[name]).astype(np.int64) for name in ("pair_i", "pair_j", "pair_shift")),
-            block.astype(np.complex128 if np.iscomplexobj(block) else np.float64),
-            np.asarray(arrays["block_ptr"]).astype(np.int64),
-            n_electrons,
-        )
+        integer = {name: np.asarray(arrays[name]).astype(np.int64) for name in INTEGER_ARRAYS}
+        dtype = np.complex128 if np.iscomplexobj(block) else np.float64
+        return cls(block=block.astype(dtype), n_electrons=n_electrons, **integer)
 
     @classmethod
     def from_parts(cls, parts: Iterable, n_electrons: float | None = None) -> PairBlocks:

@@ -97,7 +97,10 @@ def filling_level(energies, weights, count):
 
 
 def band_gap(h, kpts=None, direct=False, **options):
-    """Fundamental gap in eV on `kpts` (default as in `fermi_level`), 0 for a metal; with `direct` the smallest vertical one."""
+    """Fundamental gap in eV on `kpts` (default as in `fermi_level`), 0 for a metal.
+
+    With `direct` the smallest vertical one.
+    """
     kpts, _ = _points(h, kpts, None)
     edges = _band_edges(h, kpts, direct=direct, **options)
     return 0.0 if edges is None else max(0.0, float(edges[1] - edges[0]))

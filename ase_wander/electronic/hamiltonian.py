@@ -7,8 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from . import bands, filling
-from . import transforms as derived
+from . import bands, filling, transforms
 from .blocks import BlochSum, PairBlocks, blocks_to_csr, hermiticity_error
 from .io import interop, storage, wannier90
 from .kpath import resolve_path
@@ -91,9 +90,8 @@ class WannierHamiltonian:
         """
         orbitals = orbital_table(atoms.symbols, shells)
         *arrays, n_electrons = blocks
-        return cls(
-            atoms, orbitals, *blocks_to_csr(orbital_counts(orbitals, len(atoms)), *arrays), n_electrons, **kwargs
-        )
+        shifts, matrices = blocks_to_csr(orbital_counts(orbitals, len(atoms)), *arrays)
+        return cls(atoms, orbitals, shifts, matrices, n_electrons, **kwargs)
 
     @classmethod
     def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
@@ -252,9 +250,9 @@ class WannierHamiltonian:
         """Copy without the elements up to `threshold` (eV) in size.
 
         ``info["truncation_bound"]`` then holds a bound on the change of any band at any k (eV): by Weyl's inequality
-        the norm of what was left out, see `derived.weyl_bound`.
+        the norm of what was left out, see `transforms.weyl_bound`.
         """
-        return derived.truncate(self, threshold)
+        return transforms.truncate(self, threshold)
 
     def replace(self, **changes):
         """Copy with some arguments of the class changed; Hermiticity is not checked again."""
@@ -298,9 +296,13 @@ class WannierHamiltonian:
         """`pythtb.TBModel` (or `tb_model`) with the same bands."""
         return interop.to_pythtb(self, **options)
 
-    def to_sisl(self):
-        """`sisl.Hamiltonian` with the same bands."""
-        return interop.to_sisl(self)
+    def to_sisl(self, **options):
+        """`sisl.Hamiltonian` with the same bands, orbitals sorted by atom; see `interop.to_sisl`."""
+        return interop.to_sisl(self, **options)
+
+    def to_wannierberri(self, **options):
+        """`wannierberri.system.System_R` with centres and spin, no file between; see `interop.to_wannierberri`."""
+        return interop.to_wannierberri(self, **options)
 
     # -- checks -------------------------------------------------------------------------------------
 

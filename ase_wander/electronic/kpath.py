@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
+from ase.cell import Cell
 from ase.dft.kpoints import BandPath, parse_path_string
 
 #: A cell is nearly hexagonal within this angle (degrees) and relative difference of lengths.
@@ -29,7 +30,37 @@ def special_points(atoms):
     if angle is not None:
         corner = (1 / 3, 1 / 3, 0) if angle == 120 else (2 / 3, 1 / 3, 0)
         return {"G": np.zeros(3), "M": np.array([0.5, 0, 0]), "K": np.array(corner)}
-    return atoms.cell.bandpath(npoints=0, pbc=_plane(atoms)).special_points
+    return _standard_path(atoms)[1]
+
+
+#: Changes of a plane's basis under which ASE's special points are looked for, the basis as given first.
+_BASES = [np.eye(2, dtype=int), *(np.array(m) for m in ([[0, 1], [1, 0]], [[1, 0], [0, -1]], [[0, 1], [-1, 0]]))]
+
+
+def _standard_path(atoms):
+    """Letters of ASE's path of a two-dimensional cell, and its special points in reciprocal vectors of that cell.
+
+    Of some oblique and centred cells (the angle acute, or the first vector the longer one) ASE gives corners that lie
+    inside the zone. Another basis of the same lattice then has them where they belong; where none has, such letters are
+    left out.
+    """
+    for change in _BASES if np.array_equal(_plane(atoms), [True, True, False]) else _BASES[:1]:
+        cell = atoms.cell.complete().array.copy()
+        cell[:2] = change @ cell[:2]
+        path = Cell(cell).bandpath(npoints=0, pbc=_plane(atoms))
+        points = {name: np.append(k[:2] @ change, 0.0) for name, k in path.special_points.items()}
+        right = {name: k for name, k in points.items() if name == "G" or _on_zone_boundary(atoms.cell, k)}
+        if len(right) == len(points):
+            return path.path, points
+    return "".join(["G", *(name for name in right if name != "G"), "G"]), right
+
+
+def _on_zone_boundary(cell, k):
+    """Whether fractional k is as near to another point of the plane's reciprocal lattice as to the nearest one."""
+    shifts = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 2), axis=-1).reshape(-1, 2)
+    reciprocal = cell.complete().reciprocal()[:2]
+    distance = np.sort(np.linalg.norm((k[:2] - shifts) @ reciprocal, axis=1))
+    return distance[1] - distance[0] < 1e-6 * distance[-1]
 
 
 def resolve_path(atoms, path=None, npoints=None):
@@ -54,11 +85,13 @@ def resolve_path(atoms, path=None, npoints=None):
         return path if npoints is None else path.interpolate(npoints=npoints)
     points = special_points(atoms)
     if path is None:
-        path = "GMKG" if set(points) == {"G", "M", "K"} else atoms.cell.bandpath(npoints=0, pbc=_plane(atoms)).path
+        path = "GMKG" if set(points) == {"G", "M", "K"} else _standard_path(atoms)[0]
     if not isinstance(path, str):
         raise ValueError(f"path must be a BandPath or letters like 'GMKG', got {path!r}")
     try:
         letters = [letter for piece in parse_path_string(path) for letter in piece]
+        if path.startswith(",") or path.endswith(",") or ",," in path:
+            raise ValueError("a comma stands between two pieces of a path")
     except ValueError as error:
         raise ValueError(f"path {path!r}: {error}") from None
     unknown = sorted({letter for letter in letters if letter not in points})

@@ -105,11 +105,6 @@ def orbital_kinds(orbitals):
     return np.column_stack([kinds, number])
 
 
-def order_by_atom(orbitals):
-    """Indices that put all spin-up before all spin-down orbitals and sort each by atom, else keeping their order."""
-    return np.lexsort((orbitals["atom"], -orbitals["spin"]))
-
-
 def spin_pairs(orbitals):
     """Indices (n / 2, 2) of every orbital with spin up and of the same one with spin down, sorted by atom.
 
@@ -131,4 +126,4 @@ def spin_pairs(orbitals):
         )
         raise ValueError(f"spin needs spinors, pairs of an orbital with spin up and with spin down: {where}")
     pairs = np.column_stack([up, down])
-    return pairs[np.argsort(orbitals["atom"][up], kind="stable")]
+    return pairs[np.lexsort((up, orbitals["atom"][up]))]

@@ -24,7 +24,8 @@ def relaxed_stackings(model, material, stacking="R", fmax=1e-3):
 
     Returns
     -------
-    list of dict with `shift`, `a`, `gap` (of the mid-planes), `thickness` (of a layer, outermost nuclei; Å), `energy` (eV per cell).
+    list of dict with `shift`, `a`, `gap` (of the mid-planes), `thickness` (of a layer, outermost nuclei; Å), `energy`
+    (eV per cell).
 
     Raises
     ------

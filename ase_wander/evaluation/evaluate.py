@@ -13,7 +13,7 @@ from ..training.bars import check_bars
 from . import uncertainty as trust
 from .hamiltonian_errors import eigenvalue_errors, hamiltonian_errors, has_own_zero
 from .report import SHIPPED, class_lines, print_table, table_lines, write_report  # noqa: F401
-from .symmetry import residuals
+from .symmetry import symmetry_checks
 
 #: Distance (Å) that divides near from far pairs, as in the paper's networks.
 NEAR = 6.0
@@ -24,10 +24,11 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
 
     Parameters
     ----------
-    validation_fraction : only configurations of that validation split, without those that the model was trained on whole; None for all.
+    validation_fraction : only configurations of that validation split, without those that the model was trained on
+        whole; None for all.
     progress : callable (done, total), optional.
-    samples : dict, optional; filled with what `training.evaluation_figures.write_figures` draws.
-    learning : optional, the learning curve of the run, see `training.report.learning_curve`; kept in the report.
+    samples : dict, optional; filled with what `evaluation.figures.write_figures` draws.
+    learning : optional, the learning curve of the run, see `evaluation.report.learning_curve`; kept in the report.
     """
 
     def fail(key, what):
@@ -69,7 +70,7 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
         "configurations": rows,
         "table": _table(rows, elements),
         "classes": _classes(elements),
-        "residuals": residuals(model, _different(chosen)),
+        "residuals": symmetry_checks(model, _different(chosen)),
         "trust": _trust(model, observed, validation_fraction, samples),
         "learning": learning,
         "bars": {key: list(pair) for key, pair in bars.items()},

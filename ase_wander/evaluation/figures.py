@@ -1,4 +1,6 @@
-"""Figures of an evaluation: parity by class, errors against distance, bands near the gap, reliability of the deviations."""
+"""Figures of an evaluation: parity by class, errors against distance, bands near the gap, reliability of the
+deviations.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,11 @@ def write_figures(samples, folder) -> list[Path]:
 
     Parameters
     ----------
-    samples : dict of lists with one entry per configuration: `forces` and `energies`, pairs (reference, predicted) of arrays
-        (eV/Å) and of numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å); `eigenvalues`, pairs
-        (error, weight) (eV), and `gaps`, errors (eV); `trust`, a pair (observed, deviations), see `training.trust.scores`.
+    samples : dict of lists with one entry per configuration: `forces` and `energies`, pairs (reference, predicted) of
+        arrays
+        (eV/Å) and of numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å); `eigenvalues`,
+        pairs (error, weight) (eV), and `gaps`, errors (eV); `trust`, a pair (observed, deviations), see
+        `evaluation.uncertainty.scores`.
     folder : existing folder
 
     Returns
@@ -138,7 +142,8 @@ def plot_bands_errors(eigenvalues, gaps):
         ax.text(
             0.04,
             0.96,
-            f"MAE = {mean:.3g} meV\n$\\sqrt{{\\langle e^2\\rangle}}$ = {np.sqrt((error**2 * weight).sum() / weight.sum()):.3g} meV",
+            f"MAE = {mean:.3g} meV\n$\\sqrt{{\\langle e^2\\rangle}}$ = "
+            f"{np.sqrt((error**2 * weight).sum() / weight.sum()):.3g} meV",
             transform=ax.transAxes,
             va="top",
             linespacing=1.5,
@@ -160,9 +165,11 @@ def plot_bands_errors(eigenvalues, gaps):
 
 
 def plot_reliability(observed, deviations):
-    """Errors found against deviations predicted, each observation and the rms of bins of equal count; returns the first Axes.
+    """Errors found against deviations predicted, each observation and the rms of bins of equal count.
 
-    Arguments as of `training.trust.scores`.
+    Returns the first Axes.
+
+    Arguments as of `evaluation.uncertainty.scores`.
     """
     found = []
     for name, label, unit, factor in RELIABILITY:
@@ -205,7 +212,8 @@ def plot_reliability(observed, deviations):
             ax.text(
                 0.05,
                 0.95,
-                f"{100 * (error < sigma).mean():.0f} % within 1 deviation\n{100 * (error < 2 * sigma).mean():.0f} % within 2",
+                f"{100 * (error < sigma).mean():.0f} % within 1 deviation\n{100 * (error < 2 * sigma).mean():.0f} % "
+                "within 2",
                 transform=ax.transAxes,
                 va="top",
                 linespacing=1.4,

@@ -9,7 +9,8 @@ from ..electronic.filling import filling_level
 from ..electronic.hamiltonian import WannierHamiltonian
 from ..electronic.orbitals import expand_shells
 
-#: What the array `zero` of a file says of its eigenvalues, also where it is missing; anything else: a zero of their own.
+#: What the array `zero` of a file says of its eigenvalues, also where it is missing; anything else: a zero of their
+#: own.
 VACUUM = "vacuum"
 
 
@@ -57,8 +58,8 @@ def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
     The file needs no Hamiltonian: k-points, weights and eigenvalues do. Those with `zero` = "none" are on a zero of
     their own; their mean difference is taken off (see `level_shift`).
     Near means from `window` (eV) below the highest occupied to `window` above the lowest empty reference level on the
-    k-points of the data; of a metal, within `window` of its Fermi level. A gap that closes counts as zero; a metal by the
-    number of its electrons (an odd number) has none: nan. None where the file has no eigenvalues.
+    k-points of the data; of a metal, within `window` of its Fermi level. A gap that closes counts as zero; a metal by
+    the number of its electrons (an odd number) has none: nan. None where the file has no eigenvalues.
     """
     data = configuration.load_reference(n_orbitals(model, configuration))
     if "eigenvalues" not in data:

@@ -21,12 +21,13 @@ from ..training.figures import plot_learning_curves
 from ..training.train import load_configurations, read_record
 from .evaluate import evaluate
 from .figures import write_figures
-from .report import class_lines, learning_curve, residual_lines, summary, table_lines, trust_lines, write_report
+from .report import class_lines, learning_curve, summary, symmetry_lines, table_lines, trust_lines, write_report
 from .uncertainty import fit_trust
 
 
 def ship(model, config, run, folder, equilibrium) -> Path:
-    """Write `model` with its equilibrium, its uncertainty, `report.json` on the validation split and `card.md` into `folder`.
+    """Write `model` with its equilibrium, its uncertainty, `report.json` on the validation split and `card.md` into
+    `folder`.
 
     All of it is made in a folder beside `folder` first; only when it is complete do its files take the place of those
     of the same names. Other files in `folder` stay.
@@ -46,11 +47,13 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     check_shippable(config, folder, configurations)
     record = read_record(run / "run.json")
     # What does not decide the weights may have changed since the run began.
-    record["config"] |= {key: config[key] for key in ("material", "licence", "notes", "bars") if key in config}
-    model.config["validation_fraction"] = config["validation_fraction"]
+    record["config"] |= {
+        key: value for key, value in config.to_dict().items() if key in ("material", "licence", "notes", "bars")
+    }
+    model.config["validation_fraction"] = config.validation_fraction
     model.config["data_sha256"] = record["data_sha256"]
-    if config.get("bars"):
-        model.config["bars"] = config["bars"]
+    if config.bars:
+        model.config["bars"] = config.bars
     whole = sorted(c.name for c in configurations if not c.hold_out)
     if whole:  # what no later evaluation may take for held out
         model.config["trained_whole"] = whole
@@ -64,11 +67,11 @@ def ship(model, config, run, folder, equilibrium) -> Path:
             loaded = load_model(made)
             model.config["equilibrium"] = equilibrium(loaded, layer_to_relax(config, configurations))
             try:
-                model.trust = fit_trust(loaded, configurations, config["validation_fraction"])
+                model.trust = fit_trust(loaded, configurations, config.validation_fraction)
             except ValueError:  # no held-out configuration with energy and forces: the card shows no section on it
                 model.trust = None
             model.save(made)
-            plot_learning_curves(run, [s["name"] for s in config["stages"]], made)
+            plot_learning_curves(run, [s.name for s in config.stages], made)
         record["beside"] = (folder / "train.yaml").is_file()
         record["data_beside"] = (folder / "data").is_dir()
         write_card(made, record, configurations, run)
@@ -83,20 +86,20 @@ def ship(model, config, run, folder, equilibrium) -> Path:
 
 
 def check_shippable(config, folder, configurations=None) -> None:
-    """ValueError when a run of `config` cannot become a model: untrained parts, nothing to measure errors on, no folder."""
+    """ValueError when a run of `config` cannot become a model: untrained parts, nothing to measure errors on, no
+    folder.
+    """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise ValueError(f"{folder}: is not a folder")
-    if config.get("kind") != "published":
+    if not config.is_published:
         missing = [
-            kind
-            for kind in ("forcefield", "hamiltonian")
-            if {kind, "joint"}.isdisjoint(s["kind"] for s in config["stages"])
+            kind for kind in ("forcefield", "hamiltonian") if {kind, "joint"}.isdisjoint(s.kind for s in config.stages)
         ]
         if missing:
             raise ValueError(
                 f"stages: none of kind {missing[0]}; a model is shipped with both parts trained, force field and heads"
             )
-    fraction = config["validation_fraction"]
+    fraction = config.validation_fraction
     if not split(load_configurations(config) if configurations is None else configurations, fraction)[1]:
         raise ValueError(
             f"validation_fraction: {fraction} leaves no configuration to measure the errors of the card on"
@@ -104,10 +107,12 @@ def check_shippable(config, folder, configurations=None) -> None:
 
 
 def layer_to_relax(config, configurations):
-    """The material's name, or the file's layer with `info["gap"]`, the median distance (Å) of mid-planes in the data."""
-    if not config.get("material_file"):
-        return config["material"]
-    atoms = read_layer(config["material_file"])
+    """The material's name, or the file's layer with `info["gap"]`, the median distance (Å) of mid-planes in the
+    data.
+    """
+    if not config.material_file:
+        return config.material
+    atoms = read_layer(config.material_file)
     gaps = [layer_gap(c) for c in configurations if c.layers.max() == 1]
     if gaps:
         atoms.info["gap"] = float(np.median(gaps))
@@ -135,7 +140,10 @@ def layer_counts(configurations) -> list[int]:
 
 
 def write_card(folder, record, configurations, run=None) -> None:
-    """Evaluate the model in `folder` and write `report.json`, figures and `card.md`; `run` gives the learning curve of the report."""
+    """Evaluate the model in `folder` and write `report.json`, figures and `card.md`.
+
+    `run` gives the learning curve of the report.
+    """
     folder = Path(folder)
     model = load_model(folder)
     samples = {}
@@ -178,13 +186,16 @@ def card_lines(model, record, report) -> list[str]:
         "",
         f"Weights SHA-256 `{model.digest}`. Licence: {c.get('licence', 'MIT')}.",
         "",
-        f"Equilibrium of the model: a = {e['a']:.4f} Å, thickness of a layer between its outermost nuclei {e['thickness']:.4f} Å "
+        f"Equilibrium of the model: a = {e['a']:.4f} Å, thickness of a layer between its outermost nuclei "
+        f"{e['thickness']:.4f} Å "
         f"(lowest R stacking), gap between mid-planes {e['gap']:.4f} Å (mean over the high-symmetry R stackings).",
         "",
         "## Data",
         "",
-        f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`. Split by configuration by a "
-        f"hash of the name; {report['n_configurations']} configurations ({100 * c['validation_fraction']:.0f} %) held out."
+        f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`. Split by configuration by "
+        "a "
+        f"hash of the name; {report['n_configurations']} configurations ({100 * c['validation_fraction']:.0f} %) held "
+        "out."
         + (
             f" Structures have {' or '.join(map(str, model.config['layers']))} layer(s)."
             if model.config.get("layers")
@@ -205,8 +216,8 @@ def recipe(config, beside) -> str:
     if beside:
         return f"`ase-wander train models/{config['name']}/train.yaml --out RUN --ship models/{config['name']}`"
     stages = (
-        f"{s['name']} ({s['kind']}): {s['loop']['steps']} steps of {s['loop']['batch']}, lr {s['loop']['lr']:g}, weights "
-        + ", ".join(f"{w} {x:g}" for w, x in s["weights"].items() if x)
+        f"{s['name']} ({s['kind']}): {s['loop']['steps']} steps of {s['loop']['batch']}, lr {s['loop']['lr']:g}, "
+        "weights " + ", ".join(f"{w} {x:g}" for w, x in s["weights"].items() if x)
         for s in config["stages"]
     )
     return "`ase-wander train CONFIG --out RUN --ship FOLDER` with the stages " + "; ".join(stages)
@@ -226,7 +237,8 @@ def published_card_lines(model, record, report) -> list[str]:
     return [
         f"# {model.name}",
         "",
-        "The architecture of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi 10.1038/s41524-025-01668-5), "
+        "The architecture of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi "
+        "10.1038/s41524-025-01668-5), "
         f"kind `{model.kind}`, trained on reference data: 2 force networks, 15 Hamiltonian networks, "
         f"{sum(p.numel() for p in model.networks.parameters()):,} parameters, species {', '.join(model.species)}. "
         "Direct forces without an energy. Energies relative to the vacuum level, no layer offsets.",
@@ -235,8 +247,10 @@ def published_card_lines(model, record, report) -> list[str]:
         "",
         "## Data",
         "",
-        f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`, the bilayers among them used; split by "
-        f"configuration by a hash of the name, {100 * c['validation_fraction']:.0f} % held out (they choose the best epoch).",
+        f"{record['n_configurations']} configurations, hash `{record['data_sha256'][:16]}`, the bilayers among them "
+        "used; split by "
+        f"configuration by a hash of the name, {100 * c['validation_fraction']:.0f} % held out (they choose the best "
+        "epoch).",
         "",
         *notes_lines(c),
         "## Recipe",
@@ -267,7 +281,7 @@ def error_lines(model, report, record) -> list[str]:
         "",
         "Symmetry and precision, on " + ", ".join(report["residuals"]["configurations"]) + ":",
         "",
-        *residual_lines(report),
+        *symmetry_lines(report),
         "",
     ]
     if report.get("trust"):
@@ -275,7 +289,8 @@ def error_lines(model, report, record) -> list[str]:
             "## Uncertainty",
             "",
             "`get_uncertainty` gives standard deviations and the atoms outside the training data. Here each held-out "
-            "configuration is judged by a calibration on the others; AUC: an error above 3 times the median has the larger deviation.",
+            "configuration is judged by a calibration on the others; AUC: an error above 3 times the median has the "
+            "larger deviation.",
             "",
             *trust_lines(report),
             "",

@@ -9,7 +9,7 @@ from ..catalogue import model_folder
 from ..files import atomic_write
 from ..training.bars import QUANTITIES
 
-#: Calibration of deviations that are judged on other configurations than those that calibrated them, and what it means.
+#: Calibration of deviations that are judged on configurations that did not calibrate them, and what it means.
 SHIPPED = "as shipped"
 ELSEWHERE = (
     "These are not the configurations that calibrated them: on kinds of structures that were not among those (docs/trust.md) "
@@ -45,7 +45,7 @@ def class_lines(report) -> list[str]:
     return lines
 
 
-def residual_lines(report) -> list[str]:
+def symmetry_lines(report) -> list[str]:
     """Covariance, Hermiticity and precision as Markdown lines."""
     r = report.get("residuals")
     if not r:
@@ -84,7 +84,8 @@ def trust_lines(report) -> list[str]:
         if name in t:
             s = t[name]
             lines.append(
-                f"| {label} | {shown(s['auc'])} | {shown(s['rank'])} | {100 * s['within_1']:.0f} % | {100 * s['within_2']:.0f} % |"
+                f"| {label} | {shown(s['auc'])} | {shown(s['rank'])} | {100 * s['within_1']:.0f} % | "
+                f"{100 * s['within_2']:.0f} % |"
             )
     return lines
 
@@ -99,12 +100,12 @@ def print_table(report, console) -> None:
         console.print(
             f"eigenvalues of {', '.join(aligned)} are on a zero of their own: the mean difference is taken off"
         )
-    for line in table_lines(report) + [""] + class_lines(report) + [""] + residual_lines(report):
+    for line in table_lines(report) + [""] + class_lines(report) + [""] + symmetry_lines(report):
         console.print(line)
     if report.get("trust"):
         console.print(
-            f"\nStandard deviations, calibrated {report['trust']['calibration']}; AUC: an error above 3 times the median "
-            "has the larger deviation" + ("" if report["trust"]["calibration"] != SHIPPED else f". {ELSEWHERE}")
+            f"\nStandard deviations, calibrated {report['trust']['calibration']}; AUC: an error above 3 times the "
+            "median has the larger deviation" + ("" if report["trust"]["calibration"] != SHIPPED else f". {ELSEWHERE}")
         )
         for line in trust_lines(report):
             console.print(line)
@@ -149,7 +150,9 @@ def stages_of(run) -> list[str]:
 
 
 def learning_curve(run, n_points=60) -> dict:
-    """Errors by stage as the logs of a run hold them, at most `n_points` rows each: {stage: [{step, train, validation}, ...]}."""
+    """Errors by stage as the logs of a run hold them, at most `n_points` rows each: {stage: [{step, train, validation},
+    ...]}.
+    """
     out = {}
     for stage in stages_of(run):
         log = Path(run) / f"{stage}.jsonl"
@@ -164,7 +167,9 @@ def learning_curve(run, n_points=60) -> dict:
 
 
 def shipped_learning_curve(model, digest) -> dict | None:
-    """The learning curve in the report.json of a model folder, by name or path, if it is of the weights of hash `digest`."""
+    """The learning curve in the report.json of a model folder, by name or path, if it is of the weights of hash
+    `digest`.
+    """
     try:
         report = json.loads((model_folder(model) / "report.json").read_text())
         return report["learning"] if report["sha256"] == digest else None

@@ -11,16 +11,17 @@ from ase import Atoms
 from ..nn.angular import wigner_d
 
 
-def residuals(model, configurations, seed=0) -> dict:
+def symmetry_checks(model, configurations, seed=0) -> dict:
     """Largest violations over some configurations, each turned and permuted at random.
 
     Returns
     -------
     dict with, where the model has the quantity,
 
-    covariance : `energy` (eV), `forces` (eV/Å), `hamiltonian` (eV): max |H(Q R) - D H D^T| for a random orthogonal Q, a rotation and a
-        reflection in turn, after a random permutation of the atoms; `refused` instead, with the reason, of a model that takes
-        no turned structure
+    covariance : `energy` (eV), `forces` (eV/Å), `hamiltonian` (eV): max |H(Q R) - D H D^T| for a random orthogonal Q, a
+        rotation and a
+        reflection in turn, after a random permutation of the atoms; `refused` instead, with the reason, of a model that
+        takes no turned structure
     hermiticity : max |H_ij(R) - H_ji(-R)^T|, eV
     precision : `energy` (eV per atom), `forces`, `hamiltonian`: float32 against float64
     configurations : the names

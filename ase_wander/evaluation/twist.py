@@ -67,7 +67,9 @@ def facing_atoms(configuration) -> tuple[np.ndarray, np.ndarray]:
 
 
 def facing_sum(configuration, shells, i, j, shift, block, ptr, r_max=12.0) -> float:
-    """Sum over all pairs within `r_max` (Å) of the p_z - p_z elements between facing atoms, per atom of a layer (eV)."""
+    """Sum over all pairs within `r_max` (Å) of the p_z - p_z elements between facing atoms, per atom of a layer
+    (eV).
+    """
     c = configuration
     below, above = facing_atoms(c)
     i, j, ptr = (np.asarray(a).astype(int) for a in (i, j, ptr))
@@ -90,7 +92,10 @@ def _pz(orbitals):
 
 
 def gamma_lag(model, configuration, blocks=None) -> float:
-    """Error of the top valence state at Γ less the mean error of the BELOW states under it (eV); nan without Γ there."""
+    """Error of the top valence state at Γ less the mean error of the BELOW states under it (eV).
+
+    Nan without Γ there.
+    """
     c = configuration
     data = c.load_reference(n_orbitals(model, c))
     at_gamma = np.flatnonzero(np.abs(data["kpts"] - np.round(data["kpts"])).max(1) < 1e-6)

@@ -1,4 +1,5 @@
-"""Fit of a model's uncertainty: statistics of the training atoms, calibration on configurations that training has not seen."""
+"""Fit of a model's uncertainty: statistics of the training atoms, calibration on configurations that training has not
+seen."""
 
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ def fit_trust(model, configurations, validation_fraction=None, progress=None) ->
 
 
 def training_statistics(model, configurations, progress=None) -> dict:
-    """Arrays `mean`, `whiten`, `blunt`, `limit`, `nearest` of `nn.trust.Trust`."""
+    """Arrays `mean`, `whiten`, `blunt`, `limit`, `nearest` of `nn.uncertainty.Trust`."""
     n_species = model.force_field.n_species
     rows, species, nearest = [], [], []
     for number, c in enumerate(configurations):
@@ -109,8 +110,8 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
     Returns
     -------
-    dict with `species`, `around`, `unlike`, `own` (n,), `energy_distance`; errors `forces` (n, 3), eV/Å, `energy`, eV per atom, and
-    `hamiltonian` (n,), rms error of the elements among an atom's blocks, eV, absent without Hamiltonian.
+    dict with `species`, `around`, `unlike`, `own` (n,), `energy_distance`; errors `forces` (n, 3), eV/Å, `energy`, eV
+    per atom, and `hamiltonian` (n,), rms error of the elements among an atom's blocks, eV, absent without Hamiltonian.
     """
     from .hamiltonian_errors import hamiltonian_errors
 
@@ -137,7 +138,7 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
 
 def calibrations(rows, n_species) -> dict:
-    """`forces`, `energy` and `hamiltonian` of `nn.trust.Trust` from observed configurations; nan without any."""
+    """`forces`, `energy` and `hamiltonian` of `nn.uncertainty.Trust` from observed configurations; nan without any."""
     out = {}
     for name in ("forces", "energy", "hamiltonian"):
         distance, square, species, unlike = _pairs(rows, name)
@@ -170,8 +171,8 @@ def calibrate(distance, square, species, n_species, unlike=None) -> np.ndarray:
     """ln s_z (n_species,) and the power p of sigma = s_z D^p, by maximum likelihood of normal errors.
 
     With `unlike`, t: ln s_z, ln g_z and p of sigma = s_z g_z^t D^p. The p and the ln g_z have normal priors (POWER,
-    POWER_SPREAD and UNLIKE, UNLIKE_SPREAD), and each ln s_z one of unit width about their mean: a species that was not observed
-    takes that.
+    POWER_SPREAD and UNLIKE, UNLIKE_SPREAD), and each ln s_z one of unit width about their mean: a species that was
+    not observed takes that.
     """
     x = np.log(distance)
     square = np.maximum(square, 1e-6 * max(square.mean(), 1e-30))
@@ -200,7 +201,8 @@ def calibrate(distance, square, species, n_species, unlike=None) -> np.ndarray:
 
 
 def predicted(rows, calibration) -> dict:
-    """Standard deviations by quantity: `forces`, `hamiltonian` a list of (n,) per configuration, `energy` of numbers per atom."""
+    """Standard deviations by quantity: `forces`, `hamiltonian` a list of (n,) per configuration, `energy` of numbers
+    per atom."""
     out = {
         name: [deviation(calibration[name], r["around"], r["species"], r["unlike"]) for r in rows if name in r]
         for name in ("forces", "hamiltonian")
@@ -234,8 +236,9 @@ def scores(rows, deviations) -> dict:
 
     Returns
     -------
-    dict by quantity of `auc` (an error above 3 times the median has the larger deviation), `rank` (Spearman's correlation),
-    `within_1`, `within_2` (share of errors within one and two deviations; 0.683 and 0.954 of normal ones), `n`.
+    dict by quantity of `auc` (an error above 3 times the median has the larger deviation), `rank` (Spearman's
+    correlation), `within_1`, `within_2` (share of errors within one and two deviations; 0.683 and 0.954 of normal
+    ones), `n`.
     Forces: of atoms, the norm of the error for auc and rank, components for the shares. H: rms of an atom's elements.
     """
     from scipy.stats import spearmanr

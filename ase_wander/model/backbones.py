@@ -1,8 +1,9 @@
-"""Force fields from elsewhere as the source of the RAER: whatever gives descriptors of atoms can feed the Hamiltonian heads.
+"""Force fields from elsewhere as the source of the RAER: whatever gives descriptors of atoms can feed the Hamiltonian
+heads.
 
 A backbone sees an environment as a list of bonds and answers with one energy and one row of descriptors per atom, both
-differentiable in the bond vectors. Its descriptors take the place of the RAER, its energies that of our network; short-range repulsion and
-dispersion tail, training, files and calculator stay the same.
+differentiable in the bond vectors. Its descriptors take the place of the RAER, its energies that of our network;
+short-range repulsion and dispersion tail, training, files and calculator stay the same.
 
     force_field: {backbone: mace, cutoff: 5.0, ...}       # in the configuration of a training run
 
@@ -36,21 +37,25 @@ class Backbone(Protocol):
     n_descriptors: int
 
     def __call__(self, species: torch.Tensor, i: torch.Tensor, j: torch.Tensor, vector: torch.Tensor):
-        """Energies (n,) in eV, up to a constant per species, and descriptors (n, n_descriptors), unchanged by rotations.
+        """Energies (n,) in eV, up to a constant per species, and descriptors (n, n_descriptors), unchanged by
+        rotations.
 
-        `species` (n,) indexes the list of atomic numbers that the factory was given; `i`, `j` (p,) are all ordered pairs within
-        the cutoff, `vector` (p, 3), Å, points from i to j.
+        `species` (n,) indexes the list of atomic numbers that the factory was given; `i`, `j` (p,) are all ordered
+        pairs within the cutoff, `vector` (p, 3), Å, points from i to j.
         """
 
 
 class BackboneForceField(ForceField):
-    """A force field whose energies and RAER come from a backbone; of its own it has repulsion, tail and reference energies.
+    """A force field whose energies and RAER come from a backbone.
+
+    Of its own it has repulsion, tail and reference energies.
 
     Parameters
     ----------
     atomic_numbers : list of int
     backbone : Backbone
-    tail_cutoff, n_radial, l_max, smearing, neutral : as for `ForceField`; n_radial and l_max of the densities for the heads.
+    tail_cutoff, n_radial, l_max, smearing, neutral : as for `ForceField`; n_radial and l_max of the densities for the
+        heads.
     """
 
     local = False  # messages of a backbone pass from atom to atom
@@ -86,7 +91,8 @@ class BackboneForceField(ForceField):
 
 
 class MaceBackbone(nn.Module):
-    """MACE (Batatia et al., arXiv:2206.07697) from the package `mace-torch`: the scalars of all its layers are the RAER.
+    """MACE (Batatia et al., arXiv:2206.07697) from the package `mace-torch`: the scalars of all its layers are the
+    RAER.
 
     Parameters
     ----------
@@ -186,7 +192,9 @@ def _import_mace():
 
 
 class _quiet(warnings.catch_warnings):
-    """Without the warnings of the packages below MACE, and without what its import adds to the process's environment."""
+    """Without the warnings of the packages below MACE, and without what its import adds to the process's
+    environment.
+    """
 
     def __enter__(self):
         self._environment = dict(os.environ)
@@ -204,7 +212,9 @@ BACKBONES = {"mace": MaceBackbone}
 
 
 def register_backbone(name: str, factory) -> None:
-    """Make a backbone known: `factory(atomic_numbers, **options)` returns one; options with defaults may stand in configurations.
+    """Make a backbone known: `factory(atomic_numbers, **options)` returns one.
+
+    Options with defaults may stand in configurations.
 
     Loading a model that was trained with it needs the same registration first. ValueError when the name is taken.
     """

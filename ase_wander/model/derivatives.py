@@ -28,8 +28,8 @@ def hamiltonian_derivative(
         From `load_model`, or `calculator.model`. In float64 for derivatives good to ten digits.
     atoms : ase.Atoms
     direction : array_like, shape (n_atoms, 3), optional
-        Displacement of every atom per unit of the amplitude Q: a unit vector on one atom, a phonon's pattern. It repeats
-        in every cell; for other wave vectors take a supercell.
+        Displacement of every atom per unit of the amplitude Q: a unit vector on one atom, a phonon's pattern. It
+        repeats in every cell; for other wave vectors take a supercell.
     strain : array_like, shape (3, 3), optional
         Homogeneous deformation per unit of the amplitude: atoms and cell go as r -> (1 + Q strain) r.
         Both may be given, as for a strain with its internal relaxation.

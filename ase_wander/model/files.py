@@ -16,7 +16,7 @@ from ..nn.uncertainty import Trust
 
 WEIGHTS = "weights.safetensors"
 
-#: What `training.trust.fit_trust` found out about the weights: distances to the training data and their meaning.
+#: What `evaluation.uncertainty.fit_trust` found out about the weights: distances to the training data and their meaning.
 TRUST = "trust.safetensors"
 
 
@@ -63,6 +63,6 @@ def load_trust(file: Path, digest: str) -> Trust | None:
         raise ValueError(f"{file}: not a fitted uncertainty ({' '.join(str(error).split())})") from None
     if of != digest:
         raise ValueError(
-            f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew (training.trust.fit_trust)"
+            f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew (evaluation.uncertainty.fit_trust)"
         )
     return trust

@@ -136,7 +136,7 @@ class WanderModel(nn.Module):
         return graph, self.force_field(graph)[1]
 
     def uncertainty(self, atoms: Atoms, layers) -> dict:
-        """Standard deviations of energy, forces and H, and the atoms outside the training data: `nn.trust.Trust.uncertainty`.
+        """Standard deviations of energy, forces and H, and the atoms outside the training data: `nn.uncertainty.Trust.uncertainty`.
 
         ValueError when none was fitted to the model.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from math import sqrt
 
@@ -89,7 +90,8 @@ def twisted_bilayer(
         another 180 degrees about the same axis; at 0 degrees the default centre puts metal over chalcogen (2H,
         also called AA'), the centre "atom" metal over metal (AB').
     gap : float, optional
-        Distance of the mid-planes (metal to metal), Å; `material.info["gap"]`, or for a known material its equilibrium one, by default.
+        Distance of the mid-planes (metal to metal), Å; `material.info["gap"]`, or for a known material its equilibrium
+        one, by default.
     vacuum : float
         Total empty height of the cell, Å.
     lattice_constant : float, optional
@@ -162,8 +164,8 @@ def twisted_bilayer(
 def assemble(layers: list[PlacedLayer], plane: np.ndarray, vacuum: float = VACUUM) -> Atoms:
     """Put layers into one cell.
 
-    Every layer fills the cell exactly: its lattice vectors are matrix^-1 @ plane, so a layer whose own vectors differ is
-    strained homogeneously, and the number of its cells is the determinant.
+    Every layer fills the cell exactly: its lattice vectors are matrix^-1 @ plane, so a layer whose own vectors differ
+    is strained homogeneously, and the number of its cells is the determinant.
 
     Parameters
     ----------
@@ -186,17 +188,17 @@ def assemble(layers: list[PlacedLayer], plane: np.ndarray, vacuum: float = VACUU
     """
     check_positive(vacuum=vacuum)
     _check_clearance(layers)
-    numbers, fractional, heights, index = [], [], [], []
+    numbers, in_plane, heights, index = [], [], [], []
     for k, placed in enumerate(layers):
         unit, inverse = placed.monolayer, np.linalg.inv(placed.matrix)
         points = lattice_points(placed.matrix)
         # (n + f - origin) in lattice vectors of the layer -> fractional coordinates of the supercell
         sites = (points[:, None] + unit.fractional - placed.origin) @ inverse + placed.shift
-        fractional.append(sites.reshape(-1, 2))
+        in_plane.append(sites.reshape(-1, 2))
         heights.append(np.tile(unit.heights + placed.height, len(points)))
         numbers.append(np.tile(unit.numbers, len(points)))
         index.append(np.full(len(points) * len(unit), k))
-    fractional, z = np.concatenate(fractional) % 1.0, np.concatenate(heights)
+    fractional, z = np.concatenate(in_plane) % 1.0, np.concatenate(heights)
     fractional[fractional > 1 - _EDGE] = 0.0
     fractional[fractional < _EDGE] = 0.0
     thickness = z.max() - z.min()
@@ -212,12 +214,13 @@ def assemble(layers: list[PlacedLayer], plane: np.ndarray, vacuum: float = VACUU
 
 def _check_clearance(layers):
     """ValueError when a layer reaches into the one above it."""
-    for k, (lower, upper) in enumerate(zip(layers, layers[1:])):
+    for k, (lower, upper) in enumerate(itertools.pairwise(layers)):
         clearance = upper.height + upper.monolayer.heights.min() - lower.height - lower.monolayer.heights.max()
         if clearance < MIN_DISTANCE:
             raise ValueError(
                 f"the gap {upper.height - lower.height:g} Å leaves {clearance:.2f} Å between the outermost atoms of "
-                f"layers {k} and {k + 1}: at least {MIN_DISTANCE:g} Å is needed (the gap counts from mid-plane to mid-plane)"
+                f"layers {k} and {k + 1}: at least {MIN_DISTANCE:g} Å is needed (the gap counts from mid-plane to "
+                "mid-plane)"
             )
 
 

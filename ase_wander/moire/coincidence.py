@@ -1,13 +1,14 @@
 """Coincidence cells: common cells of two layers of any lattices, with the strain that makes them fit.
 
-A pair of lattice vectors, v of the bottom and v' of the top layer, of nearly equal length, coincides when the top layer is
-turned by the angle between them.  Two such pairs with nearly equal angles span a common cell.  The map that takes the two
-top vectors to the two bottom vectors, V = V' F (rows), splits into a turn and a stretch (polar decomposition),
+A pair of lattice vectors, v of the bottom and v' of the top layer, of nearly equal length, coincides when the top layer
+is turned by the angle between them.  Two such pairs with nearly equal angles span a common cell.  The map that takes
+the
+two top vectors to the two bottom vectors, V = V' F (rows), splits into a turn and a stretch (polar decomposition),
 
     F = R(theta) U,   U symmetric,
 
-so that the twist angle is continuous, never a grid, and the strain is free of rotation.  It is shared between the layers by
-weight w: the top layer is stretched by U^(1-w), the bottom layer by U^(-w).
+so that the twist angle is continuous, never a grid, and the strain is free of rotation.  It is shared between the
+layers by weight w: the top layer is stretched by U^(1-w), the bottom layer by U^(-w).
 """
 
 from __future__ import annotations

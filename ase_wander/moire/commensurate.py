@@ -228,7 +228,8 @@ def cells_near(
         message += f"; the nearest is {_cell(int(m[k]), int(r[k]), lattice, atoms_per_cell, lattice_constant)}"
     larger = _smallest_within(angle, tolerance, lattice)
     if larger is not None:
-        message += f"; within the tolerance the smallest is {_cell(*larger, lattice, atoms_per_cell, lattice_constant)}"
+        m, r = larger
+        message += f"; within the tolerance the smallest is {_cell(m, r, lattice, atoms_per_cell, lattice_constant)}"
     raise ValueError(message)
 
 

@@ -88,7 +88,8 @@ class FixLayerSymmetry(FixSymmetry):
 
 
 def _agreeing(atoms, rotations, maps):
-    """Indices of the operations that agree with the other constraints of `atoms`: a projected force, turned and taken to
+    """Indices of the operations that agree with the other constraints of `atoms`: a projected force, turned and taken
+    to
     the image of its atom, is the projection of the force turned."""
     others = [c for c in atoms.constraints if not isinstance(c, FixSymmetry)]
     trial = np.random.default_rng(0).normal(size=(len(atoms), 3))

@@ -96,7 +96,8 @@ def interlayer_distance(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.n
 
 
 class PeriodicSurface:
-    """A quantity over the plane, smooth (piecewise cubic, Clough and Tocher) between the points where it is known, with the cell's period.
+    """A quantity over the plane, smooth (piecewise cubic, Clough and Tocher) between the points where it is known, with
+    the cell's period.
 
     Parameters
     ----------
@@ -135,7 +136,10 @@ def unwrapped_heights(atoms: Atoms, layers: np.ndarray) -> np.ndarray:
 
 
 def flat_slab(atoms: Atoms) -> Atoms:
-    """The structure itself, or a copy with its slab in one piece where it is periodic along z; ValueError as `check_plane`."""
+    """The structure itself, or a copy with its slab in one piece where it is periodic along z.
+
+    ValueError as `check_plane`.
+    """
     check_plane(atoms)
     if not atoms.pbc[2]:
         return atoms

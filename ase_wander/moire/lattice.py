@@ -8,7 +8,15 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ..structure import check_atoms, find_layers, neighbour_pairs, plane_normal, standing_positions, upward
+from ..structure import (
+    BulkCrystalError,
+    check_atoms,
+    find_layers,
+    neighbour_pairs,
+    plane_normal,
+    standing_positions,
+    upward,
+)
 
 #: Relative deviation of lengths (and, in radians, of angles) up to which a lattice counts as hexagonal or square.
 LATTICE_TOLERANCE = 1e-3
@@ -56,8 +64,9 @@ class Monolayer:
 def standard_monolayer(atoms: Atoms) -> Monolayer:
     """Reduce a single layer to the standard setting.
 
-    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed, a supercell): the shortest
-    vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or square
+    The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed, a supercell): the
+    shortest vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or
+    square
     lattice that is off by less than 0.1 % is made exact at equal area.  The mid-plane is the mean height of the
     transition metals where there are any, else the middle between the outermost atoms.
 
@@ -83,7 +92,10 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
 
 
 def primitive_cell(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
-    """The smallest cell of a layer, with its atoms where they are (Å); the first cell vector keeps its direction if it can."""
+    """The smallest cell of a layer, with its atoms where they are (Å).
+
+    The first cell vector keeps its direction if it can.
+    """
     from .symmetry import symmetry
 
     slab = atoms.copy()
@@ -110,7 +122,7 @@ def primitive_cell(atoms: Atoms, tolerance: float = 1e-3) -> Atoms:
     matrix = np.linalg.inv(np.array([first, second]))
     fractional = slab.get_scaled_positions(wrap=False)[:, :2] @ matrix
     heights = slab.positions @ plane_normal(slab)
-    keep = []
+    keep: list[int] = []
     for k in range(len(slab)):
         delta = fractional[keep] - fractional[k]
         same = (
@@ -133,9 +145,9 @@ def _check_one_layer(atoms):
     """ValueError for a stack or a bulk crystal; an open network without bonds is let through."""
     try:
         n_layers = find_layers(atoms).max() + 1
-    except ValueError as error:
-        if "bulk crystal" in str(error):
-            raise
+    except BulkCrystalError:
+        raise
+    except ValueError:
         return
     if n_layers > 1:
         raise ValueError(f"a single layer is needed, the structure has {n_layers}")

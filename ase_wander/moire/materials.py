@@ -68,7 +68,10 @@ def canonical_name(name: str) -> str:
 
 
 def models_of(name: str) -> dict:
-    """Configuration file of every model of a known material, by the model's name; ValueError naming one that is not readable."""
+    """Configuration file of every model of a known material, by the model's name.
+
+    ValueError naming one that is not readable.
+    """
     name, found = canonical_name(name), {}
     for model, folder in find_models().items():
         config = folder / CONFIG

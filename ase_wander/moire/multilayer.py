@@ -1,7 +1,7 @@
 """Stacks of any number of layers, each with its own twist.
 
-A supercell vector of the whole stack is an integer vector in every layer.  On hexagonal (square) lattices it decides the
-cell alone, its second vector being the first turned by 120 (90) degrees, so a common cell is one integer vector
+A supercell vector of the whole stack is an integer vector in every layer.  On hexagonal (square) lattices it decides
+the cell alone, its second vector being the first turned by 120 (90) degrees, so a common cell is one integer vector
 z_k per layer with a_k |z_k| equal for all, and the twist of layer k is arg z_0 - arg z_k.  All such sets are gone
 through by size; nothing is searched on a grid of angles.
 """

@@ -48,8 +48,8 @@ def plot_cell(atoms, *, moire=None, title=None, ax=None):
 def plot_registry(atoms, positions, registry, *, title=None, ax=None):
     """Local registry (fractions of the lattice vectors, (n, 2)) as a colour.
 
-    Three waves that a turn by 120 degrees permutes make red, green and blue: the map is periodic in the shift, the three
-    high-symmetry stackings are white, grey and black, and what lies between them is coloured by its direction.
+    Three waves that a turn by 120 degrees permutes make red, green and blue: the map is periodic in the shift, the
+    three high-symmetry stackings are white, grey and black, and what lies between them is coloured by its direction.
     """
     s = 2 * np.pi * np.asarray(registry)
     phases = np.stack([s[:, 0], s[:, 1] - s[:, 0], -s[:, 1]], axis=1)
@@ -155,7 +155,9 @@ def _style():
 
 
 def _axes(ax, cell, extra=0.0):
-    """Axes with limits around the cell, on a new figure of fitting shape unless given (`extra`: inches for a legend)."""
+    """Axes with limits around the cell, on a new figure of fitting shape unless given (`extra`: inches for a
+    legend).
+    """
     from ..plotting import new_axes
 
     corners = np.array([[0, 0], cell[0], cell[1], cell.sum(axis=0)])

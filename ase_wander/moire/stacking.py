@@ -1,8 +1,10 @@
 """Local stacking of two layers: how far their lattices are shifted against each other, and the domains this makes.
 
-A layer with lattice vectors L (rows) assigns lattice coordinates phi(r) = (r - u(r)) L^-1 to every point of the plane, u being the
-displacement of its sites from the ideal ones; its reference sites lie where phi is a pair of integers.  At a site of the lower
-layer the nearest sites of the upper one are displaced by -phi_upper(r), modulo a lattice vector: the local registry.
+A layer with lattice vectors L (rows) assigns lattice coordinates phi(r) = (r - u(r)) L^-1 to every point of the plane,
+u being the displacement of its sites from the ideal ones; its reference sites lie where phi is a pair of integers.  At
+a site of
+the lower layer the nearest sites of the upper one are displaced by -phi_upper(r), modulo a lattice vector: the local
+registry.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ class Domains:
     Attributes
     ----------
     names : tuple of str
-        For each high-symmetry registry.  The first letter is the upper layer: "MX" has a metal of the upper layer straight above
-        a chalcogen of the lower one.  R stacking of a dichalcogenide: MM, MX, XM; H: MM, 2H, XX; graphene: AA, AB, BA.
+        For each high-symmetry registry.  The first letter is the upper layer: "MX" has a metal of the upper layer
+        straight above a chalcogen of the lower one.  R stacking of a dichalcogenide: MM, MX, XM; H: MM, 2H, XX;
+        graphene: AA, AB, BA.
     areas : dict
         Share of the area by name, and "wall" for what is farther than the radius from all of them.
     registries : ndarray, shape (3, 2)
@@ -69,7 +72,8 @@ def matched_lattice(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
 def moire_vectors(atoms: Atoms, lower: int = 0, layers=None) -> np.ndarray:
     """Lattice vectors of the moiré pattern of layers `lower` and `lower` + 1 (rows, Å), reduced, the first towards x.
 
-    Its reciprocal lattice is the difference of the layers' reciprocal lattices.  The built cell holds one or more of them.
+    Its reciprocal lattice is the difference of the layers' reciprocal lattices.  The built cell holds one or more of
+    them.
 
     Raises
     ------
@@ -103,8 +107,8 @@ def local_registry(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.ndarra
     positions : ndarray, shape (n_sites, 2)
         Reference sites of the lower layer, Å.
     registry : ndarray, shape (n_sites, 2)
-        From a site of the lower layer to the upper layer's, in lattice vectors (the upper layer's, in the basis nearest to the
-        lower layer's), in [0, 1).
+        From a site of the lower layer to the upper layer's, in lattice vectors (the upper layer's, in the basis nearest
+        to the lower layer's), in [0, 1).
     """
     atoms = flat_slab(atoms)
     layers = layer_index(atoms, layers)
@@ -151,7 +155,8 @@ def domains(atoms: Atoms, lower: int = 0, radius: float | None = None, layers=No
     cosine = first[0] @ first[1] / np.prod(np.linalg.norm(first, axis=1))
     if abs(abs(cosine) - 0.5) > 0.03:
         raise ValueError(
-            f"stacking domains are defined for hexagonal layers; these lattice vectors enclose {np.degrees(np.arccos(cosine)):.1f} degrees"
+            "stacking domains are defined for hexagonal layers; these lattice vectors enclose "
+            f"{np.degrees(np.arccos(cosine)):.1f} degrees"
         )
     points = HIGH_SYMMETRY if cosine < 0 else np.array([[0, 0], [1, 1], [2, 2]]) / 3
     cell = (first + second) / 2

@@ -16,7 +16,8 @@ from .sublattice import layer_lattices, reference_sites
 class StrainField:
     """Local in-plane deformation of one layer.
 
-    With the gradient F of the map from rigid to relaxed positions and its polar decomposition F = R(rotation) (1 + strain).
+    With the gradient F of the map from rigid to relaxed positions and its polar decomposition F = R(rotation) (1 +
+    strain).
 
     Attributes
     ----------
@@ -78,8 +79,8 @@ def displacements(relaxed: Atoms, rigid: Atoms) -> np.ndarray:
 def strain_field(relaxed: Atoms, rigid: Atoms, layer: int = 0, layers=None) -> StrainField:
     """Strain and rotation of one layer, from the vectors between neighbouring cells.
 
-    At every site the gradient F that maps the rigid vectors to neighbouring sites onto the relaxed ones in the least-squares
-    sense (row vectors, d = d_rigid F); a change of the whole cell is part of it.
+    At every site the gradient F that maps the rigid vectors to neighbouring sites onto the relaxed ones in the
+    least-squares sense (row vectors, d = d_rigid F); a change of the whole cell is part of it.
 
     Parameters
     ----------

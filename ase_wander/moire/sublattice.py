@@ -1,7 +1,8 @@
 """The lattice of every layer of a stack, relaxed or not, and the atoms that sit on it, from positions alone.
 
-A primitive translation t of a layer takes every atom close to a like atom. In a relaxed layer the two differ by the difference of
-two displacements; as the partners are a permutation of the atoms, their mean over the layer is zero, so the mean of
+A primitive translation t of a layer takes every atom close to a like atom. In a relaxed layer the two differ by the
+difference of two displacements; as the partners are a permutation of the atoms, their mean over the layer is zero, so
+the mean of
 the vectors between partners is the layer's mean lattice vector exactly.
 """
 
@@ -52,7 +53,9 @@ class PeriodicPoints:
         self.tree = cKDTree(np.column_stack([self.images, labels[self.owner]]))
 
     def nearest(self, points, labels=None):
-        """Index of the point nearest to each of `points` (m, 2), the vector (m, 2) there in the plane, and the distance (m,)."""
+        """Index of the point nearest to each of `points` (m, 2), the vector (m, 2) there in the plane, and the distance
+        (m,).
+        """
         labels = np.zeros((len(points), 0)) if labels is None else labels
         wrapped = ((points @ np.linalg.inv(self.cell)) % 1.0) @ self.cell
         distance, found = self.tree.query(np.column_stack([wrapped, labels]))
@@ -63,8 +66,8 @@ def layer_lattices(atoms: Atoms, layers=None) -> list[np.ndarray]:
     """Mean lattice vectors (rows, Å) of every layer, bottom first.
 
     They are found in the positions, so that any file and any order of the atoms will do. Where
-    `atoms.info["supercells"]` (integer matrices, as built) describes the same lattices its choice of vectors is kept; otherwise
-    they are the shortest ones, at 90 to 120 degrees, hexagonal ones with the first as near to x as can be.
+    `atoms.info["supercells"]` (integer matrices, as built) describes the same lattices its choice of vectors is kept;
+    otherwise they are the shortest ones, at 90 to 120 degrees, hexagonal ones with the first as near to x as can be.
 
     Parameters
     ----------
@@ -124,7 +127,10 @@ def fit_lattice(cell, points, heights, numbers) -> np.ndarray:
 
 
 def _translations(search, points, labels, start, reach):
-    """The two shortest independent translations up to `reach` (Å) among the vectors from atom `start` to its like; fewer when there are not."""
+    """The two shortest independent translations up to `reach` (Å) among the vectors from atom `start` to its like.
+
+    Fewer when there are not.
+    """
     home = search.fractional[start] @ search.cell
     candidates = search.tree.query_ball_point([*home, *labels[start]], reach)
     vectors = search.images[candidates] - home
@@ -164,7 +170,8 @@ def _same_lattice(one, other):
 
 
 def reference_sites(atoms: Atoms, layer: int, layers: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """One atom per primitive cell of a layer: the metals where there is one per cell, else the like atoms of its first one.
+    """One atom per primitive cell of a layer: the metals where there is one per cell, else the like atoms of its first
+    one.
 
     Returns
     -------
@@ -174,7 +181,7 @@ def reference_sites(atoms: Atoms, layer: int, layers: np.ndarray, lattice: np.nd
     index = np.flatnonzero(layers == layer)
     if len(index) == 0:
         raise ValueError(f"there is no layer {layer}: the structure has {layers.max() + 1}")
-    n_cells = int(round(abs(np.linalg.det(atoms.cell.array[:2, :2]) / np.linalg.det(lattice))))
+    n_cells = round(abs(np.linalg.det(atoms.cell.array[:2, :2]) / np.linalg.det(lattice)))
     metal = is_metal(atoms.numbers[index])
     if metal.sum() == n_cells:
         return index[metal]
@@ -193,7 +200,9 @@ def reference_sites(atoms: Atoms, layer: int, layers: np.ndarray, lattice: np.nd
 
 
 def local_areas(atoms: Atoms, sites: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """Area of the plane that belongs to each site of a layer, Å^2, shape (n_sites,): the local lattice cell, by central differences."""
+    """Area of the plane that belongs to each site of a layer, Å^2, shape (n_sites,): the local lattice cell, by central
+    differences.
+    """
     points = atoms.positions[sites, :2]
     search = PeriodicPoints(atoms.cell.array[:2, :2], points)
     steps = []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -117,10 +119,15 @@ def symmetry(atoms: Atoms, tolerance: float = 1e-3) -> SymmetryReport:
         ) from error
     if dataset is None:
         raise ValueError(f"spglib finds no symmetry of the {len(atoms)} atoms at a tolerance of {tolerance:g} Å")
-    get = dataset.get if isinstance(dataset, dict) else lambda key: getattr(dataset, key)
+    get: Callable[[str], Any] = dataset.get if isinstance(dataset, dict) else lambda key: getattr(dataset, key)
     rotations = np.array(get("rotations"))
     with _without_deprecations():
-        point_group = spglib.get_pointgroup(rotations)[0].strip()
+        found = spglib.get_pointgroup(rotations)
+    if found is None:
+        raise ValueError(
+            f"spglib finds no point group of {len(rotations)} operations at a tolerance of {tolerance:g} Å"
+        )
+    point_group = found[0].strip()
     pure = int(np.all(rotations == np.eye(3, dtype=int), axis=(1, 2)).sum())
     return SymmetryReport(
         _SCHOENFLIES[point_group],
@@ -168,10 +175,13 @@ def irreducible_kpoints(
     # Of a mesh finer along one vector than along another only the operations that map it onto itself count.
     rotations = rotations[[_keeps_mesh(r[:2, :2], mesh, shift[:2]) for r in rotations]]
     with _without_deprecations():
-        mapping, grid = spglib.get_stabilized_reciprocal_mesh(
+        reduced = spglib.get_stabilized_reciprocal_mesh(
             [*mesh, 1], rotations.astype("intc"), is_shift=shift, is_time_reversal=True
         )
-    points, inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
+    if reduced is None:
+        raise ValueError(f"spglib cannot reduce the mesh {' x '.join(map(str, mesh))}")
+    mapping, grid = reduced
+    points, _inverse, count = np.unique(mapping, return_inverse=True, return_counts=True)
     kpoints = (np.array(grid)[points] + np.array(shift) / 2) / [*mesh, 1]
     return kpoints, count / count.sum()
 

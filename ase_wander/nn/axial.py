@@ -1,4 +1,5 @@
-"""A single axial orbital per atom (graphene's p_z): no complete shell, so an axis is needed, the local normal of the layer.
+"""A single axial orbital per atom (graphene's p_z): no complete shell, so an axis is needed, the local normal of the
+layer.
 
 With n_i the unit normal at atom i the orbital is Y_l(n_i) . |l m>, and with a block B_ij of complete shells
 
@@ -27,7 +28,9 @@ def angular_momentum(shell) -> int:
 
 
 def local_normals(vector, mask, across, plane) -> torch.Tensor:
-    """Unit normals (n, 3) from padded neighbours (see `Graph`) and the plane's normal (3,): `structure.local_normals`."""
+    """Unit normals (n, 3) from padded neighbours (see `Graph`) and the plane's normal (3,):
+    `structure.local_normals`.
+    """
     r = vector.square().sum(-1).sqrt()
     weight = smooth_cutoff(r, NORMAL_REACH) * mask * (1 - across)
     moment = (vector * weight.unsqueeze(-1)).transpose(1, 2) @ vector  # M = sum_j w r r^T
@@ -42,16 +45,21 @@ def axis_harmonics(normal: torch.Tensor, l: int) -> torch.Tensor:
 
 
 def contract(block: torch.Tensor, left=None, right=None) -> torch.Tensor:
-    """Blocks (p, d1, d2) with the axial side(s) contracted, `left` (p, d1) and `right` (p, d2); a contracted side is of size 1."""
+    """Blocks (p, d1, d2) with the axial side(s) contracted, `left` (p, d1) and `right` (p, d2).
+
+    A contracted side is of size 1.
+    """
     if left is not None:
         block = left.unsqueeze(1) @ block
     return block if right is None else block @ right.unsqueeze(2)
 
 
 class AxialOnsite(nn.Module):
-    """On-site energy (n, 1, 1) of an axial orbital: a function of the atom's scalars and of its tensors seen along its normal.
+    """On-site energy (n, 1, 1) of an axial orbital: a function of the atom's scalars and of its tensors seen along its
+    normal.
 
-    Components of even degree along the normal enter as they are, those of odd degree, whose sign is that of the normal, squared.
+    Components of even degree along the normal enter as they are, those of odd degree, whose sign is that of the normal,
+    squared.
     """
 
     takes_normal = True

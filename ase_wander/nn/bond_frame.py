@@ -54,8 +54,8 @@ class BondFrames:
     def by_order(self, tensors: torch.Tensor, reversed_bond: bool = False) -> list[torch.Tensor]:
         """Node tensors (p, q, c) in the bond frame, sorted by |m|: m = 0 (p, L c), m > 0 (p, 2, (L + 1 - m) c).
 
-        With `reversed_bond` they are seen from the bond's other end, in the frame mirrored at z = 0: Y_lm -> (-1)^(l + m)
-        Y_lm. A mirror, not a half turn: it keeps the sense of rotation about the bond, so both ends may be mixed.
+        With `reversed_bond` they are seen from the bond's other end, in the frame mirrored at z = 0: Y_lm -> (-1)^(l +
+        m) Y_lm. A mirror, not a half turn: it keeps the sense of rotation about the bond, so both ends may be mixed.
         """
         l_max = len(self.d) - 1
         parts = tensors.split([2 * l + 1 for l in range(l_max + 1)], 1)

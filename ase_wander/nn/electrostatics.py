@@ -25,7 +25,9 @@ REACH = 6.0
 
 
 def fourier_kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """G K_G/pi of x = G sigma/sqrt2 and y = |z|/(sqrt2 sigma), exp and erfc joined through erfcx where they would overflow."""
+    """G K_G/pi of x = G sigma/sqrt2 and y = |z|/(sqrt2 sigma), exp and erfc joined through erfcx where they would
+    overflow.
+    """
     # exp(G|z|) erfc(x + y) = exp(-(x^2 + y^2)) erfcx(x + y), since 2 x y = G |z|
     gauss = torch.exp(-(x * x + y * y))
     u = x - y
@@ -127,8 +129,8 @@ def half_reciprocal_lattice(cell, g_max: float):
 def neutralised(charges, graph, within="cell") -> torch.Tensor:
     """Charges (n,) less their mean over every configuration or, with `within` "layer", over every layer of it.
 
-    Neutral layers stay neutral however far apart they are; charges of the whole cell alone may move from one layer to another, where
-    layers that differ then make a capacitor of any thickness.
+    Neutral layers stay neutral however far apart they are; charges of the whole cell alone may move from one layer to
+    another, where layers that differ then make a capacitor of any thickness.
     """
     group = graph.config
     if within == "layer":

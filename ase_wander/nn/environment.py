@@ -7,6 +7,7 @@ c mixed channels, m components of one degree l, q all components of l = 0 ... l_
 from __future__ import annotations
 
 from copy import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -52,7 +53,7 @@ class SpeciesMLP(nn.Module):
 
     def __init__(self, n_species: int, sizes: list[int]):
         super().__init__()
-        self.layers = nn.ModuleList(SpeciesLinear(n_species, a, b) for a, b in zip(sizes[:-1], sizes[1:]))
+        self.layers = nn.ModuleList(SpeciesLinear(n_species, a, b) for a, b in pairwise(sizes))
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(n_species, b)) for b in sizes[1:])
 
     def forward(self, x, species):

@@ -35,7 +35,9 @@ class Environment:
     invariants: torch.Tensor | None = None
 
     def up_to(self, l_max: int) -> Environment:
-        """The same with harmonics and raw densities of at least degree `l_max`: heads may look closer than the force field does."""
+        """The same with harmonics and raw densities of at least degree `l_max`: heads may look closer than the force
+        field does.
+        """
         geometry = self.geometry.up_to(l_max)
         raw = self.raw if self.raw.shape[-1] >= (l_max + 1) ** 2 else Density.raw(geometry)
         return self if geometry is self.geometry and raw is self.raw else replace(self, geometry=geometry, raw=raw)
@@ -146,7 +148,8 @@ class ForceField(nn.Module):
         return slab_energies(graph.position, graph.cell, self.charges(graph, raer), counts, self.smearing)
 
     def repulsion(self, graph, r):
-        """Half of the repulsion of every neighbour pair, (n,) eV: ZBL, and a wall WALL (contact - r)^3 for pairs closer than any
+        """Half of the repulsion of every neighbour pair, (n,) eV: ZBL, and a wall WALL (contact - r)^3 for pairs closer
+        than any
         of the training, where the networks extrapolate; it is zero on the training data."""
         z_i, z_j = graph.species.unsqueeze(1).expand_as(graph.neighbour), graph.species_around()
         out = torch.zeros(len(graph), dtype=r.dtype, device=r.device)
@@ -175,8 +178,8 @@ def energy_and_gradients(force_field: ForceField, graph: Graph, create_graph=Fal
     """Atomic energies, forces (n, 3) eV/Å, virial (c, 3, 3) eV = dE/d(strain), and the Environment.
 
     All bond vectors transform alike under strain, r -> (1 + eps) r, so with g = dE/dr of every vector
-    F_i = sum over its vectors (+g outgoing, -g incoming) and dE/deps_ab = sum r_a g_b. The electrostatic part depends on
-    positions and cell themselves: F = -dE/dr, and they enter the virial like vectors.
+    F_i = sum over its vectors (+g outgoing, -g incoming) and dE/deps_ab = sum r_a g_b. The electrostatic part depends
+    on positions and cell themselves: F = -dE/dr, and they enter the virial like vectors.
     """
     leaf = lambda t: t.detach().requires_grad_(True)
     graph.vector, graph.tail_vector = leaf(graph.vector), leaf(graph.tail_vector)

@@ -26,7 +26,7 @@ class Graph:
     pair_i, pair_j : int (p,), half list for the Hamiltonian (each unordered pair once).
     pair_vector : float (p, 3), Å, from i to j.
     pair_across : int (p,)
-    normal : float (n, 3), unit normal of the layer at every atom, see `nn.incomplete`.
+    normal : float (n, 3), unit normal of the layer at every atom, see `nn.axial`.
     position : float (n, 3), Å, of one slab with the vacuum outside; cell : float (c, 3, 3), Å.
     layer : int (n,), layer of every atom within its configuration.
     neighbour_species : int (n, k), species of the neighbours, in a part of a graph: `neighbour` points into the whole.

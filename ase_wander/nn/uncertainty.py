@@ -1,25 +1,26 @@
 """How far an atom lies from the training data, and the standard deviations that follow from it.
 
-The energy is linear in the normalised invariants x_i of an atom beside the network on top of them. A Bayesian fit of such a last
-layer has the posterior covariance C^-1 / N, C the covariance of the training atoms, so that its variance for a new atom grows
-with the (Mahalanobis) distance
+The energy is linear in the normalised invariants x_i of an atom beside the network on top of them. A Bayesian fit of
+such a last layer has the posterior covariance C^-1 / N, C the covariance of the training atoms, so that its variance
+for a new atom grows with the (Mahalanobis) distance
 
     D_i^2 = 1 + (x_i - m)^T C^-1 (x_i - m),        one m and C per species,
 
 the 1 from the constant term. A force depends on the environments of the neighbours too:
     D~_i^2 = (D_i^2 + sum_j w_ij D_j^2 / sum_j w_ij) / 2.
-Errors of an energy add up coherently over equal environments, incoherently over different ones. With u_i = C^-1/2 (x_i - m)
+Errors of an energy add up coherently over equal environments, incoherently over different ones. With u_i = C^-1/2
+(x_i - m)
     D_E^2 = sum_z (N_z^2 + |sum_{i of z} u_i|^2) / N^2.
-Where all copies of an atom move alike, as in the single cells that most training data are, forces and elements err less than
-at the same D in a cell whose atoms differ. How much those nearby differ from an atom,
+Where all copies of an atom move alike, as in the single cells that most training data are, forces and elements err
+less than at the same D in a cell whose atoms differ. How much those nearby differ from an atom,
     I_i^2 = mean of |u_i - u_j|^2 / 2 over the copies j of i by translation within its layer (`inhomogeneity`),
     t_i = I_i^2 / (I_i^2 + D~_i^2),
 is nought in a single cell, also a repeated one, and about a half in a twisted or strongly displaced one.
-Standard deviations are s_z D_E^p of the energy, s_z g_z^t D~^p of forces and elements of H, with s_z, g_z and p calibrated on
-data that the training has not seen.
+Standard deviations are s_z D_E^p of the energy, s_z g_z^t D~^p of forces and elements of H, with s_z, g_z and p
+calibrated on data that the training has not seen.
 
-Whether an atom lies outside the training data is asked of a blunter distance, in which directions that the training data hardly
-explore count less: a small step along them is unknown to the last layer, but no new surroundings.
+Whether an atom lies outside the training data is asked of a blunter distance, in which directions that the training
+data hardly explore count less: a small step along them is unknown to the last layer, but no new surroundings.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Trust:
     mean : array (z, f); whiten : array (z, f, f), C^-1/2 of the normalised invariants of the training atoms.
     blunt : array (z, f), what the components of u are multiplied with for the blunter distance.
     limit : array (z,), the blunter distance beyond which an atom is outside the training data.
-    nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species in its
+    nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species
+    in its
         own layer and in another one; inf, -inf for what does not come.
     energy : array (z + 1,): ln s_z (eV per atom, one for all species) and the power p; nan where not calibrated.
     forces, hamiltonian : arrays (2 z + 1,): ln s_z (eV/Å, eV), ln g_z and p; (z + 1,) of a model without g, which is 1.
@@ -90,8 +92,8 @@ class Trust:
 
         Returns
         -------
-        dict with `own` D (n,), `around` D~ (n,), `unlike` t (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å, inf
-        where there is none.
+        dict with `own` D (n,), `around` D~ (n,), `unlike` t (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å,
+        inf where there is none.
         """
         species = graph.species.cpu().numpy()
         u = self.whitened(species, features(environment))
@@ -157,7 +159,8 @@ class Trust:
     def blunt_distances(self, species, x) -> np.ndarray:
         """The blunter distance (n,) of features x (n, f).
 
-        In single precision, which is twice as fast, and again in double for atoms so near the limit that it could matter.
+        In single precision, which is twice as fast, and again in double for atoms so near the limit that it could
+        matter.
         """
         out = np.empty(len(x))
         for z, (mean, whiten, blunt) in enumerate(zip(self.mean, self.whiten, self.blunt)):
@@ -205,7 +208,8 @@ class Trust:
 
 
 def deviation(calibration, distance, species, unlike=None):
-    """s_z D^p with calibration = (ln s_z ..., p), or s_z g_z^t D^p with (ln s_z ..., ln g_z ..., p) and t = `unlike`."""
+    """s_z D^p with calibration = (ln s_z ..., p), or s_z g_z^t D^p with (ln s_z ..., ln g_z ..., p) and t =
+    `unlike`."""
     log = calibration[species]
     if unlike is not None:
         log = log + calibration[species + (len(calibration) - 1) // 2] * unlike
@@ -213,10 +217,12 @@ def deviation(calibration, distance, species, unlike=None):
 
 
 def inhomogeneity(u, species, graph, weight, rows=128) -> np.ndarray:
-    """I^2 (n,) of atoms with whitened features u (n, f) and weights (n, k) of their neighbours; 0 of an atom without copies.
+    """I^2 (n,) of atoms with whitened features u (n, f) and weights (n, k) of their neighbours; 0 of an atom without
+    copies.
 
-    Copies of an atom by translation are neighbours of its species and layer at r that have another at -r: neither the other
-    side of a layer nor the other sublattice of a honeycomb has one. They count the less, the farther that is from -r.
+    Copies of an atom by translation are neighbours of its species and layer at r that have another at -r: neither the
+    other side of a layer nor the other sublattice of a honeycomb has one. They count the less, the farther that is
+    from -r.
     """
     neighbour, across = (t.cpu().numpy() for t in (graph.neighbour, graph.across))
     vector, out = graph.vector.detach().cpu().numpy(), np.zeros(len(u))
@@ -244,7 +250,8 @@ def features(environment) -> np.ndarray:
 
 
 def nearest_distances(graph, r, n_species) -> np.ndarray:
-    """Distance (n, z, 2) to the nearest neighbour of every species in the same and in another layer; inf where there is none."""
+    """Distance (n, z, 2) to the nearest neighbour of every species in the same and in another layer; inf where there
+    is none."""
     species, neighbour, across = (t.cpu().numpy() for t in (graph.species, graph.neighbour, graph.across))
     out = np.full((len(species), n_species, 2), np.inf)
     rows = np.broadcast_to(np.arange(len(species))[:, None], neighbour.shape)

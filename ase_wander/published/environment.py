@@ -163,7 +163,8 @@ def environment_vectors(bilayer, template):
     Returns
     -------
     dict
-        "metal" -> (atoms (n,), vectors (n, 61, 3)), "chalcogen" -> (atoms (n,), vectors (n, 51, 3)), Å, atoms ascending.
+        "metal" -> (atoms (n,), vectors (n, 61, 3)), "chalcogen" -> (atoms (n,), vectors (n, 51, 3)), Å, atoms
+        ascending.
 
     Raises
     ------

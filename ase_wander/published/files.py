@@ -158,6 +158,7 @@ def read_folder(path):
     found = digest(networks, template)
     if config.get("digest") not in (None, found):
         raise ValueError(
-            f"{folder / WEIGHTS} has the hash {found[:12]}, {CONFIG} says {config['digest'][:12]}: the weights were changed"
+            f"{folder / WEIGHTS} has the hash {found[:12]}, {CONFIG} says {config['digest'][:12]}: the weights were "
+            "changed"
         )
     return networks.eval(), template, config

@@ -115,7 +115,9 @@ def _contiguous(atoms):
 
 
 def _directions(atoms, layer, element):
-    """Angle of each layer's in-plane bonds against the template (bonds along +y from a metal atom), in (-60, 60] degrees."""
+    """Angle of each layer's in-plane bonds against the template (bonds along +y from a metal atom), in (-60, 60]
+    degrees.
+    """
     flat = atoms.copy()
     radii = covalent_radii[atoms.numbers]
     pairs = neighbour_pairs(flat, 2 * BOND_SCALE * radii.max() + 1e-9)

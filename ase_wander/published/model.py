@@ -230,8 +230,8 @@ class PublishedModel:
         orbitals : {"global", "published"}, optional
             "global": real harmonics p = (y, z, x), d = (xy, yz, z2, xz, x2-y2) in the axes of the simulation, an
             exact orthogonal transformation; "published": the layer-attached orbitals in the published order. By
-            default "global" for `hermitian`, else "published", as in the published files. A matrix that is not Hermitian
-            needs a general eigensolver (`published_bands.general_eigenvalues`).
+            default "global" for `hermitian`, else "published", as in the published files. A matrix that is not
+            Hermitian needs a general eigensolver (which `WannierHamiltonian.eigenvalues` takes).
 
         Returns
         -------
@@ -298,12 +298,15 @@ class PublishedModel:
         sizes = sum(p.numel() for p in self.networks.parameters())
         return (
             f"# {self.name}\n\n"
-            "Networks of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi 10.1038/s41524-025-01668-5):\n"
+            "Networks of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi "
+            "10.1038/s41524-025-01668-5):\n"
             f"2 force networks, 15 Hamiltonian networks, {sizes} weights.\n\n"
             f"- Source: {self.provenance or 'not recorded'}\n"
-            f"- Species: {', '.join(self.species)}; layers {' and '.join('parallel' if o == (1, 1) else 'antiparallel' for o in self.orientations)}\n"
+            f"- Species: {', '.join(self.species)}; layers "
+            f"{' and '.join('parallel' if o == (1, 1) else 'antiparallel' for o in self.orientations)}\n"
             f"- Vacuum-level offsets: {self.layer_offsets[0]} eV (bottom), {self.layer_offsets[1]} eV (top)\n"
-            f"- Gives direct forces without an energy; {'rounds as the published files do' if self.rounding else 'no rounding'}\n"
+            "- Gives direct forces without an energy; "
+            f"{'rounds as the published files do' if self.rounding else 'no rounding'}\n"
             f"- sha256 of the weights: {self.digest}\n"
         )
 

@@ -56,7 +56,10 @@ class PublishedNetwork(nn.Module):
         self.scale = float(scale)
 
     def hidden(self, x):
-        """Output of the second linear layer, before its ReLU: the RAER of a force network. (n, n_in) -> (n, n_second)."""
+        """Output of the second linear layer, before its ReLU: the RAER of a force network.
+
+        (n, n_in) -> (n, n_second).
+        """
         if self.training:
             x = self.norm(x)
         else:

@@ -21,7 +21,10 @@ CHALCOGEN_AXES = (30.0, 150.0, -90.0)
 
 
 def metal_orbitals(angle):
-    """Rows: published orbitals of a metal atom in (xy, yz, z2, xz, x2-y2), axes turned by `angle` (rad); shape (5, 5)."""
+    """Rows: published orbitals of a metal atom in (xy, yz, z2, xz, x2-y2), axes turned by `angle` (rad).
+
+    Shape (5, 5).
+    """
     phi = np.radians(METAL_AXES) + angle
     x = np.radians(METAL_X_AXIS) + angle
     out = np.zeros((5, 5))
@@ -43,7 +46,8 @@ def chalcogen_orbitals(angle, side):
 
 
 def orbital_rotations(frame):
-    """Orthogonal matrices U of every atom: |published_p> = sum_g U_pg |g>, g the real harmonics in the simulation's axes.
+    """Orthogonal matrices U of every atom: |published_p> = sum_g U_pg |g>, g the real harmonics in the simulation's
+    axes.
 
     The axes follow the layer: turned with it, and by 180 degrees about the chalcogens of an antiparallel layer.
 

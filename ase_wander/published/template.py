@@ -24,7 +24,7 @@ def ideal_template(a=3.16, half_thickness=1.56):
     -------
     Template
     """
-    positions, element = _patch(a, half_thickness)
+    positions, _element = _patch(a, half_thickness)
     bond = np.hypot(a / np.sqrt(3), half_thickness)
     bonded = np.abs(np.linalg.norm(positions[:, None] - positions[None], axis=-1) - bond) < 1e-6
 
@@ -41,7 +41,10 @@ def ideal_template(a=3.16, half_thickness=1.56):
 
 
 def _patch(a, half_thickness):
-    """Positions and elements of a patch of a 2H layer; bonds from a metal atom point along +y and +-120 degrees from it."""
+    """Positions and elements of a patch of a 2H layer.
+
+    Bonds from a metal atom point along +y and +-120 degrees from it.
+    """
     a1, a2 = a * np.array([1, 0, 0]), a * np.array([-0.5, np.sqrt(3) / 2, 0])
     n = np.stack(np.meshgrid(np.arange(-5, 6), np.arange(-5, 6), indexing="ij"), -1).reshape(-1, 2)
     metal = n @ np.stack([a1, a2])

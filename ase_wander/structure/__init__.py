@@ -1,6 +1,15 @@
 """Layers, neighbour pairs and heights of a stack of two-dimensional materials."""
 
-from .layers import BOND_SCALE, NORMAL_FLOOR, NORMAL_REACH, WIDE_GAP, continues, find_layers, local_normals
+from .layers import (
+    BOND_SCALE,
+    NORMAL_FLOOR,
+    NORMAL_REACH,
+    WIDE_GAP,
+    BulkCrystalError,
+    continues,
+    find_layers,
+    local_normals,
+)
 from .neighbours import MIN_DISTANCE, NeighbourPairs, check_atoms, neighbour_pairs
 from .slab import (
     empty_height,
@@ -20,6 +29,7 @@ __all__ = [
     "NORMAL_FLOOR",
     "NORMAL_REACH",
     "WIDE_GAP",
+    "BulkCrystalError",
     "NeighbourPairs",
     "check_atoms",
     "continues",

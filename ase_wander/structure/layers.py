@@ -25,6 +25,10 @@ NORMAL_FLOOR = 1e-2
 WIDE_GAP = 8.0
 
 
+class BulkCrystalError(ValueError):
+    """The bonds repeat in three directions: there are no layers, but no open network without bonds either."""
+
+
 def find_layers(atoms: Atoms, scale: float = BOND_SCALE) -> np.ndarray:
     """Layer of every atom by covalent connectivity, 0 = lowest along the plane's normal.
 
@@ -58,7 +62,7 @@ def find_layers(atoms: Atoms, scale: float = BOND_SCALE) -> np.ndarray:
         if rank != 2:
             what = {0: "a molecule or single atom", 1: "a chain", 3: "a bulk crystal"}[int(rank)]
             k = members[0]
-            raise ValueError(
+            raise (BulkCrystalError if rank == 3 else ValueError)(
                 f"no layers found: atom {k} ({chemical_symbols[atoms.numbers[k]]}) belongs to {what} of "
                 f"{len(members)} atom(s) bonded in {int(rank)} periodic direction(s); "
                 f"a layer must be bonded in exactly two{_hint_of_wrapping(atoms)}"
@@ -106,7 +110,7 @@ def local_normals(atoms: Atoms, layers: np.ndarray) -> np.ndarray:
 
     the sum of the normals of all pairs of bonds, turned to the side of z. It is a smooth function of the positions,
     nowhere singular, z itself in a flat layer, and turns with atoms and cell; mirroring the atoms at the plane
-    (z kept) turns it into minus the mirrored normal. `nn.incomplete.local_normals` is the same in torch.
+    (z kept) turns it into minus the mirrored normal. `nn.axial.local_normals` is the same in torch.
     """
     layers = np.asarray(layers)
     pairs = neighbour_pairs(atoms, NORMAL_REACH)

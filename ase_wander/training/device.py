@@ -20,7 +20,10 @@ def check_device(name: str) -> None:
 
 @contextmanager
 def computing_on(device: str, model, *sample_sets):
-    """Model and samples on `device` inside the block, where tensors without a device are made there too; then back again."""
+    """Model and samples on `device` inside the block, where tensors without a device are made there too.
+
+    Then back again.
+    """
     if torch.device(device).type == "cpu":
         yield
         return

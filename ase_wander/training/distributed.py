@@ -1,9 +1,11 @@
 """Several processes that train one model: who writes, who takes which samples, how gradients and states travel.
 
-torchrun starts the processes. Each holds the whole data and takes its share of every batch; the loss of a share is its part
-of the loss of the batch (weighted means divide by sums over the batch), so gradients are *added* over processes. torch's
-DistributedDataParallel would average them instead, and it does not know of gradients that are taken inside the forward pass,
-as forces are. The first process alone validates, reports and writes. All functions do the obvious in a single process.
+torchrun starts the processes. Each holds the whole data and takes its share of every batch; the loss of a share is its
+part of the loss of the batch (weighted means divide by sums over the batch), so gradients are *added* over processes.
+torch's DistributedDataParallel would average them instead, and it does not know of gradients that are taken inside the
+forward
+pass, as forces are. The first process alone validates, reports and writes. All functions do the obvious in a single
+process.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-#: How long a process waits for the others: the first one validates meanwhile, or prepares its samples on a slower machine.
+#: How long a process waits for the others: the first one validates meanwhile, or prepares its samples on a slower
+#: machine.
 PATIENCE = timedelta(hours=2)
 
 #: Seconds that processes without an error message wait for the one that has it.
@@ -35,14 +38,17 @@ def size() -> int:
 
 @contextmanager
 def processes():
-    """Join the processes that torchrun has started, and leave them at the end; nothing without torchrun, or within itself."""
+    """Join the processes that torchrun has started, and leave them at the end.
+
+    Nothing without torchrun, or within itself.
+    """
     if dist.is_initialized() or "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", 1)) < 2:
         yield
         return
     store, number, count = next(dist.rendezvous("env://", timeout=PATIENCE))
     if os.environ.get("LOCAL_WORLD_SIZE") == str(count):
-        # torchrun keeps its store when it starts processes anew: without a name of their own they could find the addresses
-        # of the dead. Several machines do not count their restarts alike.
+        # torchrun keeps its store when it starts processes anew: without a name of their own they could find the
+        # addresses of the dead. Several machines do not count their restarts alike.
         store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
@@ -127,9 +133,11 @@ def _to_cpu(value):
 
 
 def add_up(parameters: list, loss: float, terms: dict) -> tuple[float, dict]:
-    """Add gradients (in place), losses and terms of the shares of all processes: those of the batch, the same bits everywhere.
+    """Add gradients (in place), losses and terms of the shares of all processes: those of the batch, the same bits
+    everywhere.
 
-    A parameter keeps no gradient (None) where no process has one, so that the optimiser leaves it alone as in one process.
+    A parameter keeps no gradient (None) where no process has one, so that the optimiser leaves it alone as in one
+    process.
     """
     if size() == 1:
         return loss, terms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -21,7 +22,10 @@ PANELS = {"meV/Å": "force (meV/Å)", "meV/atom": "energy (meV/atom)", "meV": "H
 
 
 def plot_learning_curves(run, stages, folder) -> None:
-    """`learning.png` in `folder` from the logs of a run directory, see `plot_logs`. Stages without a log are left out."""
+    """`learning.png` in `folder` from the logs of a run directory, see `plot_logs`.
+
+    Stages without a log are left out.
+    """
     logs = {stage: Path(run) / f"{stage}.jsonl" for stage in stages}
     plot_logs(
         {
@@ -33,7 +37,8 @@ def plot_learning_curves(run, stages, folder) -> None:
 
 
 def plot_logs(logs, folder) -> None:
-    """`learning.png` in `folder`: errors against steps, a panel for each unit, with the stages of a run one after the other.
+    """`learning.png` in `folder`: errors against steps, a panel for each unit, with the stages of a run one after the
+    other.
 
     `logs` holds by stage rows with `step` and, now and then, `validation` and `train`: dicts of errors.
 
@@ -76,7 +81,7 @@ def _learning_panels(curves, starts):
             ax.set(yscale="log", ylabel=PANELS[unit], xlim=(left, right))
             _plain_decades(ax.yaxis, *ax.get_ylim())
             ax.grid(True, which="major", color="0.92", lw=0.7)
-            for (begin, stage), (end, _) in zip(starts[:-1], starts[1:]):
+            for (begin, stage), (end, _) in itertools.pairwise(starts):
                 if left <= begin < end <= right:
                     ax.axvline(begin, color="0.6", lw=0.8, zorder=0)
                     rotation = 0 if end - begin > 0.017 * len(stage) * (right - left) else 25

@@ -11,11 +11,27 @@ from pathlib import Path
 
 import torch
 
+from ..checks import is_number
 from ..files import atomic_write
+from ..schema import integer, number, setting
 from . import distributed
 
 #: After so many steps in a row without a finite gradient a stage stops: nothing is learned any more.
 MAX_SKIPPED = 50
+
+
+#: Random numbers of a step are seeded by 1,000,003 x seed + step, which must fit into 63 bits.
+LARGEST_SEED = 2**32 - 1
+
+
+def is_share(value):
+    """Check of a share above 0, up to 1."""
+    return None if is_number(value) and 0 < value <= 1 else "is not a share above 0, up to 1"
+
+
+def is_name_of_error(value):
+    """Check of `monitor`; whether the validation knows the name depends on the stage."""
+    return None if isinstance(value, str) else "is not the name of a validation error"
 
 
 @dataclass
@@ -27,28 +43,30 @@ class LoopSettings:
     validate_every : epochs; checkpoint_every : seconds.
     noise : standard deviation of what a module with an attribute `noise` adds to its hidden features while training;
         it falls with the learning rate. Every process of several draws its own.
-    monitor : name of a validation error; the averaged weights with the lowest one (highest, for R2) are kept instead of the
+    monitor : name of a validation error; the averaged weights with the lowest one (highest, for R2) are kept instead of
+        the
         last ones.
     patience : stop after so many validations in a row without a better one; 0: never.
-    pairs : share of the pairs of every configuration, drawn anew at every step, whose hoppings a stage of the Hamiltonian without
+    pairs : share of the pairs of every configuration, drawn anew at every step, whose hoppings a stage of the
+        Hamiltonian without
         bands looks at. There are hundreds per atom, most of them far and alike: the steps get cheaper and hardly worse.
     """
 
-    steps: int = 5000
-    batch: int = 8
-    lr: float = 5e-3
-    lr_final: float = 1e-5
-    warmup: int = 100
-    weight_decay: float = 1e-5
-    clip: float = 1.0
-    average: float = 0.995
-    validate_every: int = 10
-    checkpoint_every: float = 60.0
-    seed: int = 1
-    noise: float = 0.0
-    monitor: str = ""
-    patience: int = 0
-    pairs: float = 1.0
+    steps: int = setting(integer(), 5000)
+    batch: int = setting(integer(), 8)
+    lr: float = setting(number(above=0), 5e-3)
+    lr_final: float = setting(number(), 1e-5)
+    warmup: int = setting(integer(0), 100)
+    weight_decay: float = setting(number(), 1e-5)
+    clip: float = setting(number(above=0), 1.0)
+    average: float = setting(number(below=1), 0.995)
+    validate_every: int = setting(integer(), 10)
+    checkpoint_every: float = setting(number(), 60.0)
+    seed: int = setting(integer(0, LARGEST_SEED), 1)
+    noise: float = setting(number(), 0.0)
+    monitor: str = setting(is_name_of_error, "")
+    patience: int = setting(integer(0), 0)
+    pairs: float = setting(is_share, 1.0)
 
     def rate(self, step: int) -> float:
         """Learning rate at `step`: linear warm-up, then a half cosine from lr to lr_final."""
@@ -83,7 +101,10 @@ def load_checkpoint(path: Path, use):
 
 
 def _cut_log(log, step):
-    """Keep the lines of a log up to `step`; what a kill left half written, or was logged after the checkpoint, is dropped."""
+    """Keep the lines of a log up to `step`.
+
+    What a kill left half written, or was logged after the checkpoint, is dropped.
+    """
     kept = []
     for line in log.read_text().splitlines():
         try:
@@ -122,9 +143,10 @@ def fit(
 ):
     """Train `module` in place; on return it holds the averaged weights: the last ones, or with a monitor the best.
 
-    Of several processes (see `distributed`) each computes its share of every batch; they hold the same weights all the time.
-    Validation, log and checkpoints are the first one's. The state before the first step and after a resume is that of the
-    first one too, so that the others need not see its folder.
+    Of several processes (see `distributed`) each computes its share of every batch; they hold the same weights all the
+    time. Validation, log and checkpoints are the first one's. The state before the first step and after a resume is
+    that of
+    the first one too, so that the others need not see its folder.
 
     Parameters
     ----------
@@ -139,8 +161,8 @@ def fit(
     Raises
     ------
     ValueError
-        A damaged checkpoint; MAX_SKIPPED steps in a row whose gradient is not finite (single ones are left out); a monitor
-        that the validation does not know, or without validation.
+        A damaged checkpoint; MAX_SKIPPED steps in a row whose gradient is not finite (single ones are left out); a
+        monitor that the validation does not know, or without validation.
     """
     if settings.monitor and not validate:
         raise ValueError(

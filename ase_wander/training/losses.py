@@ -1,7 +1,7 @@
 """Losses as pure functions of errors, spectra and matrices.
 
-An error x counts sqrt(x^2 + s^2) - s: quadratic below its scale s, linear above, so that a few large errors do not rule.
-Index legend: c configurations, n atoms, p pairs, k k-points, a b orbitals, m m' bands.
+An error x counts sqrt(x^2 + s^2) - s: quadratic below its scale s, linear above, so that a few large errors do not
+rule. Index legend: c configurations, n atoms, p pairs, k k-points, a b orbitals, m m' bands.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def vacuum_step_loss(error):
 
 
 def band_window(eigenvalues, n_occupied, window=1.0):
-    """Which eigenvalues (k, m), eV, lie within `window` of the gap, or of the overlap of both bands where there is none."""
+    """Which eigenvalues (k, m), eV, lie within `window` of the gap, or of the overlap of both bands where there is
+    none.
+    """
     top, bottom = eigenvalues[:, n_occupied - 1].max(), eigenvalues[:, n_occupied].min()
     return (eigenvalues > torch.minimum(top, bottom) - window) & (eigenvalues < torch.maximum(top, bottom) + window)
 
@@ -82,7 +84,10 @@ def eigenvalue_loss(error, weight, factor=1.0):
 
 
 def bloch_sum(real_space, cos, sin):
-    """H(k) = sum_R exp(2 pi i k.R) H(R), (k, a, b), complex; real_space (R, a, b) eV, cos and sin of 2 pi k.R (k, R)."""
+    """H(k) = sum_R exp(2 pi i k.R) H(R), (k, a, b), complex.
+
+    Real_space (R, a, b) eV, cos and sin of 2 pi k.R (k, R).
+    """
     n = real_space.shape[1]
     flat = real_space.reshape(len(real_space), n * n)
     return torch.complex(cos @ flat, sin @ flat).reshape(-1, n, n)
@@ -97,7 +102,9 @@ def in_reference_bands(h, states):
 
 
 def band_mixing_weight(eigenvalues, reach=1.0):
-    """1/(1 + ((E_m - E_m')/reach)^2), (k, m, m'): what an error between two bands counts; eigenvalues (k, m) eV, reach eV.
+    """1/(1 + ((E_m - E_m')/reach)^2), (k, m, m'): what an error between two bands counts.
+
+    Eigenvalues (k, m) eV, reach eV.
 
     1 within a multiplet; for bands far apart (reach/gap)^2, so that |D_mm'|^2 becomes the squared mixing of the states.
     """

@@ -38,7 +38,8 @@ WEIGHTS = {
 }
 
 
-#: Errors that the validation of each part may report, beside those of the classes of hoppings, "00_intra", "01_inter", ...
+#: Errors that the validation of each part may report, beside those of the classes of hoppings, "00_intra", "01_inter",
+#: ...
 REPORTED = {
     "forcefield": ("force", "force_all", "energy", "virial", "layer_force"),
     "hamiltonian": ("elements", "eigenvalues", "projections", "vacuum_step", "inter_R2", "onsite"),
@@ -85,11 +86,14 @@ def why_none(configuration, kind, weights) -> str:
         label for term, labels in weighed_terms(kind, weights).items() if term not in ACCOMPANYING for label in labels
     }
     words = [word for label, word in WORDS.items() if label in needed]
-    return f"has {' or '.join(words)}: {configuration.source or configuration.name} has no {', '.join(label for label in WORDS if label in needed)}"
+    lacks = ", ".join(label for label in WORDS if label in needed)
+    return f"has {' or '.join(words)}: {configuration.source or configuration.name} has no {lacks}"
 
 
 def count_labels(configurations, kind, weights) -> dict:
-    """Number of configurations that each weighed term finds its labels in, and `skipped`, those that the stage does not use."""
+    """Number of configurations that each weighed term finds its labels in, and `skipped`, those that the stage does not
+    use.
+    """
     used = select(configurations, kind, weights)
     out = {term: sum(all(map(c.has, labels)) for c in used) for term, labels in weighed_terms(kind, weights).items()}
     return out | {"skipped": len(configurations) - len(used)}

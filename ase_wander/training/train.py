@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ..moire import twisted_bilayer
 from ..moire.layer_file import read_layer
 from ..published.model import PublishedModel
 from . import distributed
+from .config import TrainConfig
 from .device import computing_on
 from .loop import LoopSettings, fit, load_checkpoint, save_atomically
 from .stages.forcefield import ForceFieldSamples
@@ -30,61 +32,66 @@ from .terms import count_labels, select, why_none, with_defaults
 
 def load_configurations(config):
     """All configurations of the sources of a configuration, in order; ValueError when names repeat."""
-    return load_sources(config["data"])
+    return load_sources(config.data)
 
 
-def new_model(config) -> WanderModel:
-    """An untrained model of the sizes that a configuration names."""
+def new_model(config: TrainConfig | Mapping) -> WanderModel:
+    """An untrained model of the sizes that a configuration names, of a run or of a model folder."""
+    config = config.to_dict() if isinstance(config, TrainConfig) else config
     keep = ("name", "material", "species", "shells", "electrons", "force_field", "heads", "licence")
     return WanderModel({k: config[k] for k in keep if k in config})
 
 
 def check_material(config) -> None:
-    """ValueError unless the material can be built, of the species of the configuration: a finished model is relaxed as it."""
+    """ValueError unless the material can be built, of the species of the configuration: a finished model is relaxed as
+    it.
+    """
     try:
-        if config.get("material_file"):
+        if config.material_file:
             cell = twisted_bilayer(
-                read_layer(config["material_file"]), angle=0.0, gap=20.0
+                read_layer(config.material_file), angle=0.0, gap=20.0
             )  # its species count here, not its gap
         else:
-            cell = twisted_bilayer(config["material"], angle=0.0)
+            cell = twisted_bilayer(config.material, angle=0.0)
     except ValueError as error:
         raise ValueError(f"material: {error}") from None
-    foreign = sorted(set(cell.symbols) - set(config["species"]))
+    foreign = sorted(set(cell.symbols) - set(config.species))
     if foreign:
         raise ValueError(
-            f"material: {config['material']} holds {', '.join(foreign)}, species are {', '.join(config['species'])}"
+            f"material: {config.material} holds {', '.join(foreign)}, species are {', '.join(config.species)}"
         )
 
 
 def check_data(config, configurations, training) -> None:
-    """ValueError for data that the stages cannot be trained on: species, labels, Hamiltonians, an empty training set."""
+    """ValueError for data that the stages cannot be trained on: species, labels, Hamiltonians, an empty training
+    set.
+    """
     if not training:
         raise ValueError(
             f"all {len(configurations)} configurations of the data fall into the validation split; "
-            f"lower validation_fraction ({config['validation_fraction']})"
+            f"lower validation_fraction ({config.validation_fraction})"
         )
     for c in configurations:
         try:
-            species_index(c.atoms, config["species"])
+            species_index(c.atoms, config.species)
         except ValueError as error:
             raise ValueError(f"{c.source or c.name}: {error}") from None
-    for stage in config["stages"]:
-        used = select(training, stage["kind"], stage["weights"])
+    for stage in config.stages:
+        used = select(training, stage.kind, stage.weights)
         if not used:
             raise ValueError(
-                f"stage {stage['name']}: no training configuration {why_none(training[0], stage['kind'], stage['weights'])}"
+                f"stage {stage.name}: no training configuration {why_none(training[0], stage.kind, stage.weights)}"
             )
-        for symbol in config["species"]:
+        for symbol in config.species:
             n_atoms = sum(list(c.atoms.symbols).count(symbol) for c in used)
             if n_atoms < 2:  # a spread is fitted to them
                 raise ValueError(
-                    f"species {symbol}: stage {stage['name']} finds {n_atoms} atoms of it in the training data, "
+                    f"species {symbol}: stage {stage.name} finds {n_atoms} atoms of it in the training data, "
                     "at least two are needed"
                 )
 
 
-def train(config, folder, resume=False, report=None) -> WanderModel | PublishedModel:
+def train(config: TrainConfig, folder, resume=False, report=None) -> WanderModel | PublishedModel:
     """Train all stages of `config` (see `load_config`) in the run directory `folder`.
 
     A stage that has finished leaves `<stage>.done.pt`; with `resume`, finished stages are loaded and the
@@ -94,18 +101,18 @@ def train(config, folder, resume=False, report=None) -> WanderModel | PublishedM
     """
     folder = Path(folder)
     with distributed.processes():
-        together, device = distributed.together, distributed.own_device(config.get("device", "cpu"))
+        together, device = distributed.together, distributed.own_device(config.device)
         if distributed.rank() > 0:
             report = None
         together(lambda: _check_folder(folder, resume), only_first=True)
-        torch.set_num_threads(int(config["threads"]))
+        torch.set_num_threads(int(config.threads))
         configurations, training, validation, model = together(lambda: _prepare(config))
         lock = together(lambda: _occupy(folder), only_first=True)
         try:
             together(lambda: _record(folder, config, configurations, resume), only_first=True)
             if model is None:
                 return _train_published(config, folder, configurations, training, validation, report)
-            for number, stage in enumerate(config["stages"]):
+            for number, stage in enumerate(config.stages):
                 _train_stage(config, number, stage, model, training, validation, folder, resume, report, device)
         finally:
             if lock is not None and distributed.rank() == 0:
@@ -151,11 +158,11 @@ def _occupy(folder):
 
 def _prepare(config):
     """All configurations, those to train and to validate on, and an untrained model (None for kind `published`)."""
-    torch.manual_seed(int(config["seed"]))
+    torch.manual_seed(int(config.seed))
     configurations = load_configurations(config)
-    training, validation = split(configurations, config["validation_fraction"])
+    training, validation = split(configurations, config.validation_fraction)
     training = withhold(training)
-    if config.get("kind") == "published":
+    if config.is_published:
         if distributed.size() > 1:
             raise ValueError("kind: published networks are trained by one process; start without torchrun")
         check_bilayers(training, validation)
@@ -170,7 +177,7 @@ def _prepare(config):
 
 
 def _dtype(config):
-    return getattr(torch, config.get("dtype", "float32"))
+    return getattr(torch, config.dtype)
 
 
 def _train_published(config, folder, configurations, training, validation, report):
@@ -179,9 +186,9 @@ def _train_published(config, folder, configurations, training, validation, repor
         training,
         validation,
         folder,
-        config["forces"],
-        config["hamiltonian"],
-        name=config["name"],
+        config.forces,
+        config.hamiltonian,
+        name=config.name,
         report=report,
         progress=report
         and (lambda network, epoch, epochs: report({"network": network, "epoch": epoch, "epochs": epochs})),
@@ -191,7 +198,7 @@ def _train_published(config, folder, configurations, training, validation, repor
 
 def _train_stage(config, number, stage, model, training, validation, folder, resume, report, device):
     """Train one part of `model` in place, or load it where the stage has finished."""
-    done = folder / f"{stage['name']}.done.pt"
+    done = folder / f"{stage.name}.done.pt"
 
     def load():
         if resume and done.exists():
@@ -202,24 +209,24 @@ def _train_stage(config, number, stage, model, training, validation, folder, res
     if finished is not None:
         model.load_state_dict(finished)
         return
-    torch.manual_seed(int(config["seed"]) + number)
-    kind, weights = stage["kind"], stage["weights"]
+    torch.manual_seed(int(config.seed) + number)
+    kind, weights = stage.kind, stage.weights
     module = {"forcefield": model.force_field, "hamiltonian": model.heads, "joint": model}[kind]
     for p in model.parameters():
         p.requires_grad_(False)
     if report:
         report(
             {
-                "stage": stage["name"],
+                "stage": stage.name,
                 "step": 0,
                 "labels": count_labels(training, kind, weights),
                 "n_configurations": len(training),
             }
         )
-    before = [s["kind"] for s in config["stages"][:number]]
+    before = [s.kind for s in config.stages[:number]]
     samples = samples_of(kind, select(training, kind, weights), model, weights, _dtype(config))
     if kind == "hamiltonian":
-        samples.pairs = stage["loop"].pairs
+        samples.pairs = stage.loop.pairs
     held_out = (
         samples_of(kind, validation, model, weights, _dtype(config)) if validation and distributed.rank() == 0 else None
     )
@@ -241,9 +248,9 @@ def _train_stage(config, number, stage, model, training, validation, folder, res
             module,
             len(samples),
             lambda indices, batch=None: samples.loss(indices, weights, batch),
-            stage["loop"],
+            stage.loop,
             folder,
-            stage["name"],
+            stage.name,
             validate if validates else None,
             report,
             resume,
@@ -260,7 +267,9 @@ def samples_of(kind, configurations, model, weights, dtype=torch.float32):
 
 
 def prepare(model, samples, force_field, heads) -> None:
-    """Fit what is not trained, reference energies, walls, scales, of the parts that the first stage of theirs begins with."""
+    """Fit what is not trained, reference energies, walls, scales, of the parts that the first stage of theirs begins
+    with.
+    """
     if force_field:
         of_part = getattr(samples, "force_field", samples)
         model.force_field.energy_scale.fill_(0.1)
@@ -288,14 +297,14 @@ def _record(folder, config, configurations, resume):
 
     # Settings of stages and networks are dataclasses.
     record = {
-        "config": json.loads(json.dumps(config, default=asdict)),
+        "config": json.loads(json.dumps(config.to_dict(), default=asdict)),
         "data_sha256": dataset_hash(configurations),
         "n_configurations": len(configurations),
         "labels": {
-            stage["name"]: count_labels(
-                withhold(split(configurations, config["validation_fraction"])[0]), stage["kind"], stage["weights"]
+            stage.name: count_labels(
+                withhold(split(configurations, config.validation_fraction)[0]), stage.kind, stage.weights
             )
-            for stage in config.get("stages", ())
+            for stage in config.stages
         },
         "processes": distributed.size(),
         "versions": {
@@ -341,7 +350,8 @@ def _compared(config) -> dict:
     config = {
         k: v for k, v in config.items() if k not in ("material", "material_file", "licence", "notes", "bars", "device")
     }
-    config.setdefault("dtype", "float32")
+    for key, value in (("dtype", "float32"), ("kind", "wander"), ("force_field", {}), ("heads", {})):
+        config.setdefault(key, value)  # a record of an earlier version says no defaults
     if "stages" in config:  # a record of an earlier version lacks the settings that came later
         config["stages"] = [
             {

@@ -14,22 +14,9 @@ from ase.io import write
 import ase_wander.cli
 from ase_wander.cli import main
 from ase_wander.moire import twisted_bilayer
+from tests.cli_helpers import fails
 
 COMMANDS = ("relax", "bands")
-
-
-def fails(capsys, folder, *words, code=2):
-    """Run a command that must fail; returns its one line, and checks that `folder` stays as it was."""
-    before = sorted(path.name for path in folder.iterdir())
-    try:
-        status = main([str(word) for word in words])
-    except SystemExit as exit:  # argparse leaves this way
-        status = exit.code
-    error = capsys.readouterr().err
-    assert status == code
-    assert error.startswith("ase-wander: error: ") and error.count("\n") == 1 and "Traceback" not in error
-    assert sorted(path.name for path in folder.iterdir()) == before
-    return error
 
 
 @pytest.fixture

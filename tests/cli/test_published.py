@@ -14,7 +14,7 @@ from ase_wander.data.dataset import load_dataset
 from ase_wander.evaluation.evaluate import evaluate, refused
 from ase_wander.published.networks import PublishedNetwork
 from ase_wander.training.stages.published import SGDSettings, fit_network
-from tests.cli.test_main import fails
+from tests.cli_helpers import fails
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "shared" / "published"
 DATA = Path(__file__).resolve().parents[1] / "data" / "mos2-small"
@@ -148,7 +148,10 @@ def test_a_killed_network_goes_on_with_the_same_result(tmp_path):
 
 
 def test_evaluation_of_a_model_that_takes_nothing(example, tmp_path, capsys):
-    """The published weights know antiparallel layers only; the small data set's validation split holds parallel ones."""
+    """The published weights know antiparallel layers only.
+
+    The small data set's validation split holds parallel ones.
+    """
     parallel = [c for c in load_dataset(DATA) if refused(load_published(example), [c])]
     assert parallel and any("parallel (R)" in r for r in refused(load_published(example), parallel).values())
     with pytest.raises(ValueError, match="takes none of"):

@@ -1,6 +1,9 @@
 """The commands that leave results: whole files, resumable, never over those of other settings."""
 
 import json
+import subprocess
+import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,9 +18,9 @@ from ase_wander.moire import symmetry, twisted_bilayer
 from ase_wander.published.model import PublishedModel
 from ase_wander.published.networks import published_networks
 from ase_wander.published.template import ideal_template
-from tests.published.test_model import bilayer
+from tests.published_toy import bilayer
 
-RUN = ["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "0.02", "--npoints", "13", "--n-bands", "20"]
+RUN = ["run", "MoS2", "--m", "1", "--r", "1", "--dmax", "1e-5", "--npoints", "13", "--n-bands", "20"]
 
 FILES = {
     "structure.extxyz",
@@ -52,7 +55,7 @@ def test_run_leaves_its_results_and_nothing_else(finished):
 def test_a_stopped_relaxation_goes_on(finished):
     """The trajectory starts with the built cell, has no frame twice and goes down to the wanted force."""
     frames = read(finished / "relaxation.traj", ":")
-    moves = [np.abs(b.positions - a.positions).max() for a, b in zip(frames, frames[1:])]
+    moves = [np.abs(b.positions - a.positions).max() for a, b in pairwise(frames)]
     assert min(moves) > 0 and len(frames) - 1 == json.loads((finished / "summary.json").read_text())["steps"] > 3
     assert frames[-1].get_potential_energy() < frames[0].get_potential_energy()
     assert np.linalg.norm(frames[-1].get_forces(), axis=1).max() < 0.02
@@ -134,9 +137,9 @@ def test_the_parts_give_what_the_run_gave(finished, tmp_path):
     np.testing.assert_allclose(read_json(tmp_path / "a" / "bands.json").energies, reference, atol=1e-6)
     assert run("bands", "--hamiltonian", finished / "hamiltonian.npz", "--out", tmp_path / "b", *options) == 0
     np.testing.assert_allclose(read_json(tmp_path / "b" / "bands.json").energies, reference, atol=1e-9)
-    assert run("relax", finished / "structure.extxyz", "--out", tmp_path / "c", "--fmax", 0.02) == 0
+    assert run("relax", finished / "structure.extxyz", "--out", tmp_path / "c", "--dmax", 1e-5) == 0
     np.testing.assert_allclose(
-        read(tmp_path / "c" / "structure.extxyz").positions, read(finished / "structure.extxyz").positions, atol=1e-7
+        read(tmp_path / "c" / "structure.extxyz").positions, read(finished / "structure.extxyz").positions, atol=2e-5
     )
 
 
@@ -216,8 +219,8 @@ def test_relaxation_inside_the_symmetry(tmp_path, capsys):
     atoms = twisted_bilayer("MoS2", 1, 1)
     atoms.rattle(3e-4, seed=1)
     write(tmp_path / "atoms.extxyz", atoms)
-    words = ["relax", tmp_path / "atoms.extxyz", "--symmetry", "0.01", "--fmax", "0.03", "--out", tmp_path / "out"]
-    assert run(*words, "--steps", 4) == 1
+    words = ["relax", tmp_path / "atoms.extxyz", "--symmetry", "0.01", "--dmax", "1e-4", "--out", tmp_path / "out"]
+    assert run(*words, "--steps", 2) == 1
     assert run(*words) == 0
     relaxed = read(tmp_path / "out" / "structure.extxyz")
     assert symmetry(atoms, 1e-5).point_group == "C1" and symmetry(relaxed, 1e-5).point_group == "D3"
@@ -228,6 +231,34 @@ def test_relaxation_inside_the_symmetry(tmp_path, capsys):
     assert "symmetry" in capsys.readouterr().err
     assert run(*words[:2], "--symmetry", "1e-5", "--out", tmp_path / "other") == 2
     assert "no symmetry up to 1e-05" in capsys.readouterr().err
+
+
+def test_two_processes_in_one_folder(tmp_path, capsys):
+    """The second is refused while the first holds the folder, however the first ends."""
+    write(tmp_path / "atoms.extxyz", twisted_bilayer("MoS2", 1, 0))
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "locked\n"
+    words = ["relax", tmp_path / "atoms.extxyz", "--out", tmp_path / "out"]
+    try:
+        assert run(*words) == 2
+        assert "another process works there" in capsys.readouterr().err
+    finally:
+        holder.kill()
+        holder.wait()
+    assert run(*words) == 0
+
+
+#: Locks a folder as a command does, and waits to be killed.
+HOLD = """
+import sys, time
+from pathlib import Path
+from ase_wander.cli import common
+folder = Path(sys.argv[1])
+folder.mkdir()
+common._lock(folder)
+print("locked", flush=True)
+time.sleep(600)
+"""
 
 
 def test_relaxation_with_forces_alone(tmp_path, capsys):
@@ -244,6 +275,8 @@ def test_relaxation_with_forces_alone(tmp_path, capsys):
             tmp_path / "model",
             "--fmax",
             "0.4",
+            "--dmax",
+            "0.1",
             "--out",
             tmp_path / "out",
         )

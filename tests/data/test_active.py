@@ -1,4 +1,7 @@
-"""Active learning: local patches of a moiré cell are what the builder makes of their registry; the choice is uncertain and diverse."""
+"""Active learning: local patches of a moiré cell are what the builder makes of their registry.
+
+The choice is uncertain and diverse.
+"""
 
 import ase.io
 import numpy as np
@@ -29,7 +32,9 @@ def probe(atoms):
 
 @pytest.mark.parametrize("material, stacking", [("MoS2", "R"), ("MoS2", "H"), ("graphene", "R"), ("hBN", "H")])
 def test_patches_of_a_rigid_cell_are_the_builders_bilayers(material, stacking):
-    """A rigid twisted cell: each patch has lattice constant, gap and thickness of the layers, and the energy of the bilayer built with its shift."""
+    """A rigid twisted cell: each patch has lattice constant, gap and thickness of the layers, and the energy of the
+    bilayer built with its shift.
+    """
     moire = twisted_bilayer(material, m=3, r=1, stacking=stacking, gap=6.4 if material == "MoS2" else 3.5)
     a = np.linalg.norm(moire.cell[0]) / np.sqrt(37)
     patches = local_patches(moire)
@@ -44,7 +49,8 @@ def test_patches_of_a_rigid_cell_are_the_builders_bilayers(material, stacking):
             and patch.info["gap"] == pytest.approx(moire.info["gap"])
         )
         assert patch.cell[2, 2] - np.ptp(patch.positions[:, 2]) == pytest.approx(12.0)
-        # the builder's shift counts from its own origin: the sites may differ by a symmetric registry, the same for all patches
+        # the builder's shift counts from its own origin: the sites may differ by a symmetric registry, the same for all
+        # patches
         energies = []
         for origin in ((0, 0), (1 / 3, 2 / 3), (2 / 3, 1 / 3)):
             kind = Kind(
@@ -57,7 +63,9 @@ def test_patches_of_a_rigid_cell_are_the_builders_bilayers(material, stacking):
 
 
 def test_patches_follow_a_strained_corrugated_layer():
-    """A smooth corrugation and an in-plane wave of the upper layer: gap and registry of the patches change as the displacement does."""
+    """A smooth corrugation and an in-plane wave of the upper layer: gap and registry of the patches change as the
+    displacement does.
+    """
     moire = twisted_bilayer("MoS2", m=5, r=1, gap=6.4)
     rigid = local_patches(moire)
     s = moire.get_scaled_positions()[:, :2]

@@ -1,4 +1,7 @@
-"""Campaigns: every configuration once, whatever fails, and nothing of another recipe. The engine is a toy of milliseconds."""
+"""Campaigns: every configuration once, whatever fails, and nothing of another recipe.
+
+The engine is a toy of milliseconds.
+"""
 
 import numpy as np
 import pytest
@@ -8,11 +11,16 @@ from ase_wander.data.campaign.run import run_campaign
 from ase_wander.data.database import connect
 from ase_wander.data.dataset import load_dataset
 from tests import toy_engine
-from tests.campaign_toy import SAMPLING, computed, inline, toy, write_config  # noqa: F401 (inline, toy: fixtures)
+from tests.campaign_toy import SAMPLING, computed, write_config
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 def test_a_campaign_makes_a_data_set(tmp_path, monkeypatch):
-    """Workers compute; the folder reads as reference data and as database; H has the toy's eigenvalues and hoppings; nothing is done twice."""
+    """Workers compute; the folder reads as reference data and as database.
+
+    H has the toy's eigenvalues and hoppings; nothing is done twice.
+    """
     config, out = load_campaign(write_config(tmp_path)), tmp_path / "out"
     seen = []
     monkeypatch.setenv("TOY_FIGURES", "1")
@@ -52,7 +60,10 @@ def test_failures_keep_their_reason_and_are_retried_on_request(tmp_path):
 
 
 def test_refused_hamiltonian_keeps_the_labels(tmp_path, inline):
-    """A Hamiltonian that cannot be made (more semicore bands than there are) is a failure; with a better recipe no label is computed again."""
+    """A Hamiltonian that cannot be made (more semicore bands than there are) is a failure.
+
+    With a better recipe no label is computed again.
+    """
     out = tmp_path / "out"
     bad = write_config(tmp_path, recipe={**toy_engine.RECIPE, "semicore": {"C": 1}})
     status = run_campaign(load_campaign(bad, limit=1), out)
@@ -62,7 +73,9 @@ def test_refused_hamiltonian_keeps_the_labels(tmp_path, inline):
 
 
 def test_wrong_bands_are_refused_with_a_figure(tmp_path, monkeypatch):
-    """Without the long hoppings the bands of the toy are wrong: the configuration fails with the error's size, its figure shows why."""
+    """Without the long hoppings the bands of the toy are wrong: the configuration fails with the error's size, its
+    figure shows why.
+    """
     out = tmp_path / "out"
     config = load_campaign(write_config(tmp_path, recipe={**toy_engine.RECIPE, "extent": 2.0}), limit=1)
     monkeypatch.setenv("TOY_FIGURES", "1")
@@ -108,7 +121,10 @@ def test_another_recipe_is_refused_or_computed_anew(tmp_path, inline):
 
 
 def test_results_computed_by_hand_are_taken(tmp_path, inline):
-    """Labels.save in results/ is enough: labels are not computed again, Hamiltonians follow; a damaged file is computed anew."""
+    """Labels.save in results/ is enough: labels are not computed again, Hamiltonians follow.
+
+    A damaged file is computed anew.
+    """
     out, config = tmp_path / "out", load_campaign(write_config(tmp_path))
     (out / "results").mkdir(parents=True)
     for atoms in config.configurations[:2]:

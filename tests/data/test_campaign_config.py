@@ -15,7 +15,9 @@ from ase_wander.data.dft.recipe import Recipe
 from ase_wander.data.sampling.plan import read_plan
 from ase_wander.data.sampling.sample import sample
 from tests import toy_engine
-from tests.campaign_toy import SAMPLING, toy, write_config  # noqa: F401 (toy: a fixture)
+from tests.campaign_toy import SAMPLING, write_config
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,10 @@ def test_a_missing_package_stops_before_the_first_process(tmp_path, monkeypatch)
 
 
 def test_hash_ignores_what_comes_afterwards_and_new_settings():
-    """A setting at its default counts nothing: old results stay valid when the recipe grows; extended XYZ's eight digits are enough."""
+    """A setting at its default counts nothing: old results stay valid when the recipe grows.
+
+    Extended XYZ's eight digits are enough.
+    """
     atoms = sample(read_plan(SAMPLING), 1)[0]
     recipe = Recipe.from_dict({"shells": {"C": [0]}, "semicore": {"C": 0}})
     same = Recipe.from_dict({"shells": {"C": [0]}, "semicore": {"C": 1}, "extent": 9.0})

@@ -20,15 +20,22 @@ from ase_wander.data.campaign.status import Entry, Status, read_status
 from ase_wander.data.dataset import load_dataset
 from ase_wander.data.dft.labels import Labels
 from tests import toy_engine
-from tests.campaign_toy import ROOT, WORKER, computed, inline, toy, wait_for, write_config  # noqa: F401 (inline, toy: fixtures)
+from tests.campaign_toy import ROOT, WORKER, computed, wait_for, write_config
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 def test_killed_anywhere_it_goes_on(tmp_path):
-    """Kill -9 in the midst: what runs is still finished by its worker, and started by nobody else; the rest follows; every file is whole."""
+    """Kill -9 in the midst: what runs is still finished by its worker, and started by nobody else.
+
+    The rest follows; every file is whole.
+    """
     file, out = write_config(tmp_path, {"seconds": 1.0}), tmp_path / "out"
     script = (
-        "import sys; from tests import toy_engine as t; t.register(); import ase_wander.data.dft.engines as e; e.ENGINES['toy'] = 'tests.toy_engine';"
-        "from ase_wander.data.campaign.run import run_campaign; from ase_wander.data.campaign.config import load_campaign;"
+        "import sys; from tests import toy_engine as t; t.register(); import ase_wander.data.dft.engines as e; "
+        "e.ENGINES['toy'] = 'tests.toy_engine';"
+        "from ase_wander.data.campaign.run import run_campaign; from ase_wander.data.campaign.config import "
+        "load_campaign;"
         f"run_campaign(load_campaign({str(file)!r}), {str(out)!r}, command={WORKER!r})"
     )
     process = subprocess.Popen(
@@ -104,9 +111,11 @@ def test_a_cluster_without_machines_is_waited_for(tmp_path, inline, monkeypatch)
 def test_no_scheduler_is_one_line(monkeypatch):
     monkeypatch.setattr(processes, "TIMEOUT", 1)
     pytest.importorskip("dask.distributed", reason="NEEDS dask[distributed]: pip install dask[distributed]")
-    with pytest.raises(ValueError, match="--dask tcp://127.0.0.1:9: no scheduler answers"):
-        with processes.make_pool(1, "tcp://127.0.0.1:9"):
-            pass
+    with (
+        pytest.raises(ValueError, match="--dask tcp://127.0.0.1:9: no scheduler answers"),
+        processes.make_pool(1, "tcp://127.0.0.1:9"),
+    ):
+        pass
 
 
 def test_time_left_goes_with_the_cost():
@@ -150,7 +159,8 @@ def test_terminated_command_line_ends_its_workers(tmp_path):
     """SIGTERM: exit code 130, one line, no worker left that holds a lock."""
     file, out = write_config(tmp_path, {"seconds": 30.0}), tmp_path / "out"
     script = (
-        f"import sys; from tests import toy_engine as t; t.register(); import ase_wander.data.dft.engines as e; e.ENGINES['toy'] = 'tests.toy_engine';"
+        "import sys; from tests import toy_engine as t; t.register(); import ase_wander.data.dft.engines as e; "
+        "e.ENGINES['toy'] = 'tests.toy_engine';"
         f"import ase_wander.data.campaign.run as c; c.run_campaign.__kwdefaults__['command'] = {WORKER!r};"
         "from ase_wander.cli import main; sys.exit(main(sys.argv[1:]))"
     )

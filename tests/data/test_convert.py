@@ -143,7 +143,10 @@ def test_round_trip_through_a_server(folder, tmp_path):
 
 
 def test_comparison_finds_what_was_changed(folder, tmp_path, capsys):
-    """Energies, forces and elements moved by known amounts; labels that one set lacks are no difference; other structures are refused."""
+    """Energies, forces and elements moved by known amounts; labels that one set lacks are no difference.
+
+    Other structures are refused.
+    """
     other = shutil.copytree(folder, tmp_path / "other")
     frames = ase.io.read(other / "structures.extxyz", ":")
     for atoms in frames:

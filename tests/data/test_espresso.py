@@ -25,7 +25,8 @@ NEEDED = ("pw.x", "pp.x", "pw2wannier90.x", "wannier90.x")
 
 needs_programs = pytest.mark.skipif(
     any(shutil.which(p) is None for p in NEEDED) or not (PSEUDO / "C.pbe-van_bm.UPF").is_file(),
-    reason=f"NEEDS {', '.join(NEEDED)} and C.pbe-van_bm.UPF: apt-get install quantum-espresso quantum-espresso-data wannier90",
+    reason=f"NEEDS {', '.join(NEEDED)} and C.pbe-van_bm.UPF: apt-get install quantum-espresso quantum-espresso-data "
+    "wannier90",
 )
 
 RECIPE = Recipe.from_dict(

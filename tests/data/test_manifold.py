@@ -1,5 +1,6 @@
 """The manifold found from gaps and projectability; DFT against interpolated bands: number, figure, refusal."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -44,7 +45,9 @@ def test_the_projectors_decide_between_isolated_groups():
 
 
 def test_entangled_window_ends_at_foreign_states():
-    """Bands that cross: the window reaches to the states that are not the orbitals', and holds no more states than orbitals."""
+    """Bands that cross: the window reaches to the states that are not the orbitals', and holds no more states than
+    orbitals.
+    """
     toy = Toy(third=4.0)
     labels = toy.labels()
     e, shares = labels.eigenvalues - labels.efermi, labels.projectability()
@@ -87,7 +90,8 @@ def test_neither_isolated_nor_at_the_fermi_level():
     )
     with pytest.raises(
         ValueError,
-        match=r"no manifold found: no isolated group of 2 bands, and at the Fermi level band \d of k-point .* only 0 % the orbitals'",
+        match=r"no manifold found: no isolated group of 2 bands, and at the Fermi level band \d of k-point .* only 0 % "
+        "the orbitals'",
     ):
         find_manifold(labels.eigenvalues, labels.amplitudes, labels.efermi)
     with pytest.raises(ValueError, match="1 bands cannot hold 2 Wannier functions: compute more bands"):
@@ -151,7 +155,7 @@ def test_grid_points_on_the_path():
     path = resolve_path(toy.atoms, "GMKG", 200)
     x, index = points_on_path(path, toy.labels().kpts)
     axis, ticks, _ = path.get_linear_kpoint_axis()
-    assert [np.sum((x >= a - 1e-6) & (x <= b + 1e-6)) for a, b in zip(ticks, ticks[1:])] == [4, 2, 3]
+    assert [np.sum((x >= a - 1e-6) & (x <= b + 1e-6)) for a, b in itertools.pairwise(ticks)] == [4, 2, 3]
     for at, k in zip(x, toy.labels().kpts[index]):  # same energies as the path's nearest point
         near = path.kpts[np.abs(axis - at).argmin()]
         assert np.linalg.eigvalsh(toy.hamiltonian(near)) == pytest.approx(

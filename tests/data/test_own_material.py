@@ -1,4 +1,6 @@
-"""The tutorial "Your own material": its configurations load, its commands are those of the text, a layer of a file stands for a name."""
+"""The tutorial "Your own material": its configurations load, its commands are those of the text, a layer of a file
+stands for a name.
+"""
 
 import os
 import shutil

@@ -13,8 +13,9 @@ from ase_wander.data.dft.recipe import Recipe
 from ase_wander.evaluation.evaluate import evaluate
 from ase_wander.evaluation.hamiltonian_errors import eigenvalue_errors
 from tests import toy_engine
-from tests.campaign_toy import inline, toy, write_config  # noqa: F401 (fixtures)
-from tests.mos2_small import DATA, configurations, model  # noqa: F401 (fixtures)
+from tests.campaign_toy import write_config
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 # ---------------------------------------------------------------- made by a campaign
@@ -67,7 +68,10 @@ def references(configurations, tmp_path):
 
 
 def test_bands_and_forces_are_judged_without_a_hamiltonian(model, references):
-    """Eigenvalues alone give the errors that the whole file gives; those on a zero of their own lose the mean error and no more."""
+    """Eigenvalues alone give the errors that the whole file gives.
+
+    Those on a zero of their own lose the mean error and no more.
+    """
     whole, (vacuum, own, forces) = references
     d, w, gap = eigenvalue_errors(model, whole)
     for c in (vacuum, own):

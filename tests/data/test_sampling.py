@@ -58,7 +58,9 @@ def test_seed_and_number_change_everything():
     ],
 )
 def test_undisplaced_cell(material, cell, atoms_per_cell, cells):
-    """Number of atoms, area, gap, vacuum; and every layer is the monolayer's lattice: all its atoms have equal surroundings."""
+    """Number of atoms, area, gap, vacuum; and every layer is the monolayer's lattice: all its atoms have equal
+    surroundings.
+    """
     kind = Kind("x", 1, cell=cell, gap=[6.4, 6.5])
     atoms = configuration(plan_of(kind, material=material, lattice_constant=3.0), kind, 0)
     assert len(atoms) == atoms_per_cell * cells
@@ -77,7 +79,9 @@ def test_undisplaced_cell(material, cell, atoms_per_cell, cells):
 
 
 def test_stackings_of_a_dichalcogenide():
-    """Without a shift R puts like atoms on top of each other, H turns the layer about its metal: metal over metal, chalcogens apart."""
+    """Without a shift R puts like atoms on top of each other, H turns the layer about its metal: metal over metal,
+    chalcogens apart.
+    """
     for stacking, same in (("R", True), ("H", False)):
         kind = Kind("p1", 1, stackings=(stacking,), shifts=[[0, 0]], gap=6.3)
         atoms = configuration(plan_of(kind), kind, 0)
@@ -93,7 +97,10 @@ def test_stackings_of_a_dichalcogenide():
 
 
 def test_exact_stackings_of_graphene():
-    """AA, AB, BA: lateral distances of the upper layer's atoms from the lower one's; SP lies half-way between AB and BA."""
+    """AA, AB, BA: lateral distances of the upper layer's atoms from the lower one's.
+
+    SP lies half-way between AB and BA.
+    """
     kind = Kind("p1", 4, shifts=[[0, 0], [1 / 3, 2 / 3], [2 / 3, 1 / 3], [0.5, 0]], gap=3.4)
     on_top = []
     for i in range(4):
@@ -145,7 +152,10 @@ def test_every_prefix_holds_all_kinds_in_proportion():
 
 
 def test_waves_are_commensurate_and_move_no_layer_as_a_whole():
-    """Each wave sums to zero over the cell; a flexural one moves only z; the sublattices of an optical one move along one line."""
+    """Each wave sums to zero over the cell; a flexural one moves only z.
+
+    The sublattices of an optical one move along one line.
+    """
     matrix = np.diag([4, 1])
     atoms = Atoms(
         "C8",

@@ -33,7 +33,9 @@ needs_program = pytest.mark.skipif(
 
 @needs_program
 def test_isolated_manifold_in_its_own_gauge(tmp_path):
-    """Projected on its orbitals a tight-binding model is its own Wannier Hamiltonian: no spread, centres on the atoms."""
+    """Projected on its orbitals a tight-binding model is its own Wannier Hamiltonian: no spread, centres on the
+    atoms.
+    """
     toy = Toy()
     result = wannierise(toy.bands(), toy.overlaps, tmp_path)
     assert result.omega["total"] == pytest.approx(0, abs=1e-8) and result.converged is None
@@ -237,7 +239,10 @@ def test_overlaps_of_gpaw(graphene):
 @pytest.mark.slow
 @needs_program
 def test_entangled_graphene_through_wannier90(graphene, tmp_path):
-    """p_z of GPAW's states: dis_num_iter = 0 repeats the projection in memory; iterations lower the spread and keep the window."""
+    """p_z of GPAW's states: dis_num_iter = 0 repeats the projection in memory.
+
+    Iterations lower the spread and keep the window.
+    """
     from ase_wander.data.wannier.overlaps import all_overlaps
 
     calculator, recipe, labels = graphene
@@ -257,7 +262,7 @@ def test_entangled_graphene_through_wannier90(graphene, tmp_path):
     smooth = wannierise(bands_of_labels(labels, faded, gauge=True), overlaps, tmp_path / "faded")
     assert smooth.centres == pytest.approx(labels.atoms.positions, abs=0.01)  # three-fold axes through the atoms
     assert smooth.omega["total"] < start.omega["total"]
-    after, result = localised(labels, recipe, overlaps, tmp_path / "end", dis_num_iter=100, num_iter=20)
+    _after, result = localised(labels, recipe, overlaps, tmp_path / "end", dis_num_iter=100, num_iter=20)
     assert result.omega["total"] < start.omega["total"]
     inside = np.abs(labels.eigenvalues - labels.efermi) < 2.5
     for k, values, kept in zip(labels.kpts, labels.eigenvalues, inside):

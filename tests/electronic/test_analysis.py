@@ -20,8 +20,7 @@ from ase_wander.electronic.properties.velocities import HBAR, effective_mass, ve
 from ase_wander.electronic.spinorbit import angular_momentum, with_spin_orbit
 from ase_wander.electronic.supercell import make_supercell
 from ase_wander.electronic.transforms import difference, in_electric_field, truncation_error
-from tests.electronic.test_hamiltonian import DATA, needs_data
-from tests.electronic_helpers import graphene_model, random_model
+from tests.electronic_helpers import REFERENCE, graphene_model, random_model
 
 
 @pytest.mark.parametrize("complex_", [False, True])
@@ -172,10 +171,9 @@ def test_spin_orbit_levels_of_an_atom():
         with_spin_orbit(graphene_model(), {"C": {1: 0.1}})
 
 
-@needs_data
 def test_valley_splitting_of_a_monolayer():
     """The valence band of MoS2 at K splits by about 0.15 eV (e.g. Z. Y. Zhu et al., PRB 84, 153402)."""
-    h = with_spin_orbit(WannierHamiltonian.from_dataset_file(DATA / "ml_0000.npz"))
+    h = with_spin_orbit(WannierHamiltonian.from_dataset_file(REFERENCE / "ml_0000.npz"))
     k = [1 / 3, 1 / 3, 0] if h.atoms.cell.angles()[2] > 90 else [2 / 3, 1 / 3, 0]
     bands = h.eigenvalues(k)[0]
     assert 0.13 < bands[h.n_occupied - 1] - bands[h.n_occupied - 2] < 0.17

@@ -1,7 +1,5 @@
 """WannierHamiltonian: construction, Bloch sums, files."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,10 +7,7 @@ from ase_wander.electronic import blocks
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.electronic.supercell import make_supercell
 from ase_wander.structure import neighbour_pairs
-from tests.electronic_helpers import graphene_model, random_model
-
-DATA = Path(__file__).resolve().parents[2] / "models/mos2-bilayer/data/aligned/hamiltonians"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="reference data not there")
+from tests.electronic_helpers import REFERENCE, graphene_model, random_model
 
 
 def test_graphene_bands_are_analytic():
@@ -149,11 +144,10 @@ def test_errors_name_the_culprit():
         h.eigenvalues([0, 0, 0], sigma=0.0)
 
 
-@needs_data
 @pytest.mark.parametrize("name", ["p1_0000", "q3_0000", "ml_0000"])
 def test_reference_blocks_give_the_dft_bands(name):
     """Pairs within 12.8 Å carry the bands of the whole k-grid to a few meV; 14 electrons per MoS2."""
-    path = DATA / f"{name}.npz"
+    path = REFERENCE / f"{name}.npz"
     h = WannierHamiltonian.from_dataset_file(path)
     data = np.load(path)
     difference = h.eigenvalues(data["kpts"]) - data["eigenvalues"]

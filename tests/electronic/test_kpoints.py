@@ -38,7 +38,7 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         h.eigenstates(KPTS, 4, restart=path)
     calls[:] = [None] * 10
-    energies, states = h.eigenstates(KPTS, 4, restart=path)
+    energies, _states = h.eigenstates(KPTS, 4, restart=path)
     # One point before the tasks, two tasks done: three of six are left.
     assert len(calls) - 10 == 3
     assert np.abs(energies - expected[0]).max() < 1e-12

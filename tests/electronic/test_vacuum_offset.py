@@ -1,4 +1,6 @@
-"""Vacuum-level offset: a known polynomial is found again, on made-up layers and on reference data without their vacuum level."""
+"""Vacuum-level offset: a known polynomial is found again, on made-up layers and on reference data without their vacuum
+level.
+"""
 
 import numpy as np
 import pytest
@@ -119,7 +121,8 @@ def test_damaged_file_is_named(tmp_path):
 
 
 def test_reference_data_without_their_vacuum_level(reference_data):
-    """Zero at the mean on-site energy of each layer: C of held-out configurations comes back from strain and ratio, to tens of
+    """Zero at the mean on-site energy of each layer: C of held-out configurations comes back from strain and ratio, to
+    tens of
     meV: thickness and stacking, which it does not see, move the layers too."""
 
     def observed(configurations):
@@ -140,7 +143,8 @@ def test_reference_data_without_their_vacuum_level(reference_data):
 
 @pytest.mark.parametrize("neutral", ["layer", "cell"])
 def test_layers_far_apart_do_not_charge_each_other(neutral):
-    """Two monolayers of unequal strain, 30 Å apart: with neutral layers the levels are those of each alone; charges that are
+    """Two monolayers of unequal strain, 30 Å apart: with neutral layers the levels are those of each alone; charges
+    that are
     neutral in the cell only make a capacitor of them."""
     torch.manual_seed(0)
     model = WanderModel(

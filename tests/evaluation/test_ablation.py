@@ -136,7 +136,9 @@ def test_the_command_trains_judges_resumes_and_writes(table, capsys, monkeypatch
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(table):
-    """Interrupted while it trains the heads, the run resumes from its checkpoint and ends where an undisturbed one does."""
+    """Interrupted while it trains the heads, the run resumes from its checkpoint and ends where an undisturbed one
+    does.
+    """
     from ase_wander.evaluation.ablation.run import train_run
 
     def interrupt(row):
@@ -182,7 +184,10 @@ def test_the_reference_has_no_errors_and_a_shifted_layer_shows_as_such(data):
 
 
 def test_errors_of_bands_follow_from_errors_of_h(data):
-    """Noise keeps H Hermitian and has the size asked for; small errors of bands are linear in it; random signs cancel more than common ones."""
+    """Noise keeps H Hermitian and has the size asked for; small errors of bands are linear in it.
+
+    Random signs cancel more than common ones.
+    """
     configurations = load_dataset(data / "data")[:3]
     stand_in = Perfect(configurations)
     for kind in ("even", "proportional", "common"):

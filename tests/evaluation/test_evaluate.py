@@ -1,4 +1,6 @@
-"""The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables, figures."""
+"""The report of an evaluation: what counts as near the gap, per formula unit, one build of H, residuals, tables,
+figures.
+"""
 
 import json
 from dataclasses import replace
@@ -9,38 +11,21 @@ import pytest
 from ase_wander import load_model
 from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
-from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.electronic.filling import filling_level
 from ase_wander.evaluation.evaluate import _common_formula, _different, evaluate, formula_units
 from ase_wander.evaluation.figures import plot_bands_errors, write_figures
 from ase_wander.evaluation.hamiltonian_errors import eigenvalue_errors
 from ase_wander.evaluation.report import (
     learning_curve,
-    residual_lines,
     shipped_learning_curve,
+    symmetry_lines,
     table_lines,
     trust_lines,
     write_report,
 )
-from ase_wander.evaluation.symmetry import hermiticity, residuals
-from tests.mos2_small import DATA, configurations, model  # noqa: F401 (fixtures)
-
-
-class Reference:
-    """The data as a model, with so many electrons, and an error (eV) on every eigenvalue."""
-
-    shells = {"Mo": (2,), "S": (1,)}
-
-    def __init__(self, configuration, n_electrons, error=0.0):
-        self.configuration, self.n_electrons, self.error = configuration, n_electrons, error
-
-    def hamiltonian(self, atoms, layers):
-        data = self.configuration.load_blocks()
-        blocks = PairBlocks.from_arrays(data, self.n_electrons)
-        for p in np.flatnonzero(blocks.onsite):
-            block = blocks.of_pair(p)
-            block += self.error * np.eye(int(np.sqrt(len(block)))).ravel()
-        return blocks
+from ase_wander.evaluation.symmetry import hermiticity, symmetry_checks
+from tests.mos2_small import DATA
+from tests.reference_model import Reference
 
 
 # ---------------------------------------------------------------- near the gap, or the Fermi level
@@ -92,7 +77,7 @@ def test_each_hamiltonian_is_built_once(model, configurations, monkeypatch):
     monkeypatch.setattr(
         type(model), "hamiltonian", lambda self, atoms, *rest: built.append(len(atoms)) or once(self, atoms, *rest)
     )
-    monkeypatch.setattr("ase_wander.evaluation.evaluate.residuals", lambda *_: {})
+    monkeypatch.setattr("ase_wander.evaluation.evaluate.symmetry_checks", lambda *_: {})
     report = evaluate(model, configurations, None)
     assert len(built) == len(configurations) == report["n_configurations"]
 
@@ -128,13 +113,13 @@ def test_the_whole_report(model, configurations, tmp_path):
     assert all((tmp_path / name).stat().st_size > 10_000 for name in names)
     assert "net force on a layer per MoS2" in table_lines(report)[3]
     assert report["trust"]["calibration"] == "as shipped" and len(trust_lines(report)) == 5
-    assert len(residual_lines(report)) == 5
+    assert len(symmetry_lines(report)) == 5
     assert report["table"]["vacuum_step"] is None or report["table"]["vacuum_step"] >= 0
 
 
 def test_a_model_without_charges_or_uncertainty(configurations):
     from ase_wander.training.train import new_model
-    from tests.training.test_train import CONFIG
+    from tests.training_setup import CONFIG
 
     plain = new_model({**CONFIG, "heads": {**CONFIG["heads"], "smearing": 0}}).double()
     report = evaluate(plain, configurations[:1], None)
@@ -142,7 +127,10 @@ def test_a_model_without_charges_or_uncertainty(configurations):
 
 
 def test_bars_are_those_of_the_model(model, configurations, monkeypatch):
-    """First bars and aims stand in the configuration of a model; a report without any, as of before there were some, is read alike."""
+    """First bars and aims stand in the configuration of a model.
+
+    A report without any, as of before there were some, is read alike.
+    """
     assert "bars" in model.config and "bars" not in load_model("graphene-bilayer").config
     monkeypatch.setitem(model.config, "bars", {"elements": [0.75, 0.25]})
     report = evaluate(model, configurations[:1], None)
@@ -165,7 +153,7 @@ def test_configurations_of_different_kinds_come_first(configurations):
 
 # ---------------------------------------------------------------- residuals
 def test_residuals_are_rounding(model, configurations):
-    found = residuals(model, configurations[1:3])
+    found = symmetry_checks(model, configurations[1:3])
     assert (
         found["covariance"]["hamiltonian"] < 1e-10
         and found["covariance"]["forces"] < 1e-10
@@ -188,7 +176,7 @@ def test_residuals_see_a_broken_symmetry(model, configurations, monkeypatch):
         return replace(blocks, block=blocks.block + np.repeat(1e-3 * x, blocks.sizes))
 
     monkeypatch.setattr(type(model), "hamiltonian", tilted)
-    found = residuals(model, configurations[2:3])
+    found = symmetry_checks(model, configurations[2:3])
     assert found["covariance"]["hamiltonian"] > 1e-3 and found["hermiticity"] > 1e-3
 
 

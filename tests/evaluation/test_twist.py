@@ -5,8 +5,7 @@ import pytest
 
 from ase_wander.electronic.orbitals import expand_shells
 from ase_wander.evaluation.twist import facing_atoms, facing_sum, gamma_lag, twist_errors
-from tests.evaluation.test_evaluate import Reference
-from tests.mos2_small import DATA, configurations  # noqa: F401 (a fixture)
+from tests.reference_model import Reference
 
 PZ = 1  # p = (y, z, x)
 

@@ -1,5 +1,6 @@
 """Uncertainty: the limit of a linear layer, calibration, extensivity, symmetry, domain, files, the calculator."""
 
+import itertools
 import pickle
 import warnings
 
@@ -26,7 +27,6 @@ from ase_wander.moire import twisted_bilayer
 from ase_wander.nn.uncertainty import Trust, deviation, features
 from ase_wander.structure import find_layers
 from tests.helpers import displaced, random_orthogonal
-from tests.mos2_small import configurations, model  # noqa: F401 (fixtures)
 
 
 @pytest.fixture
@@ -41,7 +41,8 @@ def uncertainty(model, atoms):
 
 # ---------------------------------------------------------------- statistics
 def test_distance_is_the_variance_of_a_linear_layer(model, configurations):
-    """D^2 = N phi (Phi^T Phi)^-1 phi, phi = (1, x): what a least-squares fit to the training atoms does not know, per unit of noise,
+    """D^2 = N phi (Phi^T Phi)^-1 phi, phi = (1, x): what a least-squares fit to the training atoms does not know, per
+    unit of noise,
     in the directions that they span."""
     training = [c for c in configurations if c.name not in ("ml_0001", "p1_0040")]
     found = [model.environment(c.atoms, c.layers) for c in training]
@@ -135,7 +136,7 @@ def test_deviations_grow_away_from_the_data_without_a_jump(model, atoms):
     direction = np.random.default_rng(3).normal(size=(len(atoms), 3))
     at = lambda step: uncertainty(model, _moved(atoms, step * direction))["forces"]
     grown = [np.median(at(step)) for step in (0.0, 0.05, 0.1, 0.2)]
-    assert all(b > a for a, b in zip(grown, grown[1:]))
+    assert all(b > a for a, b in itertools.pairwise(grown))
     assert np.abs(at(0.05 + 1e-5) / at(0.05) - 1).max() < 1e-2
 
 
@@ -146,8 +147,8 @@ def _moved(atoms, step):
 
 
 def test_only_surroundings_that_differ_are_unlike(model, atoms):
-    """Nought in a single cell however far it lies from the data, and in its repetition; not where atoms move by themselves, nor
-    in a twisted cell."""
+    """Nought in a single cell however far it lies from the data, and in its repetition; not where atoms move by
+    themselves, nor in a twisted cell."""
 
     def unlike(atoms):
         graph, environment = model.environment(atoms, find_layers(atoms))
@@ -188,7 +189,9 @@ def with_gap(atoms, gap):
 
 @pytest.fixture(scope="module")
 def explorer(model):
-    """The same weights with the domain of displaced, strained and shifted cells, labelled by the model with a made-up error."""
+    """The same weights with the domain of displaced, strained and shifted cells, labelled by the model with a made-up
+    error.
+    """
     rng, made, model = np.random.default_rng(5), [], load_model("mos2-bilayer")
     for number in range(20):
         atoms = twisted_bilayer(
@@ -318,10 +321,11 @@ def test_a_model_without_refuses(atoms, configurations):
 
 # ---------------------------------------------------------------- the reference data
 def test_it_ranks_the_errors_of_held_out_data(reference_data):
-    """An error of a force above three times the median has the larger deviation with a probability of 0.9 or more, with every
+    """An error of a force above three times the median has the larger deviation with a probability of 0.9 or more, with
+    every
     configuration judged by a calibration on the others; and the deviations have the size of the errors."""
     model, data = load_model("mos2-bilayer"), load_dataset(reference_data)
-    training, held_out = split(data, model.config["validation_fraction"])
+    _training, held_out = split(data, model.config["validation_fraction"])
     for c in data:
         c.hamiltonian = None
     fit_trust(model, data)

@@ -132,11 +132,11 @@ def test_all_stages_train_on_a_backbone(tmp_path):
         )
     )
     config = load_config(tmp_path / "train.yaml")
-    torch.manual_seed(config["seed"])
+    torch.manual_seed(config.seed)
     model = train(config, tmp_path / "run")
     assert model.force_field.n_raer == 6 and model.force_field.backbone.mix.abs().sum() > 0
     fresh = WanderModel(
-        {k: config[k] for k in ("species", "shells", "electrons", "force_field", "heads")}
+        {k: getattr(config, k) for k in ("species", "shells", "electrons", "force_field", "heads")}
     ).force_field.backbone
     assert not torch.equal(fresh.mix, model.force_field.backbone.mix)
 

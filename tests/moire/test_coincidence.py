@@ -55,7 +55,9 @@ def test_exact_cells_are_the_strainless_coincidences():
 
 
 def brute_force(bottom, top, max_atoms, low, high, max_strain, size):
-    """Invariants (twist, principal strains) and atoms of every common cell with small matrices, by trying all of them."""
+    """Invariants (twist, principal strains) and atoms of every common cell with small matrices, by trying all of
+    them.
+    """
     grid = np.array([(x, y) for x in range(-size, size + 1) for y in range(-size, size + 1)])
     a, b = grid @ bottom.cell, grid @ top.cell
     i, j = np.nonzero(
@@ -97,7 +99,7 @@ def test_strain_is_shared_and_free_of_rotation(weight):
     bottom, top = as_monolayer("MoS2"), as_monolayer("WSe2")
     for cell in coincidence_cells(bottom, top, 400, (0, 60), 0.03, isotropic=False)[:20]:
         plane, matrices, strains = common_cell(bottom, top, cell, weight)
-        twist, u = stretch(bottom, top, cell)
+        twist, _u = stretch(bottom, top, cell)
         assert twist == pytest.approx(cell.angle, abs=1e-6)
         for layer, matrix, strain in zip((bottom, top), matrices, strains):
             # lattice of the layer in the built cell = turned lattice times a symmetric stretch

@@ -27,7 +27,7 @@ REFERENCE = [  # (m, r), angle, cells per layer, atoms of graphene, of MoS2
 def measured_angle(atoms):
     """Twist in degrees from the bonds metal-chalcogen (or C-C), modulo 120 (60)."""
     modulus = 60 if set(atoms.numbers) == {6} else 120
-    i, j, d, v = neighbor_list("ijdD", atoms, 2.6 if modulus == 120 else 1.6)
+    i, j, _d, v = neighbor_list("ijdD", atoms, 2.6 if modulus == 120 else 1.6)
     phases = []
     for layer in (0, 1):
         own = (atoms.arrays["layer"][i] == layer) & (atoms.arrays["layer"][j] == layer)
@@ -52,7 +52,7 @@ def test_reference_cells(pair, angle, cells, n_graphene, n_mos2):
 def test_conventions():
     atoms = twisted_bilayer("MoS2", 2, 1, gap=6.3, vacuum=17.0, lattice_constant=3.2)
     assert atoms.pbc.tolist() == [True, True, False]
-    a, b, c, alpha, beta, gamma = atoms.cell.cellpar()
+    a, b, c, _alpha, _beta, gamma = atoms.cell.cellpar()
     assert (a, b, gamma) == pytest.approx((3.2 * np.sqrt(19), 3.2 * np.sqrt(19), 120))
     assert atoms.cell[0, 1] == atoms.cell[0, 2] == 0 and atoms.cell[2, :2].tolist() == [0, 0]
     z, layer = atoms.positions[:, 2], atoms.arrays["layer"]
@@ -101,7 +101,9 @@ def test_negative_angle_is_the_mirror_image():
 
 
 def test_origin_is_the_rotation_axis():
-    """Both layers carry the axis' site symmetry at the origin: an atom there for 'atom', a three-fold void for 'hexagon'."""
+    """Both layers carry the axis' site symmetry at the origin: an atom there for 'atom', a three-fold void for
+    'hexagon'.
+    """
     atoms = twisted_bilayer("MoS2", 2, 1, centre="atom")
     at_origin = np.linalg.norm(atoms.positions[:, :2], axis=1) < 1e-9
     assert atoms.symbols[at_origin].get_chemical_formula() == "Mo2"
@@ -170,7 +172,7 @@ def test_table_is_complete():
 
 
 def test_wanted_angles():
-    assert [(c.m, c.r) for c in cells_near(1.05, 0.02)][0] == (31, 1)
+    assert next((c.m, c.r) for c in cells_near(1.05, 0.02)) == (31, 1)
     assert twisted_bilayer("MoS2", angle=5.1, tolerance=0.1).info["m"] == 6
     assert len(twisted_bilayer("graphene", angle=0)) == 4 and len(twisted_bilayer("graphene", angle=60)) == 4
     near = cells_near(13.2, 1.5, max_atoms=3000)

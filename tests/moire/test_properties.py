@@ -17,7 +17,9 @@ few = settings(max_examples=15, deadline=None, suppress_health_check=list(Health
 
 
 def shells(atoms):
-    """Sorted neighbour distances of every atom within the cutoff, per species: {number: array (n_atoms, n_neighbours)}."""
+    """Sorted neighbour distances of every atom within the cutoff, per species: {number: array (n_atoms,
+    n_neighbours)}.
+    """
     pairs = neighbour_pairs(atoms, CUTOFF)
     found = {}
     for number in np.unique(atoms.numbers):

@@ -14,6 +14,7 @@ from ase_wander.moire import (
     strain_field,
     twisted_bilayer,
 )
+from tests.moire_helpers import relaxed_by_hand
 
 
 def ripple(atoms, positions, amplitude):
@@ -131,18 +132,6 @@ def test_moire_period():
         moire_vectors(twisted_bilayer("graphene", 1, 0))
 
 
-def relaxed_by_hand(m=9):
-    """A twist with vortex displacements that shrink the MM regions, opposite in the two layers, and the rigid cell."""
-    rigid = twisted_bilayer("MoS2", m, 1)
-    relaxed, g = rigid.copy(), 2 * np.pi * np.linalg.inv(rigid.cell[:2, :2])
-    waves = np.array([g[:, 0], g[:, 1] - g[:, 0], -g[:, 1]])
-    sign = np.where(rigid.arrays["layer"] == 1, 1, -1)
-    for k in waves:
-        wave = np.sin(rigid.positions[:, :2] @ k)[:, None] * np.array([-k[1], k[0]]) / np.linalg.norm(k)
-        relaxed.positions[:, :2] += 0.15 * sign[:, None] * wave
-    return relaxed, rigid, waves, 0.15
-
-
 def test_relaxation_shrinks_the_metal_on_metal_domains():
     relaxed, rigid, *_ = relaxed_by_hand()
     before, after = (domains(x, layers=rigid.arrays["layer"]).areas for x in (rigid, relaxed))
@@ -151,7 +140,7 @@ def test_relaxation_shrinks_the_metal_on_metal_domains():
 
 
 def test_displacements_of_a_known_field():
-    relaxed, rigid, waves, amplitude = relaxed_by_hand()
+    relaxed, rigid, _waves, _amplitude = relaxed_by_hand()
     expected = relaxed.positions - rigid.positions
     drifted = relaxed.copy()
     drifted.positions += (4.3, -2.2, 0.7)
@@ -210,7 +199,7 @@ def test_figures_show_what_they_are_given(tmp_path):
     from ase_wander.plotting import save_figure
 
     relaxed, rigid, *_ = relaxed_by_hand(2)
-    positions, distance = interlayer_distance(relaxed)
+    positions, _distance = interlayer_distance(relaxed)
     drawn = [
         moire_plots.plot_cell(relaxed, moire=moire_vectors(relaxed)),
         moire_plots.plot_domains(relaxed, domains(relaxed)),

@@ -16,7 +16,7 @@ from ase_wander.moire import (
     twisted_multilayer,
 )
 from ase_wander.moire.sublattice import local_areas, reference_sites
-from tests.moire.test_stacking import relaxed_by_hand
+from tests.moire_helpers import relaxed_by_hand
 
 
 def bare(atoms, seed=0):
@@ -91,7 +91,8 @@ def test_everything_measured_is_the_same_without_the_builders_info():
         one, two = domains(atoms), domains(other)
         assert sorted(one.areas) == sorted(two.areas)
         for key, area in one.areas.items():
-            # sublattices A and B are a matter of the first atom; a rigid twist has sites at equal distance from two registries
+            # sublattices A and B are a matter of the first atom; a rigid twist has sites at equal distance from two
+            # registries
             assert two.areas[key] == pytest.approx(area, abs=0.02)
         np.testing.assert_allclose(
             np.abs(np.linalg.det(moire_vectors(other))), np.abs(np.linalg.det(moire_vectors(atoms))), rtol=1e-9

@@ -34,7 +34,9 @@ def test_point_group_of_the_twist_axis(name, stacking, centre, group):
 
 
 def test_graphene_twisted_about_an_atom():
-    """Odd and even sublattice exchange (Mele, PRB 81, 161405): for 3 | r the axis through a hexagon is there as well."""
+    """Odd and even sublattice exchange (Mele, PRB 81, 161405): for 3 | r the axis through a hexagon is there as
+    well.
+    """
     assert symmetry(twisted_bilayer("graphene", 2, 1, centre="atom")).point_group == "D3"
     assert symmetry(twisted_bilayer("graphene", 1, 3, centre="atom")).point_group == "D6"
 
@@ -92,7 +94,9 @@ def test_bad_input():
 
 
 def test_constraint_is_that_of_ase():
-    """The same projection of forces, positions and stress as ase.constraints.FixSymmetry, which looks for space groups."""
+    """The same projection of forces, positions and stress as ase.constraints.FixSymmetry, which looks for space
+    groups.
+    """
     atoms = twisted_bilayer("MoS2", 2, 1)
     atoms.rattle(2e-4, seed=3)
     own, theirs = atoms.copy(), atoms.copy()

@@ -117,7 +117,10 @@ def test_elements_are_scalars(model, determinant):
 
 
 def test_upside_down_is_the_same_slab(model):
-    """Mirrored at its plane with the cell kept: every normal turns round against its atom, H stays; so do the bands of H."""
+    """Mirrored at its plane with the cell kept: every normal turns round against its atom, H stays.
+
+    So do the bands of H.
+    """
     atoms = bilayer(seed=3)
     mirrored = atoms.copy()
     mirrored.positions[:, 2] *= -1
@@ -251,7 +254,9 @@ def run(tmp_path_factory):
 
 
 def test_training_on_single_orbitals_learns_them(run):
-    """From the same 12 configurations an untrained model errs by the size of the elements, a trained one by a small part of it."""
+    """From the same 12 configurations an untrained model errs by the size of the elements, a trained one by a small
+    part of it.
+    """
     folder, model = run
     configurations = load_dataset(folder / "data")
     report = evaluate(model, configurations)

@@ -98,7 +98,9 @@ def self_energy(potential):
 
 
 def test_neighbouring_charges_meet_coulombs_law():
-    """A dipole far from its images: erf(r/(sqrt2 sigma)) k_e q/r of the other charge plus its own sqrt(2/pi) k_e q/sigma."""
+    """A dipole far from its images: erf(r/(sqrt2 sigma)) k_e q/r of the other charge plus its own sqrt(2/pi) k_e
+    q/sigma.
+    """
     positions = torch.tensor([[0, 0, 0.0], [3, 4, 0.0]], dtype=torch.float64)
     potential = SlabPotential(positions, np.diag([48.0, 48.0, 1.0]), 2.0)
     phi = potential(torch.tensor([1.0, -1.0], dtype=torch.float64))
@@ -126,7 +128,9 @@ def test_energy_of_pairs_is_that_of_the_potential(slab):
 
 @pytest.mark.parametrize("repeat", [(1, 1), (4, 3)])
 def test_forces_and_virial_of_an_energy_with_charges(repeat):
-    """Against finite differences, summed over pairs (small cell) and through the grid of heights (more than DIRECT atoms)."""
+    """Against finite differences, summed over pairs (small cell) and through the grid of heights (more than DIRECT
+    atoms).
+    """
     torch.manual_seed(0)
     force_field = ForceField(
         [42, 16], n_radial=3, n_channels=3, n_raer=4, hidden=6, cutoff=4.0, tail_cutoff=5.0, smearing=1.5

@@ -1,4 +1,7 @@
-"""What the heads look at: Slater-Koster blocks from the distance, from RAERs, from raw environments; the kind `two-center`."""
+"""What the heads look at: Slater-Koster blocks from the distance, from RAERs, from raw environments.
+
+The kind `two-center`.
+"""
 
 import json
 
@@ -138,7 +141,9 @@ def test_the_shipped_weights_are_read_as_ever():
 
 # ---------------------------------------------------------------- the kind
 def test_two_center_learns_what_two_centers_make(tmp_path):
-    """Hoppings of the toy data depend on two atoms and their normals only: the kind learns them, saves, loads, derives bands."""
+    """Hoppings of the toy data depend on two atoms and their normals only: the kind learns them, saves, loads, derives
+    bands.
+    """
     graphene_toy.write_dataset(tmp_path / "data", 12, sigma=0.005)
     stage = {"batch": 6, "clip": 50.0, "average": 0.9, "warmup": 10}
     (tmp_path / "train.yaml").write_text(

@@ -13,7 +13,7 @@ import pytest
 
 from ase_wander import WanderCalculator
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
-from ase_wander.published.bands import general_eigenvalues, published_path
+from ase_wander.published.bands import published_path
 from ase_wander.published.environment import environment_vectors
 from ase_wander.published.frame import find_frame
 from ase_wander.published.model import RY_PER_BOHR, PublishedModel, load_published
@@ -111,7 +111,9 @@ def test_onsite_files(model, cell, elements, name):
 
 
 def test_all_fifteen_networks_take_part(elements):
-    """Every pair within 12 Å once: 11 orbitals per formula unit, elements of pairs and their transposes in equal number."""
+    """Every pair within 12 Å once: 11 orbitals per formula unit, elements of pairs and their transposes in equal
+    number.
+    """
     assert len(elements) == 15
     for kind in ("intra_{}_near", "intra_{}_long", "inter_{}"):
         np.testing.assert_array_equal(len(elements[kind.format("ms")][0]), len(elements[kind.format("sm")][0]))
@@ -124,7 +126,7 @@ def test_bands_do_not_depend_on_order_wrapping_or_orbital_basis(model, cell):
     published = WannierHamiltonian.from_blocks(
         cell, model.shells, *model.hamiltonian(cell, hermitian=False), check=False
     )
-    reference = general_eigenvalues(published, k)
+    reference = published.eigenvalues(k)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(cell))
     other = cell[order]
@@ -133,7 +135,7 @@ def test_bands_do_not_depend_on_order_wrapping_or_orbital_basis(model, cell):
         other, model.shells, *model.hamiltonian(other, hermitian=False, orbitals="global"), check=False
     )
     # A rounded input may fall to the other side; an element's last digit with it.
-    np.testing.assert_allclose(general_eigenvalues(h, k), reference, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(h.eigenvalues(k), reference, rtol=0, atol=1e-6)
     assert h.n_electrons == 14 * 67
 
 
@@ -141,11 +143,11 @@ def test_how_far_the_published_hamiltonian_is_from_hermitian(model, cell):
     """Mean |H - H^dagger| 0.78 meV over the pairs: its Hermitian part has bands some meV from its own."""
     h = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell, hermitian=False), check=False)
     s = WannierHamiltonian.from_blocks(cell, model.shells, *model.hamiltonian(cell))
-    i, j, shift, block, ptr, _ = model.hamiltonian(cell, hermitian=False)
+    _i, _j, _shift, block, _ptr, _ = model.hamiltonian(cell, hermitian=False)
     part = model.hamiltonian(cell, orbitals="published").block
     assert 2 * np.abs(block - part).mean() == pytest.approx(0.78e-3, abs=0.05e-3)
     k = [[0.1, 0.23, 0]]
-    difference = np.abs(general_eigenvalues(h, k) - s.eigenvalues(k))
+    difference = np.abs(h.eigenvalues(k) - s.eigenvalues(k))
     assert 1e-4 < difference.max() < 0.02
 
 
@@ -196,7 +198,8 @@ def test_damaged_download_is_named(tmp_path, damage, match):
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no reference data at {DATA}")
 @pytest.mark.parametrize("layer, name", [(0, "p1_8008"), (1, "p1_0013")])
 def test_orbitals_agree_with_independent_dft(model, cell, layer, name):
-    """Mo-S bond blocks, in real harmonics, against an untwisted bilayer of the layer's lattice constant, turned onto it.
+    """Mo-S bond blocks, in real harmonics, against an untwisted bilayer of the layer's lattice constant, turned onto
+    it.
 
     Signs and axes of the layer-attached orbitals enter: turned 4 degrees off they fit markedly worse.
     """

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
-from ase.build import make_supercell
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
@@ -14,8 +12,7 @@ from ase_wander.published.model import PublishedModel
 from ase_wander.published.networks import HAMILTONIAN_NETWORKS, NETWORKS, published_networks
 from ase_wander.published.template import ideal_template
 from ase_wander.structure import find_layers
-
-A, H = 3.16, 1.56
+from tests.published_toy import A, H, bilayer
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +24,6 @@ def model():
         network.norm.running_mean.uniform_(-0.1, 0.1)
         network.norm.running_var.uniform_(0.02, 0.1)
     return PublishedModel(networks, ideal_template(A, H), "untrained", layer_offsets=(-0.2, 0.3), rounding=False)
-
-
-def bilayer(n=1, rattle=0.0, gap=6.4, parallel=False, shift=(0.0, 0.0), seed=1, pbc=(True, True, False)):
-    """n x n cells of a bilayer, bottom layer along the template, antiparallel unless `parallel`."""
-    cell = np.array([[A, 0, 0], [-A / 2, A * np.sqrt(3) / 2, 0], [0, 0, 30.0]])
-    bond = A / np.sqrt(3) * (1 if parallel else -1)
-    s1, s2 = np.array([0, A / np.sqrt(3)]), np.array([0, bond])
-    top = np.array(shift)
-    flat = [(0, 0), s1, s1, top, s2 + top, s2 + top]
-    z = [5, 5 + H, 5 - H, 5 + gap, 5 + gap + H, 5 + gap - H]
-    unit = Atoms("MoS2MoS2", positions=np.column_stack([flat, z]), cell=cell, pbc=pbc)
-    atoms = make_supercell(unit, np.diag([n, n, 1]))
-    atoms.positions += rattle * np.random.default_rng(seed).normal(size=(len(atoms), 3))
-    return atoms
 
 
 def hamiltonian(model, atoms, **kwargs):
@@ -133,7 +116,9 @@ def test_rotation_of_the_whole_structure_turns_forces_and_bands(model):
 
 
 def test_supercell_repeats_forces_and_folds_bands(model):
-    """Gamma of a 2 x 2 cell holds Gamma and the three M of the cell: all images within 12 Å take part in small cells too."""
+    """Gamma of a 2 x 2 cell holds Gamma and the three M of the cell: all images within 12 Å take part in small cells
+    too.
+    """
     small, large = bilayer(1), bilayer(2)
     repeat = np.unique(model.compute(large)["forces"].round(9), axis=0)
     np.testing.assert_allclose(repeat, np.unique(model.compute(small)["forces"].round(9), axis=0), atol=2e-9)

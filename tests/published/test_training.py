@@ -20,7 +20,7 @@ from ase_wander.training.stages.published import (
     hamiltonian_samples,
     train_published,
 )
-from tests.published.test_model import bilayer
+from tests.published_toy import bilayer
 
 
 def untrained(seed=3):

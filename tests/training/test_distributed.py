@@ -14,7 +14,8 @@ from ase_wander.cli import main
 from ase_wander.data.dataset import load_dataset
 from ase_wander.training.terms import with_defaults
 from ase_wander.training.train import new_model, samples_of
-from tests.training.test_train import CONFIG, DATA, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES
 
 
 @pytest.mark.parametrize("kind", ["forcefield", "hamiltonian", "joint"])

@@ -1,4 +1,6 @@
-"""Training from eigenvalues alone: nothing of H is seen, what the eigenvalues fix and what they leave open, and that it learns."""
+"""Training from eigenvalues alone: nothing of H is seen, what the eigenvalues fix and what they leave open, and that it
+learns.
+"""
 
 import json
 import shutil
@@ -15,8 +17,8 @@ from ase_wander.training.config import load_config
 from ase_wander.training.loop import LoopSettings, fit
 from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import new_model, train
-from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
-from tests.training.test_train import CONFIG, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES
 
 EIGENVALUES = {"onsite": 0.0, "intra": 0.0, "inter": 0.0, "eigenvalues": 0.1}
 
@@ -52,7 +54,10 @@ def test_withheld_is_as_if_it_were_not_in_the_file(tmp_path, configurations):
 
 
 def test_mean_energies_of_the_orbitals_come_from_the_trace(model, configurations):
-    """sum_m E_m(k), averaged over the k-grid, is tr H(R = 0); of one composition the mean of all orbitals is what it fixes."""
+    """sum_m E_m(k), averaged over the k-grid, is tr H(R = 0).
+
+    Of one composition the mean of all orbitals is what it fixes.
+    """
     samples = HamiltonianSamples([c.without(["hamiltonian"]) for c in configurations[:2]], model)
     samples.fit_normalisation()
     reference = HamiltonianSamples(configurations[:2], model).samples
@@ -72,7 +77,10 @@ def test_a_class_without_reference_decays_with_distance(model, configurations):
 
 
 def test_eigenvalues_do_not_know_the_signs_of_the_orbitals(model, configurations):
-    """All p orbitals turned over: the same bands, other elements and other projections. This gauge only elements fix."""
+    """All p orbitals turned over: the same bands, other elements and other projections.
+
+    This gauge only elements fix.
+    """
     samples = HamiltonianSamples(configurations[:1], model.double(), torch.float64, {"projections": 1.0})
     s = samples.samples[0]
     turned = {name: -b if name.startswith("01") else b for name, b in s.targets.items()}
@@ -104,7 +112,10 @@ def test_bands_are_learned_from_eigenvalues_alone(tmp_path, model, configuration
 
 
 def test_a_run_with_few_hamiltonians_and_more_bands(tmp_path):
-    """Stages take what they can use: elements of one configuration, then eigenvalues of both; validation keeps its Hamiltonians."""
+    """Stages take what they can use: elements of one configuration, then eigenvalues of both.
+
+    Validation keeps its Hamiltonians.
+    """
     data = [{"path": str(DATA), "include": "p1_*"}, {"path": str(DATA), "include": "ml_*", "withhold": "hamiltonian"}]
     stages = [
         {**STAGES[0], "steps": 1},

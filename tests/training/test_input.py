@@ -2,12 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import ase.io
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from ase_wander import load_model
 from ase_wander.data.dataset import load_dataset
@@ -19,7 +19,8 @@ from ase_wander.training.loop import LoopSettings, fit
 from ase_wander.training.stages.forcefield import ForceFieldSamples
 from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import new_model, train
-from tests.training.test_train import CONFIG, DATA, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES, write_config
 
 
 def changed(file, **arrays):
@@ -32,12 +33,6 @@ def changed(file, **arrays):
 @pytest.fixture
 def data(tmp_path):
     return shutil.copytree(DATA, tmp_path / "data")
-
-
-def write_config(tmp_path, **change):
-    file = tmp_path / "changed.yaml"
-    file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES, **change}))
-    return file
 
 
 # ---------------------------------------------------------------- reference data
@@ -227,9 +222,9 @@ def test_resume_needs_a_run_that_is_whole(tmp_path):
         train(config, run, resume=True)
     (run / "run.json").unlink(), (run / "notes.txt").unlink()
     train(config, run)
-    train({**config, "licence": "other", "notes": "a remark"}, run, resume=True)
+    train(replace(config, licence="other", notes="a remark"), run, resume=True)
     with pytest.raises(ValueError, match=r"another config \(seed\)"):
-        train({**config, "seed": 7}, run, resume=True)
+        train(replace(config, seed=7), run, resume=True)
     done = run / "forcefield.done.pt"
     done.write_bytes(done.read_bytes()[:1000])
     with pytest.raises(ValueError, match="forcefield.done.pt: not a readable checkpoint"):
@@ -287,7 +282,7 @@ MEASURED = {"a": 3.15, "thickness": 3.1, "gap": 6.2}
 def finished_run(tmp_path, **change):
     stages = [{**STAGES[0], "steps": 2}, {**STAGES[1], "steps": 2}]
     config = load_config(write_config(tmp_path, stages=stages))
-    return train(config, tmp_path / "run"), {**config, **change}
+    return train(config, tmp_path / "run"), replace(config, **change)
 
 
 def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path):

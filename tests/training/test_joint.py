@@ -1,4 +1,6 @@
-"""Joint training of force field and heads, and data of any mix: sources, labels that are missing or withheld, Wannier90 output."""
+"""Joint training of force field and heads, and data of any mix: sources, labels that are missing or withheld, Wannier90
+output.
+"""
 
 import json
 import shutil
@@ -7,7 +9,6 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-import yaml
 from ase import Atoms
 from scipy.sparse import csr_matrix
 
@@ -22,8 +23,8 @@ from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.stages.joint import JointSamples
 from ase_wander.training.terms import count_labels, is_used, labels_line
 from ase_wander.training.train import new_model, prepare, train
-from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
-from tests.training.test_train import CONFIG, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES, write_config
 
 JOINT = {
     "energy": 4.0,
@@ -38,12 +39,6 @@ JOINT = {
     "vacuum_step": 0.01,
     "spread": 0.25,
 }
-
-
-def write_config(tmp_path, **change):
-    file = tmp_path / "mixed.yaml"
-    file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES, **change}))
-    return file
 
 
 @pytest.fixture
@@ -310,7 +305,9 @@ def test_atoms_of_an_accompanying_structure_may_stand_in_other_cells(seed, confi
 
 
 def test_a_known_k_grid_moves_elements_to_the_nearest_images(tmp_path):
-    """A chain of two s orbitals 2.2 Å apart in cells of 4 Å on a grid of three points: H(R = 1) may as well be H(R = -2)."""
+    """A chain of two s orbitals 2.2 Å apart in cells of 4 Å on a grid of three points: H(R = 1) may as well be H(R =
+    -2).
+    """
     atoms = Atoms("H2", [[0.1, 1, 1], [2.3, 1, 1]], cell=[4, 9, 9], pbc=True)
     r = np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0]])
     blocks = np.array([[[0.0, -1.0], [-1.0, 0.5]], [[0.1, 0.0], [-0.6, 0.1]], [[0.1, -0.6], [0.0, 0.1]]])
@@ -353,7 +350,9 @@ def test_output_that_does_not_name_its_orbitals_is_refused(seed):
 
 
 def test_pairs_that_a_reference_lacks_are_predicted_without_a_target(tmp_path, model):
-    """Blocks beyond some distance are not in the file: bands still take all pairs of the model, elements those of the file."""
+    """Blocks beyond some distance are not in the file: bands still take all pairs of the model, elements those of the
+    file.
+    """
     folder = shutil.copytree(DATA, tmp_path / "data")
     file = folder / "hamiltonians" / "ml_0000.npz"
     with np.load(file) as archive:

@@ -13,8 +13,8 @@ from ase_wander.training.figures import plot_learning_curves
 from ase_wander.training.loop import Best, LoopSettings, batches, fit
 from ase_wander.training.progress import progress_line
 from ase_wander.training.train import new_model, samples_of
-from tests.training.test_input import write_config
-from tests.training.test_train import CONFIG, DATA, STAGES
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES, write_config
 
 #: What the validations of a run report, one after the other.
 ERRORS = [5.0, 3.0, 4.0, 2.0, math.nan, 2.5, 2.0, 1.0]
@@ -51,7 +51,10 @@ def same(a, b):
 
 
 def test_training_stops_when_nothing_gets_better(tmp_path):
-    """The lowest error comes at step 8; three validations later, one of them not a number, the run ends with its weights."""
+    """The lowest error comes at step 8.
+
+    Three validations later, one of them not a number, the run ends with its weights.
+    """
     weights, kept, rows = train(tmp_path, monitor="error", patience=3)
     assert [row["step"] for row in rows] == list(range(2, 15, 2)) and same(weights, kept[8])
     assert [row["best_step"] for row in rows] == [2, 4, 4, 8, 8, 8, 8]
@@ -105,12 +108,8 @@ def test_what_cannot_be_monitored_is_named(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             load_config(write_config(tmp_path, stages=[{**STAGES[0], **change}]))
-    assert (
-        load_config(write_config(tmp_path, stages=[{**STAGES[0], "monitor": "force", "patience": 2}]))["stages"][0][
-            "loop"
-        ].patience
-        == 2
-    )
+    good = load_config(write_config(tmp_path, stages=[{**STAGES[0], "monitor": "force", "patience": 2}]))
+    assert good.stages[0].loop.patience == 2
     for change, message in (
         ({"device": "abacus"}, "device: torch cannot compute on 'abacus' here"),
         ({"dtype": "int8"}, "dtype: 'int8'"),
@@ -180,7 +179,10 @@ def tensors(value):
 
 @pytest.mark.parametrize("kind", ["forcefield", "joint"])
 def test_samples_move_as_a_whole(kind):
-    """Every tensor of the samples goes (torch's device without data stands for one); batches are the same on every device."""
+    """Every tensor of the samples goes (torch's device without data stands for one).
+
+    Batches are the same on every device.
+    """
     torch.manual_seed(0)
     model = new_model(CONFIG)
     samples = samples_of(kind, load_dataset(DATA)[:2], model, STAGES[0]["weights"] | STAGES[1]["weights"])

@@ -95,7 +95,10 @@ def test_gradient_of_the_projection_loss(bands, generator):
 
 # ---------------------------------------------------------------- physics
 def test_projections_do_not_know_the_gauge(bands, generator):
-    """Phases of the states, and a rotation within the degenerate pair, change nothing; a rotation of other bands does."""
+    """Phases of the states, and a rotation within the degenerate pair, change nothing.
+
+    A rotation of other bands does.
+    """
     h, states, energies, kweights = bands
     arguments = energies, losses.band_importance(losses.band_window(energies, 2)), kweights
     wrong = h + small_change(generator)
@@ -122,7 +125,8 @@ def test_projections_vanish_at_the_reference_alone(bands, generator):
 
 
 def test_projections_are_first_order_bands_and_mixing(bands, generator):
-    """D_mm - E_m is the shift of a band; sum |D_mm'|^2/(E_m - E_m')^2 over occupied and empty bands half the change of the
+    """D_mm - E_m is the shift of a band; sum |D_mm'|^2/(E_m - E_m')^2 over occupied and empty bands half the change of
+    the
     projector on the occupied ones."""
     h, states, energies, _ = bands
     wrong = h + small_change(generator, 1e-5)

@@ -15,7 +15,7 @@ import yaml
 
 from ase_wander.cli import main
 from ase_wander.training.train import _occupy
-from tests.training.test_train import CONFIG, STAGES
+from tests.training_setup import CONFIG, STAGES
 
 
 def command_line(*arguments):

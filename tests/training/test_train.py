@@ -19,46 +19,13 @@ from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.stages.samples import thin
 from ase_wander.training.terms import with_defaults
 from ase_wander.training.train import new_model, train
-from tests.mos2_small import DATA, configurations  # noqa: F401 (configurations: a fixture)
-
-CONFIG = {
-    "name": "tiny",
-    "material": "MoS2",
-    "data": [str(DATA)],
-    "species": ["Mo", "S"],
-    "shells": {"Mo": [2], "S": [1]},
-    "electrons": {"Mo": 6, "S": 4},
-    "validation_fraction": 0.15,
-    "force_field": {"n_channels": 2, "hidden": 8, "n_raer": 4, "n_radial": 4},
-    "heads": {"n_channels": 2, "n_scalars": 4, "hidden": 8, "n_gated": 2},
-}
-STAGES = [
-    {
-        "kind": "forcefield",
-        "steps": 12,
-        "batch": 1,
-        "noise": 0.01,
-        "validate_every": 2,
-        "checkpoint_every": 0.0,
-        "weights": {"energy": 4.0, "forces": 1.0, "stress": 0.5, "layer": 1.0},
-    },
-    {
-        "kind": "hamiltonian",
-        "steps": 6,
-        "batch": 1,
-        "noise": 0.01,
-        "validate_every": 2,
-        "checkpoint_every": 0.0,
-        "weights": {"onsite": 0.1, "eigenvalues": 0.01, "vacuum_step": 0.01, "spread": 0.25},
-    },
-]
+from tests.mos2_small import DATA
+from tests.training_setup import CONFIG, STAGES, write_config
 
 
 @pytest.fixture
 def config(tmp_path):
-    file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES}))
-    return load_config(file)
+    return load_config(write_config(tmp_path))
 
 
 @pytest.fixture
@@ -215,7 +182,7 @@ def test_tiny_run_end_to_end(config, tmp_path, configurations):
         train(config, tmp_path / "run")
     again = train(config, tmp_path / "run", resume=True)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
-    config["seed"] = 2
+    config.seed = 2
     with pytest.raises(ValueError, match="another config"):
         train(config, tmp_path / "run", resume=True)
     report = evaluate(load_model(model.save(tmp_path / "model")), configurations)

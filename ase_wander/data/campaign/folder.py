@@ -96,8 +96,8 @@ class CampaignFolder:
     def stored_state(self, name: str, labels: str, hamiltonian: str) -> str:
         """What the files say of a configuration whose hashes are these.
 
-        "done": labels and Hamiltonian are there and valid; "labelled": only the labels; "stale": labels of another structure or
-        recipe, or of unknown ones (no hash); "failed"; "left".
+        "done": labels and Hamiltonian are there and valid; "labelled": only the labels; "stale": labels of another
+        structure or recipe, or of unknown ones (no hash); "failed"; "left".
         """
         header = read_header(self.result(name)) if self.result(name).is_file() else None
         if header is not None and header["hash"] != labels:
@@ -118,7 +118,8 @@ class CampaignFolder:
     def lock(self, name: str) -> int | None:
         """Take the lock of a configuration: an open file, or None when another process holds it.
 
-        The operating system gives a lock back when the last process that holds it ends, however it ends; a worker inherits it.
+        The operating system gives a lock back when the last process that holds it ends, however it ends; a worker
+        inherits it.
         """
         import fcntl
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...files import atomic_write
@@ -37,7 +37,8 @@ class ProcessGroup:
         with self._guard:
             if self.ended:
                 return None
-            # a session of its own: an interrupt from the keyboard reaches the campaign alone, which then ends its processes
+            # a session of its own: an interrupt from the keyboard reaches the campaign alone, which then ends its
+            # processes
             process = subprocess.Popen(command, start_new_session=True, **options)
             self._running.add(process)
             return process
@@ -51,10 +52,8 @@ class ProcessGroup:
         with self._guard:
             self.ended = True
             for process in self._running:
-                try:
+                with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
-                except ProcessLookupError:
-                    pass
 
 
 #: Processes that this process started on behalf of a dask scheduler.
@@ -73,7 +72,8 @@ def run_task(task: str, group: ProcessGroup, command=WORKER, keep_open=()) -> bo
     group : ProcessGroup
     command : sequence of str
     keep_open : sequence of int
-        File descriptors that the process inherits: it holds the lock of its configuration even when this process is gone.
+        File descriptors that the process inherits: it holds the lock of its configuration even when this process is
+        gone.
 
     Returns
     -------
@@ -120,7 +120,9 @@ def _death(code, errors):
 
 
 def run_remote(task: str, command=WORKER) -> tuple[bool, dict]:
-    """`run_task` in a temporary folder of the machine that executes it; what was written comes back as {path: bytes}."""
+    """`run_task` in a temporary folder of the machine that executes it; what was written comes back as {path:
+    bytes}.
+    """
     _, atoms, recipe = decode_task(task)
     with tempfile.TemporaryDirectory(prefix="ase-wander-") as path:
         folder = CampaignFolder(path)
@@ -153,7 +155,10 @@ class LocalPool:
 
 
 class DaskPool:
-    """As many processes at a time as a dask cluster has threads; files come back through dask, so no folder is shared."""
+    """As many processes at a time as a dask cluster has threads.
+
+    Files come back through dask, so no folder is shared.
+    """
 
     def __init__(self, client, command=WORKER):
         self.client, self.command = client, command

@@ -134,12 +134,14 @@ def _work(folder, pool, pending, atoms, recipe_of, status, report):
                 os.close(lock)
                 refresh(folder, entry)
     finally:
-        for entry, lock in running.values():
+        for _, lock in running.values():
             os.close(lock)
 
 
 def _hamiltonian(folder, entry, recipe):
-    """The Hamiltonian of labels that are there: after an interruption, an adopted result, or a recipe changed in what comes afterwards."""
+    """The Hamiltonian of labels that are there: after an interruption, an adopted result, or a recipe changed in what
+    comes afterwards.
+    """
     labels = Labels.load(folder.result(entry.name))
     try:
         write_hamiltonian(folder, labels, recipe)
@@ -220,7 +222,10 @@ def _recipe_changes(old: dict, config: CampaignConfig) -> list[str]:
 
 
 def _adopt(folder, name, atoms, recipe, expected):
-    """Write the hash into labels that were computed by hand, if their structure is the planned one; a damaged file is put aside."""
+    """Write the hash into labels that were computed by hand, if their structure is the planned one.
+
+    A damaged file is put aside.
+    """
     header = read_header(folder.result(name))
     if header is None:
         _put_aside(folder, name)

@@ -1,6 +1,7 @@
 """One configuration in one process: `python -m ase_wander.data.campaign.worker < task.json`.
 
-The task names folder, structure and recipe; labels, Hamiltonian or the reason of the failure are written into the folder.
+The task names folder, structure and recipe; labels, Hamiltonian or the reason of the failure are written into the
+folder.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def existing_labels(folder: CampaignFolder, atoms, recipe: Recipe) -> Labels | N
 
 
 def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) -> None:
-    """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for; DFT and interpolated bands in `bands/<id>.png`.
+    """Wannier Hamiltonian of labels, written atomically with the hash of what it is valid for.
+
+    DFT and interpolated bands in `bands/<id>.png`.
 
     Of a recipe with `symmetry` the file holds k-points and eigenvalues alone, and nothing is drawn.
 

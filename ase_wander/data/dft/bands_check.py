@@ -1,7 +1,8 @@
 """DFT bands against those of the Wannier Hamiltonian as it is written: a number, a figure, a refusal.
 
-On the k-grid an isolated manifold is exact by construction, so what is measured is what leaves with the truncation to the
-recipe's extent and, for an entangled one, with the weights of the disentanglement. Interpolation between the points is
+On the k-grid an isolated manifold is exact by construction, so what is measured is what leaves with the truncation to
+the recipe's extent and, for an entangled one, with the weights of the disentanglement. Interpolation between the points
+is
 measured where eigenvalues on a path are given.
 """
 
@@ -18,7 +19,8 @@ from ...electronic.kpath import resolve_path
 from ..wannier.manifold import OWN
 from ..wannier.projection import projectability
 
-#: Smallest amplitude of an orbital at a k-point, relative to that at most k-points, below which bands are missing there.
+#: Smallest amplitude of an orbital at a k-point, relative to that at most k-points, below which bands are missing
+#: there.
 MISSED = 0.3
 
 
@@ -86,8 +88,8 @@ def check_bands(labels, recipe, arrays=None, kpts=None, eigenvalues=None, shares
     arrays : dict, optional
         `labels.hamiltonian_file(recipe)`, where it is there already.
     kpts, eigenvalues, shares : optional
-        Other k-points than the grid's (n_k, 3) with DFT energies (n_k, n_bands) on the labels' zero, and the shares of the
-        orbitals in them (default 1), e.g. from `path_states`.
+        Other k-points than the grid's (n_k, 3) with DFT energies (n_k, n_bands) on the labels' zero, and the shares of
+        the orbitals in them (default 1), e.g. from `path_states`.
 
     Returns
     -------
@@ -102,7 +104,7 @@ def check_bands(labels, recipe, arrays=None, kpts=None, eigenvalues=None, shares
     if recipe.semicore is not None:
         bands, _ = labels.manifold(recipe)
         dft, share = eigenvalues[:, bands], shares[:, bands]
-        n_k, n = dft.shape
+        _n_k, n = dft.shape
         return BandCheck(
             np.repeat(kpts, n, axis=0), dft.ravel(), ours.ravel(), share.ravel(), (dft.min(), dft.max()), labels.efermi
         )
@@ -118,7 +120,8 @@ def check_bands(labels, recipe, arrays=None, kpts=None, eigenvalues=None, shares
 
 
 def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandCheck:
-    """`check_bands` on the k-grid, a figure where asked for, and BandError when the error is above `recipe.max_band_error`
+    """`check_bands` on the k-grid, a figure where asked for, and BandError when the error is above
+    `recipe.max_band_error`
     or there is no state to compare.
 
     Parameters
@@ -131,7 +134,8 @@ def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandC
     check = check_bands(labels, recipe, arrays)
     if not len(check.dft):
         raise BandError(
-            f"no state of the orbitals from {recipe.window[0]:g} to {recipe.window[1]:g} eV about the Fermi level on the k-grid: widen the window"
+            f"no state of the orbitals from {recipe.window[0]:g} to {recipe.window[1]:g} eV about the Fermi level on "
+            "the k-grid: widen the window"
         )
     if figure is not None:
         from .bands_figure import plot_check, save
@@ -140,14 +144,17 @@ def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandC
     if not check.rms <= recipe.max_band_error:
         worst = int(np.abs(check.error).argmax())
         raise BandError(
-            f"{check}; max_band_error is {1e3 * recipe.max_band_error:g} meV; worst at k = {np.round(check.kpts[worst], 4).tolist()}, "
+            f"{check}; max_band_error is {1e3 * recipe.max_band_error:g} meV; worst at k = "
+            f"{np.round(check.kpts[worst], 4).tolist()}, "
             f"{check.dft[worst] - check.efermi:+.2f} eV{_hint(labels, recipe)}"
         )
     return check
 
 
 def _hint(labels, recipe):
-    """What may be wrong: an orbital that the bands computed do not reach at some k, as pi* at Γ above nearly free electrons."""
+    """What may be wrong: an orbital that the bands computed do not reach at some k, as pi* at Γ above nearly free
+    electrons.
+    """
     bands, _ = labels.manifold(recipe)
     reach = np.linalg.svd(labels.amplitudes[:, bands], compute_uv=False)[:, -1]
     k = int(reach.argmin())

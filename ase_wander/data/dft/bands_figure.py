@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from ase.dft.kpoints import parse_path_string
 from matplotlib import rc_context
@@ -14,7 +16,8 @@ from ...plotting import NEUTRAL, STYLE, VALENCE
 
 
 def plot_check(h, check, labels, recipe, *, title=None, npoints=200, path=None, dft=None):
-    """Bands of H (lines) over DFT states (dots coloured by the orbitals' share) along the path, and errors by energy beside them.
+    """Bands of H (lines) over DFT states (dots coloured by the orbitals' share) along the path, and errors by energy
+    beside them.
 
     Parameters
     ----------
@@ -90,11 +93,13 @@ def save(figure, path) -> None:
 
 
 def points_on_path(bandpath, kpts):
-    """Where k-points, or minus them, lie on an unbroken path up to reciprocal lattice vectors: abscissae (n,) and indices (n,)."""
+    """Where k-points, or minus them, lie on an unbroken path up to reciprocal lattice vectors: abscissae (n,) and
+    indices (n,).
+    """
     corners = [bandpath.special_points[name] for name in parse_path_string(bandpath.path)[0]]
     shifts = np.array([[i, j, 0] for i in range(-2, 3) for j in range(-2, 3)])
     rows, start = set(), 0.0
-    for a, b in zip(corners, corners[1:]):
+    for a, b in itertools.pairwise(corners):
         step = b - a
         length = 2 * np.pi * np.linalg.norm(step @ bandpath.icell)
         for index, k in enumerate(np.asarray(kpts)):

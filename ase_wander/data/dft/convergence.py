@@ -38,7 +38,9 @@ class Row:
 
 
 def series(recipe: Recipe, atoms, cutoffs=(), lengths=()) -> list[Row]:
-    """Rows to compute: cutoffs at the recipe's grid, grids at the recipe's cutoff; the last of each is what the others are compared with.
+    """Rows to compute: cutoffs at the recipe's grid, grids at the recipe's cutoff.
+
+    The last of each is what the others are compared with.
 
     Parameters
     ----------
@@ -112,7 +114,9 @@ def _on_grid(recipe, atoms):
 
 
 def values(labels: Labels) -> dict:
-    """energy (eV per atom), forces (n, 3) eV/Å, stress (6,) GPa, fermi and gap (eV), the Fermi level relative to vacuum."""
+    """energy (eV per atom), forces (n, 3) eV/Å, stress (6,) GPa, fermi and gap (eV), the Fermi level relative to
+    vacuum.
+    """
     return {
         "energy": labels.energy / len(labels.atoms),
         "forces": labels.forces,
@@ -156,7 +160,10 @@ def differences(rows) -> list[dict | None]:
 
 
 def recommended(rows, name):
-    """The cheapest row of a series from which on all differences stay within TOLERANCES; None where only the last one is left."""
+    """The cheapest row of a series from which on all differences stay within TOLERANCES.
+
+    None where only the last one is left.
+    """
     chosen = [(row, d) for row, d in zip(rows, differences(rows)) if row.series == name and d is not None]
     good = None
     for row, d in reversed(chosen):

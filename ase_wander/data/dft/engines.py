@@ -11,12 +11,10 @@ import numpy as np
 from ase import Atoms
 
 from .labels import Labels
-from .recipe import Recipe
+from .recipe import ENGINES, Recipe
 
-#: Module of every engine; each has `compute(atoms, recipe, log=None) -> Labels`.
-ENGINES = {"gpaw": "ase_wander.data.dft.gpaw", "espresso": "ase_wander.data.dft.espresso"}
-
-#: Settings that only what follows the calculation needs: with others, labels stay valid and Hamiltonians are made again.
+#: Settings that only what follows the calculation needs: with others, labels stay valid and Hamiltonians are made
+#: again.
 AFTERWARDS = ("semicore", "window", "fade", "extent", "max_band_error")
 
 
@@ -48,7 +46,10 @@ def hamiltonian_hash(atoms: Atoms, recipe: Recipe) -> str:
 
 
 def _hash(atoms, recipe, without):
-    """Settings at their defaults do not count, so that a new setting leaves old results valid; 1e-8 Å, what extended XYZ keeps, does."""
+    """Settings at their defaults do not count, so that a new setting leaves old results valid.
+
+    1e-8 Å, what extended XYZ keeps, does.
+    """
     default = Recipe(shells={})
     settings = {k: v for k, v in recipe.to_dict().items() if k not in without and v != getattr(default, k)}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

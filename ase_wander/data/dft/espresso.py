@@ -77,14 +77,16 @@ def compute(atoms: Atoms, recipe: Recipe, log=None) -> Labels:
 
 def _compute(atoms, recipe, options, folder, start):
     work = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
-    # Stress does not exist together with a dipole layer, so it comes from a run without; the other restarts from its density.
+    # Stress does not exist together with a dipole layer, so it comes from a run without; the other restarts from its
+    # density.
     periodic = run_scf(work, recipe, options, folder, dipole=False)
     scf = run_scf(work, recipe, options, folder, dipole=True) if options["slab"] == "dipole" else periodic
     stress, pulay = pulay_corrected(work, periodic["forces"], periodic["stress"])
     bottom, top = vacuum_levels(folder, options, atoms)
     if options["slab"] == "periodic" and abs(top - bottom) > STEP:
         raise ValueError(
-            f"the slab carries a dipole (vacuum levels {1e3 * abs(top - bottom):.0f} meV apart): set options: slab: dipole"
+            f"the slab carries a dipole (vacuum levels {1e3 * abs(top - bottom):.0f} meV apart): set options: slab: "
+            "dipole"
         )
     vacuum = 0.5 * (bottom + top)
     bands, result, info = run_wannier(work, atoms, recipe, options, folder, scf["efermi"])
@@ -172,14 +174,19 @@ def run_program(name, options, folder, stem) -> str:
 
 
 def run_scf(work, recipe, options, folder, dipole) -> dict:
-    """Self-consistent run: energy (extrapolated to zero smearing), forces, efermi, version, and stress without a dipole layer."""
+    """Self-consistent run: energy (extrapolated to zero smearing), forces, efermi, version, and stress without a dipole
+    layer.
+    """
     stem = "dipole" if dipole else "scf"
     (folder / f"{stem}.in").write_text(text.pw_input(work, recipe, options, folder, calculation="scf", dipole=dipole))
     return text.read_scf(run_program("pw", options, folder, stem), folder / f"{stem}.pwo", stress=not dipole)
 
 
 def vacuum_levels(folder, options, atoms) -> tuple:
-    """Electrostatic potential (eV) below and above the slab, averaged over the plane, from pp.x; ValueError where it is not flat."""
+    """Electrostatic potential (eV) below and above the slab, averaged over the plane, from pp.x.
+
+    ValueError where it is not flat.
+    """
     (folder / "pp.in").write_text(text.pp_input())
     run_program("pp", options, folder, "pp")
     return text.read_vacuum_levels(folder / "potential.cube", atoms)

@@ -84,7 +84,8 @@ def pp_input() -> str:
 
 def pw2wannier90_input(seed) -> str:
     return (
-        f"&INPUTPP\n prefix = 'slab'\n outdir = './out'\n seedname = '{seed}'\n write_amn = .true.\n write_mmn = .true.\n"
+        f"&INPUTPP\n prefix = 'slab'\n outdir = './out'\n seedname = '{seed}'\n write_amn = .true.\n write_mmn = "
+        ".true.\n"
         " write_unk = .false.\n/\n"
     )
 
@@ -151,7 +152,8 @@ def read_vacuum_levels(path, atoms) -> tuple:
         slope = abs(high - low) * n / (2 * height)
         if slope > FLAT:
             raise ValueError(
-                f"the potential {name} the slab still falls by {slope:.2g} eV/Å in the vacuum: more vacuum is needed, or options: slab: dipole"
+                f"the potential {name} the slab still falls by {slope:.2g} eV/Å in the vacuum: more vacuum is needed, "
+                "or options: slab: dipole"
             )
         levels.append(0.5 * (low + high))
     return tuple(levels)

@@ -78,7 +78,8 @@ def _check_slab(atoms):
     z = atoms.positions[:, 2]
     if z.min() < 2.0 or z.max() > cell[2, 2] - 2.0:
         raise ValueError(
-            f"atoms from z = {z.min():.2f} to {z.max():.2f} Å in a cell {cell[2, 2]:.2f} Å high: at least 2 Å of vacuum on either side are needed"
+            f"atoms from z = {z.min():.2f} to {z.max():.2f} Å in a cell {cell[2, 2]:.2f} Å high: at least 2 Å of "
+            "vacuum on either side are needed"
         )
 
 
@@ -112,8 +113,8 @@ def _calculator(recipe, atoms, log):
 def pulay_corrected(atoms, forces, stress):
     """Stress without the isotropic part of a finite basis, and that part times the volume (eV).
 
-    A slab with vacuum on both sides obeys sigma_zz V + sum_i z_i f_iz = 0: nothing holds it in z. What the raw stress misses
-    is the basis' own pressure, equal along x, y and z.
+    A slab with vacuum on both sides obeys sigma_zz V + sum_i z_i f_iz = 0: nothing holds it in z. What the raw stress
+    misses is the basis' own pressure, equal along x, y and z.
     """
     volume = atoms.get_volume()
     mismatch = stress[2] * volume + float(atoms.positions[:, 2] @ forces[:, 2])
@@ -134,7 +135,8 @@ def dispersion(atoms, recipe):
 def vacuum_levels(calc):
     """Electrostatic potential (eV) 1.5 Å inside the lower and the upper end of the cell, averaged over the plane.
 
-    The dipole layer's smooth step fills the outermost half ångström, and the slab's density begins 4 Å inside the recipe's vacuum.
+    The dipole layer's smooth step fills the outermost half ångström, and the slab's density begins 4 Å inside the
+    recipe's vacuum.
     """
     mean = calc.get_electrostatic_potential().mean(axis=(0, 1))
     inside = max(round(1.5 / calc.atoms.cell[2, 2] * len(mean)), 1)
@@ -144,8 +146,10 @@ def vacuum_levels(calc):
 def bloch_states(calc, atoms, recipe: Recipe):
     """kpts (n_k, 3), weights, eigenvalues (n_k, n_bands) on GPAW's zero, amplitudes (n_k, n_bands, n_orbitals).
 
-    GPAW wraps atoms into the cell, so <p_m|psi_nk> gets the phase of the lattice vector T between an atom's wrapped position and
-    the one given: the Bloch sum over given positions is exp(-2 pi i k.T) times that over wrapped ones, given = wrapped + T.
+    GPAW wraps atoms into the cell, so <p_m|psi_nk> gets the phase of the lattice vector T between an atom's wrapped
+    position and the one given: the Bloch sum over given positions is exp(-2 pi i k.T) times that over wrapped ones,
+    given = wrapped
+    + T.
     """
     kpts, weights = calc.get_ibz_k_points(), calc.get_k_point_weights()
     wrapped = calc.wfs.spos_ac if hasattr(calc.wfs, "spos_ac") else calc.dft.relpos_ac  # old and new core of GPAW

@@ -68,7 +68,8 @@ class Labels:
             first = recipe.count("semicore", self.atoms)
             if first + n_orbitals > self.eigenvalues.shape[1]:
                 raise ValueError(
-                    f"{first} bands below the manifold and {n_orbitals} in it, but only {self.eigenvalues.shape[1]} were computed"
+                    f"{first} bands below the manifold and {n_orbitals} in it, but only {self.eigenvalues.shape[1]} "
+                    "were computed"
                 )
             return slice(first, first + n_orbitals), None
         if recipe.fade:
@@ -80,7 +81,8 @@ class Labels:
         if most > n_orbitals:
             k = int(frozen.sum(1).argmax())
             raise ValueError(
-                f"{most} states in the frozen window {list(recipe.window)} eV at k = {np.round(self.kpts[k], 4).tolist()}, "
+                f"{most} states in the frozen window {list(recipe.window)} eV at k = "
+                f"{np.round(self.kpts[k], 4).tolist()}, "
                 f"but {n_orbitals} Wannier functions"
             )
         return slice(0, self.eigenvalues.shape[1]), frozen
@@ -94,7 +96,9 @@ class Labels:
         )
 
     def subspace(self, recipe: Recipe):
-        """Bands of the manifold (slice), frozen states and weights of the disentanglement (None where there are none)."""
+        """Bands of the manifold (slice), frozen states and weights of the disentanglement (None where there are
+        none).
+        """
         recipe = self.with_manifold(recipe)
         bands, frozen = self.manifold(recipe)
         weights = None
@@ -131,7 +135,8 @@ class Labels:
         """All arrays of `hamiltonians/<config_id>.npz`.
 
         `eigenvalues` are those of H on the k-grid. Where states outside the frozen window are mixed in, `kept` (n_k, m)
-        marks the ones that are DFT eigenvalues. A recipe with `symmetry` leaves the blocks out: its k-points are no whole grid.
+        marks the ones that are DFT eigenvalues. A recipe with `symmetry` leaves the blocks out: its k-points are no
+        whole grid.
         """
         recipe = self.with_manifold(recipe)
         blocks, hk = ({}, self.hamiltonian_at_k(recipe)) if recipe.symmetry else self.hamiltonian(recipe)
@@ -184,9 +189,7 @@ class Labels:
         atoms = self.atoms
         structure = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array, "pbc": atoms.pbc}
         text = json.dumps({"atoms": atoms.info, "labels": self.info}, default=_plain)
-        return atomic_write(
-            path, lambda file: np.savez_compressed(file, **arrays, **structure, info=np.asarray(text))
-        )
+        return atomic_write(path, lambda file: np.savez_compressed(file, **arrays, **structure, info=np.asarray(text)))
 
     @classmethod
     def load(cls, path) -> Labels:

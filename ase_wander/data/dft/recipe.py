@@ -11,7 +11,8 @@ from ase.data import atomic_numbers
 from ...checks import is_number
 from ...electronic.orbitals import expand_shells
 
-ENGINES = ("gpaw", "espresso")
+#: Module of every engine; each has `compute(atoms, recipe, log=None) -> Labels`.
+ENGINES = {"gpaw": "ase_wander.data.dft.gpaw", "espresso": "ase_wander.data.dft.espresso"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Recipe:
     bands : bands of the calculation per atom of every species, symbol -> number.
     converged_bands : number of them, counted from below, per atom of every species, that the eigensolver converges.
     semicore : bands per atom of every species below an isolated manifold; None asks for disentanglement, or, without `window`,
-        for finding the manifold by itself (`data.manifold`).
+        for finding the manifold by itself (`data.wannier.manifold`).
     window : (low, high) in eV about the Fermi level, where the bands of an entangled manifold must be right.
     fade : {height, centre, width, gate}, weights of the states of an entangled manifold (`projection.fade_weights`, eV above the
         Fermi level); None freezes the window's states instead, as Wannier90 does.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-#: The choice is made among this many times as many of the most uncertain candidates as are wanted, of the more uncertain half.
+#: The choice is made among this many times as many of the most uncertain candidates as are wanted, of the more
+#: uncertain half.
 POOL = 4
 
 
@@ -19,7 +20,8 @@ class Candidate:
     ----------
     atoms : Atoms
     uncertainty : float
-        Largest standard deviation of a force component of any atom, eV/Å (of the energy per atom, eV, where there are no forces).
+        Largest standard deviation of a force component of any atom, eV/Å (of the energy per atom, eV, where there are
+        no forces).
     fingerprint : ndarray, shape (n_features,)
     """
 
@@ -62,14 +64,19 @@ def worst(deviations: dict, n_atoms: int) -> float:
 
 
 def fingerprint(atoms: Atoms, descriptors) -> np.ndarray:
-    """Mean and spread of the atoms' descriptors by species, for every species in ascending order: independent of size and order."""
+    """Mean and spread of the atoms' descriptors by species, for every species in ascending order: independent of size
+    and order.
+    """
     descriptors = np.asarray(descriptors, float)
     parts = [descriptors[atoms.numbers == z] for z in np.unique(atoms.numbers)]
     return np.concatenate([part for d in parts for part in (d.mean(axis=0), d.std(axis=0))])
 
 
 def farthest_points(points, n: int, first: int = 0) -> list[int]:
-    """Indices of `n` points, each as far as can be from those before it (Gonzalez 1985); fewer when the others coincide with them."""
+    """Indices of `n` points, each as far as can be from those before it (Gonzalez 1985).
+
+    Fewer when the others coincide with them.
+    """
     points = np.asarray(points, float)
     chosen = [first]
     distance = np.linalg.norm(points - points[first], axis=1)
@@ -85,8 +92,9 @@ def farthest_points(points, n: int, first: int = 0) -> list[int]:
 def propose(candidates, n: int, pool: int = POOL) -> list[Candidate]:
     """The most uncertain candidate, then those farthest from what is chosen, among the `pool` times `n` most uncertain.
 
-    A candidate less uncertain than half of them is taken only when there are too few others.  Fingerprints are divided by their spread over all candidates first.  Candidates of other species than the most
-    uncertain one are compared by theirs alone when their fingerprints are as long.
+    A candidate less uncertain than half of them is taken only when there are too few others.  Fingerprints are divided
+    by their spread over all candidates first.  Candidates of other species than the most uncertain one are compared by
+    theirs alone when their fingerprints are as long.
 
     Raises
     ------
@@ -122,7 +130,8 @@ def named(chosen, prefix: str = "al", first: int = 0) -> list[Atoms]:
 
 
 def as_slab(atoms: Atoms, vacuum: float) -> Atoms:
-    """A copy for reference calculations: pbc (T, T, F), third vector along z, `vacuum` Å of empty height in all, no velocities.
+    """A copy for reference calculations: pbc (T, T, F), third vector along z, `vacuum` Å of empty height in all, no
+    velocities.
 
     Raises
     ------

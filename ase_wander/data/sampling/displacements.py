@@ -48,8 +48,8 @@ def waves(
 
     Each layer gets its own wave of each sort, so that gap and registry are modulated along the cell.
     "in_plane": all atoms of the layer move along one direction e in the plane; "flexural": along z; "optical": every
-    sublattice has its own direction, with no net displacement (n = 0 is allowed).  The amplitude is uniform between 0 and
-    the given one, n one of the three shortest commensurate vectors.
+    sublattice has its own direction, with no net displacement (n = 0 is allowed).  The amplitude is uniform between 0
+    and the given one, n one of the three shortest commensurate vectors.
 
     Parameters
     ----------

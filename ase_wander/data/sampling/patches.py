@@ -1,7 +1,7 @@
 """Untwisted cells that look like the places of a moiré pattern: local registry, gap, strain and thickness of its sites.
 
-A reference calculation of a moiré cell is out of reach; that of a cell of a few atoms with the surroundings of one of its places
-is not.  Bending and the twist itself, which such a cell cannot have, are left out.
+A reference calculation of a moiré cell is out of reach; that of a cell of a few atoms with the surroundings of one of
+its places is not.  Bending and the twist itself, which such a cell cannot have, are left out.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ def local_patches(
     Returns
     -------
     list of Atoms
-        First vector along x, pbc (T, T, F).  `info`: site (atom of the moiré cell), shift (lattice vectors), gap (Å), a (Å),
-        sigma (0).
+        First vector along x, pbc (T, T, F).  `info`: site (atom of the moiré cell), shift (lattice vectors), gap (Å), a
+        (Å), sigma (0).
 
     Raises
     ------
     ValueError
-        Without such a pair of layers, for lattices too different to have a registry, and for a layer whose atoms make no sublattices.
+        Without such a pair of layers, for lattices too different to have a registry, and for a layer whose atoms make
+        no sublattices.
     """
     layers = layer_index(atoms, layers)
     lattices = layer_lattices(atoms, layers)
@@ -128,7 +129,9 @@ class LayerCells:
         self.numbers = np.array(self.numbers)
 
     def at(self, point) -> tuple[np.ndarray, np.ndarray]:
-        """Lattice vectors (2, 2) and motif (n_basis, 3: fractional, height above the mid-plane) of the cell nearest to a point (2,)."""
+        """Lattice vectors (2, 2) and motif (n_basis, 3: fractional, height above the mid-plane) of the cell nearest to
+        a point (2,).
+        """
         site = self._points[self._sites.nearest(np.atleast_2d(point))[0][0]]
         steps = []
         for t in self.lattice:  # central differences
@@ -142,7 +145,9 @@ class LayerCells:
 
 
 def _sublattices(atoms, own, sites, heights, lattice):
-    """(atoms, mean fractional offset from the reference sites) of every sublattice of a layer, that of the sites first."""
+    """(atoms, mean fractional offset from the reference sites) of every sublattice of a layer, that of the sites
+    first.
+    """
     residue = (atoms.positions[own, :2] - atoms.positions[sites[0], :2]) @ np.linalg.inv(lattice)
     at_site = np.isin(own, sites)
     origin = _circular_mean(residue[at_site])
@@ -155,7 +160,8 @@ def _sublattices(atoms, own, sites, heights, lattice):
         member = left & near & level & (atoms.numbers[own] == atoms.numbers[own[first]])
         if member.sum() != len(sites):
             raise ValueError(
-                f"atom {own[first]} ({atoms.symbols[own[first]]}) belongs to no sublattice of its layer: {member.sum()} atoms lie alike "
+                f"atom {own[first]} ({atoms.symbols[own[first]]}) belongs to no sublattice of its layer: "
+                f"{member.sum()} atoms lie alike "
                 f"in {len(sites)} primitive cells"
             )
         offset = _circular_mean(residue[member]) - origin

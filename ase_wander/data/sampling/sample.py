@@ -1,8 +1,9 @@
 """Configurations of a bilayer or monolayer for reference calculations.
 
-A plan is a list of kinds.  Configuration n of a kind depends on the seed, the kind's prefix and n alone, never on how many are
-asked for: a longer plan continues a shorter one.  What varies smoothly (shift, gap, strain, ...) comes from a scrambled Sobol
-sequence, whose every prefix fills the ranges evenly; displacements come from a random generator of their own.
+A plan is a list of kinds.  Configuration n of a kind depends on the seed, the kind's prefix and n alone, never on how
+many are asked for: a longer plan continues a shorter one.  What varies smoothly (shift, gap, strain, ...) comes from a
+scrambled
+Sobol sequence, whose every prefix fills the ranges evenly; displacements come from a random generator of their own.
 """
 
 from __future__ import annotations
@@ -100,9 +101,10 @@ def configuration(plan: Plan, kind: Kind, index: int, layer: Monolayer | None = 
     Returns
     -------
     ase.Atoms
-        pbc (T, T, F), third vector along z, centred.  `info`: config_id, stacking (R, H, - for a monolayer), sigma (Å), a (Å, after biaxial
-        strain), strain (biaxial, (xx - yy)/2, xy), supercell, and for a bilayer shift (lattice vectors) and gap (mid-planes, Å),
-        both before displacement; twist_angle (degrees) of a twisted cell.
+        pbc (T, T, F), third vector along z, centred.  `info`: config_id, stacking (R, H, - for a monolayer), sigma (Å),
+        a (Å, after biaxial strain), strain (biaxial, (xx - yy)/2, xy), supercell, and for a bilayer shift (lattice
+        vectors) and gap
+        (mid-planes, Å), both before displacement; twist_angle (degrees) of a twisted cell.
 
     Raises
     ------
@@ -143,7 +145,9 @@ def resolve(plan: Plan) -> Monolayer:
 
 
 def build(plan: Plan, kind: Kind, drawn: Draw, layer: Monolayer) -> tuple[Atoms, np.ndarray]:
-    """The undisplaced cell of a draw, with `arrays["layer"]` and `info["a"]`, and its supercell matrix (lower layer)."""
+    """The undisplaced cell of a draw, with `arrays["layer"]` and `info["a"]`, and its supercell matrix (lower
+    layer).
+    """
     if kind.twist:
         atoms = twisted_bilayer(
             plan.material,
@@ -176,7 +180,9 @@ def build(plan: Plan, kind: Kind, drawn: Draw, layer: Monolayer) -> tuple[Atoms,
 
 
 def order(kinds) -> list[tuple[int, int]]:
-    """(kind, index) of every configuration of a plan, interleaved so that every prefix holds all kinds in proportion."""
+    """(kind, index) of every configuration of a plan, interleaved so that every prefix holds all kinds in
+    proportion.
+    """
     keyed = sorted(((i + 0.5) / kind.count, k, i) for k, kind in enumerate(kinds) for i in range(kind.count))
     return [(k, i) for _, k, i in keyed]
 

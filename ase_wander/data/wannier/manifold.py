@@ -1,8 +1,9 @@
 """Which bands the Wannier functions span: found from band gaps and from the projectors' share in every state.
 
-Isolated: a group of as many bands as there are orbitals, separated from those below and above at every k. Entangled: the
-widest energy window about the Fermi level in which every state belongs to the orbitals, kept while the rest is disentangled.
-Projectability as the measure: Vitale et al., npj Comput. Mater. 6, 66 (2020); Qiao, Pizzi, Marzari, ibid. 9, 208 (2023).
+Isolated: a group of as many bands as there are orbitals, separated from those below and above at every k. Entangled:
+the widest energy window about the Fermi level in which every state belongs to the orbitals, kept while the rest is
+disentangled. Projectability as the measure: Vitale et al., npj Comput. Mater. 6, 66 (2020); Qiao, Pizzi, Marzari, ibid.
+9, 208 (2023).
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ SEPARATION = 0.2
 #: Least share of the orbitals in all bands of an isolated group together (1: they span it).
 COVERED = 0.6
 
-#: Least share of the orbitals in a state that is theirs. Bound PAW projectors see 0.8-0.97 of a pi band, below 0.2 of others.
+#: Least share of the orbitals in a state that is theirs. Bound PAW projectors see 0.8-0.97 of a pi band, below 0.2 of
+#: others.
 OWN = 0.5
 
 #: Half a window narrower than this (eV) freezes nothing worth it.
 NARROWEST = 0.3
 
-#: Weights of a window found (see `projection.fade_weights`): best of a scan over bilayer graphene, whose window ends at +3 eV.
+#: Weights of a window found (see `projection.fade_weights`): best of a scan over bilayer graphene, whose window ends at
+#: +3 eV.
 FADE = {"height": 100.0, "width": 5.0, "gate": 0.3}
 
 #: Their centre above the window's upper edge, eV.
@@ -62,10 +65,14 @@ class Manifold:
     def __str__(self):
         if self.is_isolated:
             return (
-                f"bands {self.first} to {self.last} are isolated: {_separation(self.below)} below, {_separation(self.above)} above, "
+                f"bands {self.first} to {self.last} are isolated: {_separation(self.below)} below, "
+                f"{_separation(self.above)} above, "
                 f"share of the orbitals at least {self.share:.2f}"
             )
-        return f"entangled: frozen from {self.window[0]:.2f} to {self.window[1]:.2f} eV about the Fermi level, share at least {self.share:.2f}"
+        return (
+            f"entangled: frozen from {self.window[0]:.2f} to {self.window[1]:.2f} eV about the Fermi level, "
+            f"share at least {self.share:.2f}"
+        )
 
 
 def _separation(x):
@@ -100,7 +107,8 @@ def find_manifold(eigenvalues, amplitudes, efermi, separation=SEPARATION, own=OW
 def isolated_groups(eigenvalues, amplitudes, separation=SEPARATION, covered=COVERED) -> list[Manifold]:
     """Groups of n_orbitals consecutive bands, `separation` (eV) apart from others at every k, that the orbitals reach.
 
-    The topmost computed band needs none above it to compare with, so a group that ends there does not count, unless it is all.
+    The topmost computed band needs none above it to compare with, so a group that ends there does not count, unless it
+    is all.
     """
     n_bands, n_orbitals = amplitudes.shape[1:]
     # gaps[n]: direct separation between band n - 1 and band n
@@ -116,9 +124,11 @@ def isolated_groups(eigenvalues, amplitudes, separation=SEPARATION, covered=COVE
 
 
 def covered_share(amplitudes) -> np.ndarray:
-    """For every first band, the least share (over k) that its group of n_orbitals bands has of the orthonormalised orbitals.
+    """For every first band, the least share (over k) that its group of n_orbitals bands has of the orthonormalised
+    orbitals.
 
-    The smallest singular value counts, not the sum: one orbital that the group does not reach makes its gauge undefined.
+    The smallest singular value counts, not the sum: one orbital that the group does not reach makes its gauge
+    undefined.
     """
     n_bands, n_orbitals = amplitudes.shape[1:]
     s = loewdin(amplitudes)
@@ -151,8 +161,9 @@ def frozen_window(eigenvalues, amplitudes, efermi, own=OWN, margin=0.05) -> Mani
     if low > -NARROWEST or high < NARROWEST:
         k, n = np.unravel_index(np.argmin(np.where(foreign, np.abs(energy), np.inf)), energy.shape)
         raise ValueError(
-            f"no manifold found: no isolated group of {n_orbitals} bands, and at the Fermi level band {n} of k-point {k} "
-            f"({energy[k, n]:+.2f} eV) is only {100 * shares[k, n]:.0f} % the orbitals': choose other orbitals, or semicore or window by hand"
+            f"no manifold found: no isolated group of {n_orbitals} bands, and at the Fermi level band {n} of k-point "
+            f"{k} ({energy[k, n]:+.2f} eV) is only {100 * shares[k, n]:.0f} % the orbitals': choose other orbitals, or "
+            "semicore or window by hand"
         )
     # never more states than orbitals: pull in the edge farther from the Fermi level
     while (count := ((energy >= low) & (energy <= high)).sum(axis=1)).max() > n_orbitals:
@@ -163,7 +174,8 @@ def frozen_window(eigenvalues, amplitudes, efermi, own=OWN, margin=0.05) -> Mani
             low = np.nanmin(inside, axis=1).max() + margin
         if low > -NARROWEST or high < NARROWEST:
             raise ValueError(
-                f"no manifold found: more than {n_orbitals} states within {NARROWEST} eV of the Fermi level belong to the {n_orbitals} orbitals"
+                f"no manifold found: more than {n_orbitals} states within {NARROWEST} eV of the Fermi level belong to "
+                f"the {n_orbitals} orbitals"
             )
     inside = (energy >= low) & (energy <= high)
     share = shares[inside].min() if inside.any() else 1.0
@@ -173,8 +185,9 @@ def frozen_window(eigenvalues, amplitudes, efermi, own=OWN, margin=0.05) -> Mani
 def recipe_with_manifold(recipe, labels, separation=SEPARATION, own=OWN):
     """(recipe, Manifold): the recipe with `semicore`, or `window` and weights, as found in the labels of one structure.
 
-    Semicore bands are given per atom: of every species the same number, as only their sum counts. An entangled manifold gets
-    weights that fade where the recipe has none: a hard window gives an H that is right on the grid alone (docs/wannier.md).
+    Semicore bands are given per atom: of every species the same number, as only their sum counts. An entangled manifold
+    gets weights that fade where the recipe has none: a hard window gives an H that is right on the grid alone
+    (docs/wannier.md).
     """
     found = find_manifold(labels.eigenvalues, labels.amplitudes, labels.efermi, separation, own)
     if found.is_isolated:

@@ -1,7 +1,8 @@
 """Overlaps of neighbouring k-points, M_mn(k, b) = <u_mk|u_n,k+b>, from plane-wave PAW states of GPAW.
 
 They enter spreads and Marzari-Vanderbilt localisation only; a projection needs none of them.
-Marzari and Vanderbilt, PRB 56, 12847 (1997), eq. 25; PAW correction: Ferretti et al., J. Phys. Condens. Matter 19, 036215 (2007).
+Marzari and Vanderbilt, PRB 56, 12847 (1997), eq. 25; PAW correction: Ferretti et al., J. Phys. Condens. Matter 19,
+036215 (2007).
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def overlap(left, right, b, overlap_corrections, dipole_corrections, positions):
     Inside the spheres e^{-i b.r} = e^{-i b.R} (1 - i b.(r - R)) up to second order in b times the radius.
     """
     b = np.asarray(b, float)
-    common, i, j = _common_rows(left.miller, right.miller)
+    _common, i, j = _common_rows(left.miller, right.miller)
     m = left.coefficients[:, i].conj() @ right.coefficients[:, j].T
     for p, q, s, d, position in zip(
         left.projections, right.projections, overlap_corrections, dipole_corrections, positions

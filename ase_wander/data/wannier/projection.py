@@ -2,9 +2,10 @@
 
 Isolated manifold: A_nm = <p_m|psi_n>, A = U S V^dagger, M = U V^dagger, H(k) = conj(M^dagger E M): Wannier90 with
 `num_iter = 0`. Entangled manifold: states inside a frozen window are kept, the rest of the subspace is what the
-projectors reach outside them (Souza, Marzari, Vanderbilt, PRB 65, 035109 (2001), sec. III.G): `dis_num_iter = 0`. A hard
-window makes the subspace jump from k to k, and H decays slowly; `faded_subspace` keeps states the more, the lower they lie,
-without an edge, after the erfc weights of Damle and Lin, Multiscale Model. Simul. 16, 1392 (2018).
+projectors reach outside them (Souza, Marzari, Vanderbilt, PRB 65, 035109 (2001), sec. III.G): `dis_num_iter = 0`. A
+hard window makes the subspace jump from k to k, and H decays slowly; `faded_subspace` keeps states the more, the lower
+they
+lie, without an edge, after the erfc weights of Damle and Lin, Multiscale Model. Simul. 16, 1392 (2018).
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ def loewdin(amplitudes: np.ndarray) -> np.ndarray:
 
 
 def projectability(amplitudes: np.ndarray) -> np.ndarray:
-    """Share of the orthonormalised projectors in every state, (n_k, n_bands), from 0 to 1; sums to n_orbitals at every k."""
+    """Share of the orthonormalised projectors in every state, (n_k, n_bands), from 0 to 1.
+
+    Sums to n_orbitals at every k.
+    """
     return (np.abs(loewdin(amplitudes)) ** 2).sum(-1)
 
 
@@ -62,8 +66,8 @@ def fade_weights(energies, shares, height, centre, width, gate=0.1):
     w = height^(erfc((E - centre)/width)/2) p^2/(p^2 + g^2),  g = gate erfc(E/1 eV)/2
 
     The first factor falls from `height` far below to 1 far above. The second keeps occupied states of another character
-    out (sigma bands with a trace of p_z, times `height`, would push pi* out); above the Fermi level, where states of all
-    kinds mix, it is 1, since a weight by p would not be smooth in k there.
+    out (sigma bands with a trace of p_z, times `height`, would push pi* out); above the Fermi level, where states of
+    all kinds mix, it is 1, since a weight by p would not be smooth in k there.
 
     Parameters
     ----------
@@ -78,14 +82,17 @@ def fade_weights(energies, shares, height, centre, width, gate=0.1):
 def faded_subspace(amplitudes, weights):
     """Subspace (..., n_bands, m) that the projectors span once every state's share is multiplied by its weight.
 
-    With S = A (A^dagger A)^(-1/2), the columns of diag(w) S, orthonormalised: a state of weight w >> 1 lies in the subspace but
-    for 1/w^2, as though frozen, and nothing jumps where weights change smoothly.
+    With S = A (A^dagger A)^(-1/2), the columns of diag(w) S, orthonormalised: a state of weight w >> 1 lies in the
+    subspace but for 1/w^2, as though frozen, and nothing jumps where weights change smoothly.
     """
     return loewdin(weights[..., None] * loewdin(amplitudes))
 
 
 def wannier_gauge(amplitudes, frozen=None, weights=None):
-    """M (n_k, n_bands, m) with orthonormal columns, |w_m> = sum_n |psi_n> conj(M_nm); arguments as of `wannier_hamiltonian_at_k`."""
+    """M (n_k, n_bands, m) with orthonormal columns, |w_m> = sum_n |psi_n> conj(M_nm).
+
+    Arguments as of `wannier_hamiltonian_at_k`.
+    """
     if weights is not None:
         subspace = faded_subspace(amplitudes, weights)
         return subspace @ loewdin(subspace.conj().swapaxes(1, 2) @ amplitudes)
@@ -116,8 +123,8 @@ def wannier_hamiltonian_at_k(eigenvalues, amplitudes, frozen=None, weights=None)
 def wigner_seitz_blocks(hk, kpts, kweights, grid, cell, positions, n_orbitals, extent):
     """Real-space blocks on the Wigner-Seitz cell of the k-grid's supercell, pair by pair.
 
-    H_ij(R) = sum_k w_k Re[exp(-2 pi i k.R) H_ij(k)], with -k implied by time reversal. Of the periodic images of a pair the
-    nearest count; where several are equally near, the block is shared out (Wannier90's `use_ws_distance`).
+    H_ij(R) = sum_k w_k Re[exp(-2 pi i k.R) H_ij(k)], with -k implied by time reversal. Of the periodic images of a pair
+    the nearest count; where several are equally near, the block is shared out (Wannier90's `use_ws_distance`).
 
     Parameters
     ----------

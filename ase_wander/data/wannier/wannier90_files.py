@@ -16,7 +16,7 @@ from ...electronic.io.textfile import NumberedLines
 
 
 def write_win(path, atoms, orbitals, mp_grid, kpts, n_bands, settings, axes=None, zona=None):
-    """.win: cell, atoms and projections as `electronic.win` writes them, keywords, k-points.
+    """.win: cell, atoms and projections as `electronic.io.win` writes them, keywords, k-points.
 
     Parameters
     ----------
@@ -105,7 +105,10 @@ def write_mmn(path, overlaps, n_k, neighbours):
 
 
 def read_matrices(path):
-    """(n_k, n_rows, n_columns) complex of a _u.mat or _u_dis.mat, and its k-points (n_k, 3); ValueError naming the line."""
+    """(n_k, n_rows, n_columns) complex of a _u.mat or _u_dis.mat, and its k-points (n_k, 3).
+
+    ValueError naming the line.
+    """
     lines = NumberedLines(path)
     lines.next("header")
     n_k, n_columns, n_rows = lines.integers(3, "number of k-points, Wannier functions and bands")

@@ -1,6 +1,7 @@
 """The real `wannier90.x`: its run on bands, projections and overlaps, and its answer.
 
-Disentanglement: Souza, Marzari, Vanderbilt, PRB 65, 035109 (2001); localisation: Marzari, Vanderbilt, PRB 56, 12847 (1997).
+Disentanglement: Souza, Marzari, Vanderbilt, PRB 65, 035109 (2001); localisation: Marzari, Vanderbilt, PRB 56, 12847
+(1997).
 """
 
 from __future__ import annotations
@@ -130,7 +131,10 @@ def bands_of_labels(labels, recipe, gauge=False) -> BlochBands:
 
 
 def equivalent_points(kpts, known):
-    """Index (n_k,) into `known` and sign (n_k,) with kpts = sign * known up to reciprocal lattice vectors; ValueError without one."""
+    """Index (n_k,) into `known` and sign (n_k,) with kpts = sign * known up to reciprocal lattice vectors.
+
+    ValueError without one.
+    """
     index, signs = np.empty(len(kpts), int), np.empty(len(kpts), int)
     for n, k in enumerate(np.asarray(kpts, float)):
         for sign in (1, -1):
@@ -147,8 +151,8 @@ def equivalent_points(kpts, known):
 def localised(labels, recipe, overlaps, folder, **settings):
     """Labels in the gauge that wannier90.x iterates to, and its answer.
 
-    The amplitudes of the labels returned are the gauge itself, for which `Labels.hamiltonian` with the frozen window (or an
-    isolated manifold) gives wannier90.x's H.
+    The amplitudes of the labels returned are the gauge itself, for which `Labels.hamiltonian` with the frozen window
+    (or an isolated manifold) gives wannier90.x's H.
 
     Parameters
     ----------
@@ -187,8 +191,8 @@ def wannierise(bands, overlaps, folder, *, seed="wannier", n_electrons=None, **s
     bands : BlochBands
         More bands than orbitals are disentangled.
     overlaps : callable or None
-        ``overlaps(kpts, neighbours)`` yields (k, k2, g, M_mn); None writes unit matrices, enough where no spread is asked
-        for (num_iter = 0 and either an isolated manifold or dis_num_iter = 0).
+        ``overlaps(kpts, neighbours)`` yields (k, k2, g, M_mn); None writes unit matrices, enough where no spread is
+        asked for (num_iter = 0 and either an isolated manifold or dis_num_iter = 0).
     folder : str or Path
         Working directory, created.
     seed : str

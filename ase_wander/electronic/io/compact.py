@@ -1,7 +1,10 @@
-"""Hamiltonian files at a third of their size: pairs up to a cutoff, one of each pair and its reverse, rounded to a microelectronvolt.
+"""Hamiltonian files at a third of their size: pairs up to a cutoff, one of each pair and its reverse, rounded to a
+microelectronvolt.
 
-H(-R) = H(R)ᵀ gives the reverse of a pair, the structure gives its distance. Elements and eigenvalues are multiples of 2^-20 eV,
-far below the noise of any label (0.01 meV); single precision holds them exactly up to 16 eV, and their zero bits compress.
+H(-R) = H(R)ᵀ gives the reverse of a pair, the structure gives its distance. Elements and eigenvalues are multiples of
+2^-20 eV, far below the noise of any label (0.01 meV); single precision holds them exactly up to 16 eV, and their zero
+bits
+compress.
 """
 
 from __future__ import annotations

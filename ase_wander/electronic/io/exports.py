@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from scipy.sparse import csr_matrix
 from ...files import atomic_write
 from ..blocks import unique_rows
 from ..kpath import special_points
+from ..orbitals import order_by_atom, spin_pairs
+from ..transforms import reordered
 from .textfile import NumberedLines
 
 #: PETSc's class id of a matrix file.
@@ -20,6 +23,9 @@ MAT_FILE_CLASSID = 1211216
 
 def write_wanniertools(h, folder, seed="wander", max_bytes=2e10):
     """Write ``seed_hr.dat`` (sparse) and ``wt.in`` for WannierTools into `folder`.
+
+    Orbitals are written as WannierTools expects them, all spin up before all spin down and each sorted by atom,
+    whatever their order in `h`.
 
     The sparse file: a comment, the number of elements, the number of orbitals, then "R1 R2 R3 m n Re Im" per non-zero
     element (readSparseHmnR of WannierTools 2.7). ``wt.in`` asks for bands along the special points.
@@ -31,6 +37,9 @@ def write_wanniertools(h, folder, seed="wander", max_bytes=2e10):
     atoms = h._require_atoms("WannierTools input")
     if (h.orbitals["l"] < 0).any():
         raise ValueError("wt.in needs named orbitals; those of this Hamiltonian are not known")
+    if h.spin_degeneracy == 1:
+        spin_pairs(h.orbitals)  # refuses spinors whose partners are not known
+    h = reordered(h, order_by_atom(h.orbitals))
     n_elements = sum(block.nnz for block in h.blocks)
     if n_elements * 72 > max_bytes:
         raise ValueError(
@@ -103,7 +112,7 @@ def _wt_in(h, atoms, seed):
         f"{s} " + " ".join(spatial["label"][first[a] : first[a + 1]].tolist()) for a, s in enumerate(atoms.symbols)
     ]
     lines += ["", "SURFACE", "1 0 0", "0 1 0", "0 0 1", "", "KPATH_BULK", str(len(letters) - 1)]
-    for start, end in zip(letters, letters[1:]):
+    for start, end in pairwise(letters):
         lines.append(" ".join(f"{p} {points[p][0]:.8f} {points[p][1]:.8f} {points[p][2]:.8f}" for p in (start, end)))
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@ Wannier90 user guide 3.1, chapter 8 (files), appendix on seedname_wsvec.dat.
 from __future__ import annotations
 
 import os
+import warnings
 from datetime import date
 from pathlib import Path
 
@@ -20,12 +21,17 @@ from ..orbitals import DTYPE
 from . import win
 from .textfile import NumberedLines, file_error
 
-#: Bytes of one line of _hr.dat as written here.
-_LINE = 68
+#: Bytes that one element of H takes in each file as written here; _tb.dat has a line for its position too.
+_BYTES = {"hr": 68, "tb": 53 + 85, "centres": 0, "win": 0}
+
+#: Files of more than this (bytes) in all are announced.
+LARGE = 1e8
 
 
-def write(h, seed, *, files=("hr", "tb", "centres", "win"), max_bytes=2e9):
+def write(h, seed, *, files=("hr", "tb", "centres", "win"), max_bytes=2e9, threshold=0.0, progress=None):
     """Write Wannier90 files; every element of every H(R) is a line, so large cells do not fit.
+
+    More than `LARGE` bytes in all are said in a UserWarning before they are written.
 
     Parameters
     ----------
@@ -36,6 +42,11 @@ def write(h, seed, *, files=("hr", "tb", "centres", "win"), max_bytes=2e9):
         All but "hr" need atoms.
     max_bytes : float
         Largest size of one file.
+    threshold : float
+        Elements up to this size (eV) are written as zeros, and cells R without any other are left out; see
+        `WannierHamiltonian.truncate`.
+    progress : callable, optional
+        Called as ``progress(cells done, cells in all)`` while files are written.
 
     Returns
     -------
@@ -46,28 +57,45 @@ def write(h, seed, *, files=("hr", "tb", "centres", "win"), max_bytes=2e9):
     ValueError
         When a file would be larger, naming the sparse format to use instead.
     """
-    size = h.n_orbitals**2 * len(h.blocks) * _LINE
-    if size > max_bytes and {"hr", "tb"} & set(files):
-        raise ValueError(
-            f"{seed}_hr.dat would take {size / 1e9:.1f} GB (limit {max_bytes / 1e9:g} GB, max_bytes=): "
-            "write_wanniertools writes only the non-zero elements"
-        )
-    writers = {
-        "hr": ("_hr.dat", _hr_text),
-        "tb": ("_tb.dat", _tb_text),
-        "centres": ("_centres.xyz", _centres_text),
-        "win": (".win", win.write_text),
-    }
-    unknown = set(files) - set(writers)
+    if threshold:
+        h = h.truncate(threshold)
+    unknown = set(files) - set(_BYTES)
     if unknown:
-        raise ValueError(f"unknown Wannier90 file {', '.join(sorted(unknown))}; known: {', '.join(writers)}")
+        raise ValueError(f"unknown Wannier90 file {', '.join(sorted(unknown))}; known: {', '.join(_BYTES)}")
     if h.atoms is None:
         files = [name for name in files if name == "hr"]
+    sizes = {name: h.n_orbitals**2 * len(h.blocks) * _BYTES[name] for name in files}
+    for name, size in sizes.items():
+        if size > max_bytes:
+            raise ValueError(
+                f"{seed}_{name}.dat would take {size / 1e9:.1f} GB (limit {max_bytes / 1e9:g} GB, max_bytes=): "
+                "write_wanniertools writes only the non-zero elements; a threshold leaves cells R out"
+            )
+    if sum(sizes.values()) > LARGE:
+        warnings.warn(
+            f"{' and '.join(f'{seed}_{name}.dat' for name in sizes if sizes[name])} take "
+            f"{sum(sizes.values()) / 1e6:.0f} MB; smaller: files=('hr', 'win'), threshold=, or write_wanniertools",
+            UserWarning,
+            stacklevel=3,
+        )
+    total, done = len(h.blocks) * sum(1 for size in sizes.values() if size), [0]
+
+    def step():
+        done[0] += 1
+        if progress is not None:
+            progress(done[0], total)
+
+    writers = {
+        "hr": ("_hr.dat", lambda: _hr_text(h, step)),
+        "tb": ("_tb.dat", lambda: _tb_text(h, step)),
+        "centres": ("_centres.xyz", lambda: _centres_text(h)),
+        "win": (".win", lambda: win.write_text(h)),
+    }
     written = []
     for name in files:
         suffix, text = writers[name]
         path = Path(f"{os.fspath(seed)}{suffix}")
-        atomic_write(path, lambda file, text=text: file.writelines(piece.encode() for piece in text(h)))
+        atomic_write(path, lambda file, text=text: file.writelines(piece.encode() for piece in text()))
         written.append(path)
     return written
 
@@ -99,15 +127,16 @@ def _elements(block):
     )
 
 
-def _hr_text(h):
+def _hr_text(h, step):
     yield header(h)
     yield from _counts(h)
     for (a, b, c), block in zip(h.cell_shifts.tolist(), h.blocks):
         start = f"{a:5d}{b:5d}{c:5d}"
         yield "".join([f"{start}{m:6d}{n:6d}{re:20.12f}{im:20.12f}\n" for m, n, re, im in _elements(block)])
+        step()
 
 
-def _tb_text(h):
+def _tb_text(h, step):
     yield header(h)
     for vector in h.atoms.cell.complete().array:
         yield "".join(f"{x:20.12f}" for x in vector) + "\n"
@@ -122,6 +151,7 @@ def _tb_text(h):
             for m in range(h.n_orbitals):
                 r = h.centres[n] if m == n and shift == [0, 0, 0] else (0.0, 0.0, 0.0)
                 yield f"{m + 1:6d}{n + 1:6d}" + "".join(f"{x:20.12f}{0:4.1f}" for x in r) + "\n"
+        step()
 
 
 def _centres_text(h):

@@ -1,7 +1,7 @@
 """Electrons and the lattice: electron-phonon matrix elements and deformation potentials from a dH.
 
-dH is the derivative of H along a displacement or a strain, from `ase_wander.model.derivatives.hamiltonian_derivative` or from
-`derived.difference`. The basis is orthonormal, so that the bands' first-order shifts are elements of dH alone.
+dH is the derivative of H along a displacement or a strain, from `ase_wander.model.derivatives.hamiltonian_derivative`
+or from `transforms.difference`. The basis is orthonormal, so that the bands' first-order shifts are elements of dH alone.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def deformation_potentials(dh, k, energies, states, tolerance=1e-6):
     states : ndarray (n_orbitals, n)
         In the lattice gauge, as from `h.eigenstates`.
     tolerance : float
-        Bands closer than this (eV) are treated by degenerate perturbation theory; a group must not be cut by the window.
+        Bands closer than this (eV) are treated by degenerate perturbation theory; a group must not be cut by the
+        window.
 
     Returns
     -------

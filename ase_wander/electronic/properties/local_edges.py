@@ -1,7 +1,8 @@
-"""Band edges against local stacking: bands of small untwisted cells over all shifts of the layers, laid over a moiré cell.
+"""Band edges against local stacking: bands of small untwisted cells over all shifts of the layers, laid over a moiré
+cell.
 
-Where the stacking changes slowly, the band edges of the untwisted bilayer at the local shift act as potentials for holes
-and electrons: M. H. Naik and M. Jain, PRL 121, 266401 (2018); F. Wu et al., PRL 121, 026402 (2018).
+Where the stacking changes slowly, the band edges of the untwisted bilayer at the local shift act as potentials for
+holes and electrons: M. H. Naik and M. Jain, PRL 121, 266401 (2018); F. Wu et al., PRL 121, 026402 (2018).
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def edges_by_registry(hamiltonian, cell_at, n=6, kpts=None) -> RegistryEdges:
     hamiltonian : callable
         Atoms -> WannierHamiltonian, such as ``calc.get_wannier_hamiltonian``.
     cell_at : callable
-        (a, b) -> Atoms of the untwisted bilayer with its upper layer shifted by these fractions of the lattice vectors, such
-        as ``lambda shift: twisted_bilayer("MoS2", angle=0, shift=shift)``; relax the heights in it for real work.
+        (a, b) -> Atoms of the untwisted bilayer with its upper layer shifted by these fractions of the lattice vectors,
+        such as ``lambda shift: twisted_bilayer("MoS2", angle=0, shift=shift)``; relax the heights in it for real work.
     n : int
     kpts : array_like (n_k, 3), optional
         Where the edges are looked for; by default a 12 x 12 mesh, which has Γ, M and K.
@@ -77,7 +78,8 @@ def edges_by_registry(hamiltonian, cell_at, n=6, kpts=None) -> RegistryEdges:
             if np.abs(away - np.rint(away)).max() > 0.05 / n:
                 raise ValueError(
                     f"the cell at shift ({a}/{n}, {b}/{n}) has registry {registry.round(4).tolist()}, that at (0, 0) "
-                    f"{origin.round(4).tolist()}: the upper layer must be shifted by these fractions of its lattice vectors"
+                    f"{origin.round(4).tolist()}: the upper layer must be shifted by these fractions of its lattice "
+                    "vectors"
                 )
             h = hamiltonian(atoms)
             energies = h.eigenvalues(kpts)

@@ -60,8 +60,9 @@ def spin_texture(h, kpts, n_bands=None, sigma=None, axis=(0, 0, 1), **options):
 
 def plot_spin_texture(path, energies, spins, component=2, ax=None):
     """Bands along a `BandPath` (n_k, n_bands), coloured by one component (0, 1, 2) of the spins; returns the Axes."""
-    from ...plotting import STYLE, new_axes
     from matplotlib import rc_context
+
+    from ...plotting import STYLE, new_axes
 
     x, ticks, labels = path.get_linear_kpoint_axis()
     with rc_context(STYLE):

@@ -1,13 +1,16 @@
 """Berry curvature, Chern numbers and Z2 of an isolated group of bands.
 
-The periodic part of a Bloch state is u_k(r) = e^{-ik.r} psi_k(r). In an orthonormal basis of local orbitals its elements
-are C_j e^{-ik.r_j}, C being the eigenvector in the lattice gauge and r_j the centres (the atomic gauge): that is what
+The periodic part of a Bloch state is u_k(r) = e^{-ik.r} psi_k(r). In an orthonormal basis of local orbitals its
+elements are C_j e^{-ik.r_j}, C being the eigenvector in the lattice gauge and r_j the centres (the atomic gauge): that
+is what
 curvatures and Wannier centres are made of. In the lattice gauge the sum over the zone stays the same, the curvature at
 a point does not and has not even the crystal's symmetry (see the appendix of D. Vanderbilt, Berry Phases in Electronic
 Structure Theory, 2018, and T. G. Pedersen et al., PRB 63, 201101).
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 
@@ -61,7 +64,8 @@ def berry_curvature(h, kpts, group):
     """Berry curvature (n_k,) of a group of bands about the upward normal, Å^2, by the sum over the other bands.
 
     Omega = -2 Im sum_{n in group, m not in group} <n|dH/dk_1|m><m|dH/dk_2|n> / (E_n - E_m)^2, with axes 1, 2 of the
-    plane right-handed about the normal (x and y in the xy plane). D. Xiao, M.-C. Chang, Q. Niu, RMP 82, 1959 (2010), Eq. 1.13.
+    plane right-handed about the normal (x and y in the xy plane). D. Xiao, M.-C. Chang, Q. Niu, RMP 82, 1959 (2010),
+    Eq. 1.13.
 
     Raises
     ------
@@ -112,11 +116,12 @@ def chern_number(h, group, shape=(24, 24)):
     A Hamiltonian without atoms counts as right-handed.
     """
     flux = berry_flux(h, group, shape) if h.atoms is not None else _plaquettes(h, group, shape, None)
-    return int(round(flux.sum() / (2 * np.pi)))
+    return round(flux.sum() / (2 * np.pi))
 
 
 def wilson_loops(h, group, n_loops=41, n_points=40):
-    """Phases (n_loops, n_group) / 2 pi of Wilson loops along k1, for k2 from 0 to 1/2: hybrid Wannier centres in [0, 1).
+    """Phases (n_loops, n_group) / 2 pi of Wilson loops along k1, for k2 from 0 to 1/2: hybrid Wannier centres in [0,
+    1).
 
     They are fractions of the first lattice vector, positions of the orbitals included; of a Hamiltonian without atoms
     all orbitals count as sitting at the origin. A. A. Soluyanov and D. Vanderbilt, PRB 83, 235401 (2011).
@@ -153,7 +158,7 @@ def z2_invariant(h, group, n_loops=41, n_points=40):
         widest = int(np.argmax(np.diff(around)))
         opening.append((around[widest] + around[widest + 1]) / 2 % 1)
     crossings = 0
-    for (z, z_next), centres in zip(zip(opening, opening[1:]), phases[1:]):
+    for (z, z_next), centres in zip(itertools.pairwise(opening), phases[1:]):
         low, high = sorted((z, z_next))
         crossings += int(((centres > low) & (centres < high)).sum())
     return crossings % 2

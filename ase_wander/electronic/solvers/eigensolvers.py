@@ -228,7 +228,7 @@ def verify_window(matrix, pairs, method, threads=1, opening=1e-5):
 
 
 def _solve(matrix, factor, shift, wanted, vectors):
-    theta, states = invert_lanczos(factor.solve, matrix.shape[0], matrix.dtype, wanted, factor.block)
+    _theta, states = invert_lanczos(factor.solve, matrix.shape[0], matrix.dtype, wanted, factor.block)
     # Rayleigh-Ritz with H itself: energies to second order in the vectors' error, orthonormal clusters.
     states, _ = np.linalg.qr(states)
     applied = matrix @ states

@@ -19,7 +19,9 @@ def real_parts(matrix):
 
 
 def general_bands(matrix, request):
-    """`Eigenpairs` without states: the bands of `request` (a window, or those nearest to sigma) among the real parts."""
+    """`Eigenpairs` without states: the bands of `request` (a window, or those nearest to sigma) among the real
+    parts.
+    """
     energies = real_parts(matrix)
     if request.lo is not None:
         first = request.lo

@@ -33,7 +33,7 @@ def run_tasks(h, tasks, n_jobs=1, executor=None):
         for number, task in enumerate(tasks):
             yield number, solve_one(h, *task)
     else:
-        h.bloch_sum  # built once here, not in every process
+        h.bloch_sum  # noqa: B018 (a cached property: built once here, not in every process)
         # Forked workers inherit h without a copy; elsewhere it is pickled once per process.
         method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
         with ProcessPoolExecutor(min(n_jobs, len(tasks)), multiprocessing.get_context(method), _receive, (h,)) as pool:

@@ -1,4 +1,6 @@
-"""From an error of H to an error of bands: reference Hamiltonians with noise of known size, or cut, against the reference eigenvalues."""
+"""From an error of H to an error of bands: reference Hamiltonians with noise of known size, or cut, against the
+reference eigenvalues.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Disturbed:
 
 
 def disturbance(kind, level, seed=0):
-    """Function for `Disturbed`: noise of mean absolute size `level` (eV) on the elements within 12 Å, or a cut at `level` (Å)."""
+    """Function for `Disturbed`: noise of mean absolute size `level` (eV) on the elements within 12 Å, or a cut at
+    `level` (Å).
+    """
 
     def disturb(configuration, data):
         size, r = np.diff(data["block_ptr"]), np.repeat(data["pair_distance"], np.diff(data["block_ptr"]))

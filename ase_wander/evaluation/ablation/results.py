@@ -77,7 +77,10 @@ def check_columns(table) -> None:
 
 
 def cells(table, results, name):
-    """Headings and rows of text of one group; the best mean of a column is in bold, spreads are standard deviations over seeds."""
+    """Headings and rows of text of one group.
+
+    The best mean of a column is in bold, spreads are standard deviations over seeds.
+    """
     group, rows = table.groups[name], [row for row in table.rows if name in row.groups]
     columns = group["columns"]
     found = {column: [statistics(table, results, row, column) for row in rows] for column in columns}
@@ -152,7 +155,10 @@ def split_lines(table) -> list[str]:
 
 
 def update_document(file, parts) -> None:
-    """Replace what stands between `<!-- NAME -->` and `<!-- end NAME -->` in a Markdown file; ValueError when a marker is missing."""
+    """Replace what stands between `<!-- NAME -->` and `<!-- end NAME -->` in a Markdown file.
+
+    ValueError when a marker is missing.
+    """
     file = Path(file)
     text = file.read_text(encoding="utf-8")
     for name, lines in parts.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,11 @@ from .table import SPLITS, Table, load_result, result_file, write_json
 def train_force_field(run, folder, report=None) -> Path:
     """Train the force field of a run, or go on, in `folder`/forcefields/<key>; the finished checkpoint's path."""
     own = Path(folder) / "forcefields" / run.force_field_key
-    done = own / f"{run.config['stages'][0]['name']}.done.pt"
+    done = own / f"{run.config.stages[0].name}.done.pt"
     if not done.exists():
         # the heads have no part in it: those of the first row that needs it stand in
         train(
-            run.config
-            | {"stages": run.config["stages"][:1], "name": run.force_field_key, "heads": {}, "kind": "wander"},
+            replace(run.config, stages=run.config.stages[:1], name=run.force_field_key, heads={}, kind="wander"),
             own,
             resume=(own / "run.json").exists(),
             report=report,
@@ -43,11 +43,11 @@ def train_run(run, folder, report=None):
         train(run.config, own, resume=resume, report=report)
         return PublishedModel.load(own / "model")
     shared = train_force_field(run, folder, report)
-    done = own / f"{run.config['stages'][0]['name']}.done.pt"
+    done = own / f"{run.config.stages[0].name}.done.pt"
     if not done.exists():
         # The run begins as if its first stage had finished: heads untrained, the shared force field.
-        torch.manual_seed(int(run.config["seed"]))
-        model = new_model(run.config).to(getattr(torch, run.config.get("dtype", "float32")))
+        torch.manual_seed(int(run.config.seed))
+        model = new_model(run.config).to(getattr(torch, run.config.dtype))
         part = "force_field."
         state = load_checkpoint(
             shared, lambda state: {k[len(part) :]: v for k, v in state.items() if k.startswith(part)}
@@ -66,10 +66,12 @@ def judge(model, configurations, sigma_max=SIGMA_MILD) -> dict:
 
     Returns
     -------
-    dict with, where the model and the data have the quantity: `n` configurations and `left_out`, those the model refuses; `force` meV/Å,
-    `energy` meV/atom; elements of H within 12 Å, meV: `elements`, `onsite`, `intra`, `inter`, `intra_near`, `intra_far`, ...;
-    `inter_r2`; `eigenvalues` within 1 eV of the gap and `gap`, meV; `layer_level`, meV: the difference between the layers'
-    mean on-site energies.
+    dict with, where the model and the data have the quantity: `n` configurations and `left_out`, those the model
+    refuses; `force` meV/Å, `energy` meV/atom; elements of H within 12 Å, meV: `elements`, `onsite`, `intra`, `inter`,
+    `intra_near`,
+    `intra_far`, ...; `inter_r2`; `eigenvalues` within 1 eV of the gap and `gap`, meV; `layer_level`, meV: the
+    difference between the
+    layers' mean on-site energies.
     """
     chosen = [c for c in configurations if c.assumed_sigma <= sigma_max + 1e-9]
     left_out = refused(model, chosen)
@@ -163,7 +165,10 @@ def perform(table: Table, run, folder, results, report=None) -> dict:
 
 
 def work(path, folder, results, row, seed, only_force_field=False, report=None):
-    """What one process does: train the force field of a run, or train and judge the run; the reason in words where it fails."""
+    """What one process does: train the force field of a run, or train and judge the run.
+
+    The reason in words where it fails.
+    """
     torch.set_num_threads(1)
     table = Table(path)
     run = table.runs([row])[table.seeds.index(seed)]
@@ -178,7 +183,9 @@ def work(path, folder, results, row, seed, only_force_field=False, report=None):
 
 
 def pending(table, folder, results, rows=None, seeds=None):
-    """Tasks (row, seed, only_force_field) that are left: force fields that several processes must not train at once, then runs."""
+    """Tasks (row, seed, only_force_field) that are left: force fields that several processes must not train at once,
+    then runs.
+    """
     runs = [run for run in table.runs(rows) if (not seeds or run.seed in seeds) and not load_result(results, run)]
     shared = {}
     for run in runs:

@@ -1,7 +1,9 @@
 """Ablation: which rows a table has, what each run trains on and is judged on, and which runs exist already.
 
-One training per row and seed, on configurations of one kind of cell inside a range of gap and lattice constant. It is judged
-three times: on held-out configurations like those of the training, on those outside the range, and on other kinds of cells.
+One training per row and seed, on configurations of one kind of cell inside a range of gap and lattice constant. It is
+judged three times: on held-out configurations like those of the training, on those outside the range, and on other
+kinds of
+cells.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from ...data.dataset import dataset_hash, is_validation
 from ...data.sources import load_sources
 from ...files import atomic_write
 from ...model.backbones import BACKBONES, force_field_options
-from ...training.config import load_config
+from ...training.config import TrainConfig, load_config
 
 KEYS = (
     "name",
@@ -46,7 +48,10 @@ SPLITS = {"held-out": "held out, like the training", "range": "other gaps and st
 
 @dataclass(frozen=True)
 class Row:
-    """One line of tables, `groups` {name of a group: label there}; `heads`, `force_field` and `weights` (of the Hamiltonian stages) change the base."""
+    """One line of tables, `groups` {name of a group: label there}.
+
+    `heads`, `force_field` and `weights` (of the Hamiltonian stages) change the base.
+    """
 
     name: str
     groups: dict
@@ -58,11 +63,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """A row with a seed: `config` as `load_config` gives it, `key` and `force_field_key` say what decides its weights."""
+    """A row with a seed: `config` as `load_config` gives it, `key` and `force_field_key` say what decides its
+    weights.
+    """
 
     row: Row
     seed: int
-    config: dict
+    config: TrainConfig
     key: str
     force_field_key: str | None
 
@@ -112,7 +119,8 @@ class Table:
             found[name] = chosen = [c for c in chosen if c.hamiltonian is not None and "forces" in c.results]
             if not chosen:
                 raise ValueError(
-                    f"{self.path}: no configuration of {', '.join(self.data)} with forces and a Hamiltonian belongs to {name!r}"
+                    f"{self.path}: no configuration of {', '.join(self.data)} with forces and a Hamiltonian belongs to "
+                    f"{name!r}"
                 )
         trained = {c.name for c in inside}
         both = [c.name for name in ("range", "kind") for c in found[name] if c.name in trained]
@@ -121,7 +129,10 @@ class Table:
         return found
 
     def runs(self, rows=None) -> list[Run]:
-        """All runs of the named rows (default all), rows of one seed after the other; ValueError for a row that does not exist."""
+        """All runs of the named rows (default all), rows of one seed after the other.
+
+        ValueError for a row that does not exist.
+        """
         unknown = sorted(set(rows or ()) - {row.name for row in self.rows})
         if unknown:
             raise ValueError(
@@ -162,7 +173,7 @@ class Table:
                 raise ValueError(str(error).replace(str(file), f"{self.path}, row {row.name}")) from None
         decides = {
             k: v
-            for k, v in config.items()
+            for k, v in config.to_dict().items()
             if k not in ("data", "name", "threads", "material", "licence", "notes", "bars", "device")
         }
         force_field = (
@@ -170,7 +181,7 @@ class Table:
             if published
             else _hash(
                 {k: decides[k] for k in ("species", "force_field", "seed", "validation_fraction")},
-                decides["stages"][0],
+                config.stages[0],
                 self.data_hash,
             )
         )
@@ -178,13 +189,18 @@ class Table:
 
 
 def _force_field(base, own) -> dict:
-    """Options of a row's force field: those of the base, as far as a backbone from elsewhere knows them, and its own."""
+    """Options of a row's force field: those of the base, as far as a backbone from elsewhere knows them, and its
+    own.
+    """
     known = force_field_options(own) if own.get("backbone") in BACKBONES else base
     return {k: v for k, v in base.items() if k in known} | own
 
 
 def within(configuration, limits) -> bool:
-    """Whether gap and lattice constant lie inside `limits`, {"gap": [low, high], "a": [low, high]} in Å; what is unknown does."""
+    """Whether gap and lattice constant lie inside `limits`, {"gap": [low, high], "a": [low, high]} in Å.
+
+    What is unknown does.
+    """
     return all(
         low <= configuration.info.get(key, low) <= high or configuration.info[key] != configuration.info[key]
         for key, (low, high) in limits.items()

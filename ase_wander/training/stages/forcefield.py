@@ -78,7 +78,8 @@ class ForceFieldSamples:
         return len(self.samples)
 
     def fit_reference(self):
-        """Reference energies per species (eV), the least-norm solution of counts . reference = energies in the mean square.
+        """Reference energies per species (eV), the least-norm solution of counts . reference = energies in the mean
+        square.
 
         What is left of the energies is for the network: cohesion that the composition does not fix.
         """
@@ -92,7 +93,10 @@ class ForceFieldSamples:
 
     @torch.no_grad()
     def fit_contacts(self, margin=0.95):
-        """Walls of the repulsion at `margin` of the shortest distance of every class of pairs; none for a class that does not come."""
+        """Walls of the repulsion at `margin` of the shortest distance of every class of pairs.
+
+        None for a class that does not come.
+        """
         ff = self.model.force_field
         shortest = torch.full_like(ff.contact, torch.inf)
         for s in self.samples:
@@ -133,8 +137,8 @@ class ForceFieldSamples:
 
         Returns
         -------
-        graph, and a dict: energy (c,) and virial (c, 3, 3) per atom; forces (n, 3); layer (c, layers, 3), the net force on
-        every layer per three atoms; has, bool (c,) by label, `layer` for forces on more than one layer.
+        graph, and a dict: energy (c,) and virial (c, 3, 3) per atom; forces (n, 3); layer (c, layers, 3), the net force
+        on every layer per three atoms; has, bool (c,) by label, `layer` for forces on more than one layer.
         """
         graph, energy, forces, virial = self.predict(indices, create_graph)
         chosen = [self.samples[k] for k in indices]
@@ -163,8 +167,8 @@ class ForceFieldSamples:
     def loss(self, indices, weights, batch=None):
         """Weighted robust errors; strongly displaced configurations (sigma) count less, as their errors are larger.
 
-        `batch` holds the samples of all processes, of which `indices` are the share of this one: losses and terms of all
-        shares add up to those of the batch. Every term is a mean over the samples of the batch that have its label.
+        `batch` holds the samples of all processes, of which `indices` are the share of this one: losses and terms of
+        all shares add up to those of the batch. Every term is a mean over the samples of the batch that have its label.
         """
         weights = with_defaults("forcefield", weights)
         graph, error = self.errors(indices, create_graph=True)
@@ -198,7 +202,10 @@ class ForceFieldSamples:
         return loss, terms
 
     def report(self, sigma_max=SIGMA_MILD):
-        """Errors in meV over the configurations with sigma up to `sigma_max` and over all; what has no configuration is left out."""
+        """Errors in meV over the configurations with sigma up to `sigma_max` and over all.
+
+        What has no configuration is left out.
+        """
         rows = []
         for k, s in enumerate(self.samples):
             _, error = self.errors([k])

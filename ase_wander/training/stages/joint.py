@@ -67,7 +67,8 @@ class JointSamples:
         for part, samples in enumerate((self.force_field, self.hamiltonian)):
             of = lambda chosen: [self.places[k][part] for k in chosen if self.places[k][part] is not None]
             if of(indices):
-                # a mean over the part's samples of the batch, weighed by how many they are: mean over epochs = mean over samples
+                # a mean over the part's samples of the batch, weighed by how many they are: mean over epochs = mean
+                # over samples
                 part_weight = len(of(batch)) / len(batch) / self.shares[part]
                 loss, errors = samples.loss(of(indices), weights, of(batch))
                 total = total + part_weight * loss

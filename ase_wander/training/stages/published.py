@@ -25,6 +25,7 @@ from ...published.model import RY_PER_BOHR, PublishedModel
 from ...published.networks import HAMILTONIAN_NETWORKS, PublishedNetwork, published_networks
 from ...published.orbitals import orbital_rotations
 from ...published.template import ideal_template
+from ...schema import integer, number, setting
 from ..loop import load_checkpoint, save_atomically
 
 #: Orientations of the layers found in the data: parallel and antiparallel.
@@ -39,13 +40,13 @@ class SGDSettings:
     lr : learning rate, falling tenfold twice, after half and after three quarters of the run.
     """
 
-    epochs: int = 2000
-    steps: int = 10**9
-    batch: int = 64
-    lr: float = 1e-2
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    seed: int = 1
+    epochs: int = setting(integer(), 2000)
+    steps: int = setting(integer(), 10**9)
+    batch: int = setting(integer(), 64)
+    lr: float = setting(number(above=0), 1e-2)
+    momentum: float = setting(number(), 0.9)
+    weight_decay: float = setting(number(), 1e-4)
+    seed: int = 1  # that of the whole configuration
 
 
 #: Settings of the published Hamiltonian networks.
@@ -68,7 +69,10 @@ def check_bilayers(train, validation):
 
 
 def force_samples(configurations, model):
-    """Inputs (n, n_in) and forces (n, 3) in Ry/bohr, in the frame of the template, by network; lists by configuration."""
+    """Inputs (n, n_in) and forces (n, 3) in Ry/bohr, in the frame of the template, by network.
+
+    Lists by configuration.
+    """
     out = {"force_m": [], "force_s": []}
     for c in configurations:
         frame = model.frame(c.atoms, c.layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -33,7 +35,7 @@ def fit_hopping_scale(heads, samples) -> None:
         r = torch.cat([f[0] for f in found]).double().numpy()
         square = torch.cat([f[1] for f in found]).double().square().mean((1, 2)).numpy()
         edges = np.linspace(r.min(), heads.cutoff, 40)
-        bins = [(r >= a) & (r < b) for a, b in zip(edges[:-1], edges[1:])]
+        bins = [(r >= a) & (r < b) for a, b in itertools.pairwise(edges)]
         bins = [inside for inside in bins if inside.any()]
         centre = np.array([r[inside].mean() for inside in bins])
         value = np.array([0.5 * np.log(square[inside].mean()) for inside in bins])
@@ -50,8 +52,8 @@ def fit_hopping_scale(heads, samples) -> None:
 def fit_onsite_scale(heads, samples) -> None:
     """Set mean and spread of the on-site trace, and the size of the crystal field of every degree, per species.
 
-    Where no reference has on-site blocks the means come from the eigenvalues: sum_k w_k sum_m E_km = tr H(R = 0), in the
-    least squares over compositions.
+    Where no reference has on-site blocks the means come from the eigenvalues: sum_k w_k sum_m E_km = tr H(R = 0), in
+    the least squares over compositions.
     """
     known = [s for s in samples if s.onsite]
     means = None if known else _means_of_traces(heads.sizes, [s for s in samples if len(s.eigenvalues)])

@@ -1,0 +1,178 @@
+"""Band structures: lines, gap, special points."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+
+from .style import CONDUCTION, NEUTRAL, STYLE, VALENCE, new_axes
+
+
+def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) -> Axes:
+    """Bands along the path with the gap marked.
+
+    Parameters
+    ----------
+    bs : ase.spectrum.band_structure.BandStructure
+        Energies in eV relative to vacuum.
+    fermi : float, optional
+        Energy (eV, same zero as `bs`) that divides occupied from empty bands; default `bs.reference`.
+    zero : "vbm", "vacuum" or float
+        Zero of the energy axis: the highest occupied energy on the path, the vacuum level (the zero of
+        `bs`), or an energy in eV.
+    window : (float, float), optional
+        Limits of the energy axis in eV, relative to `zero`; by default 1.5 eV around the gap, less where the bands
+        computed do not reach so far.
+    title : str, optional
+    ax : matplotlib Axes, optional
+    """
+    energies = np.asarray(bs.energies)
+    fermi = bs.reference if fermi is None else fermi
+    x, ticks, labels = bs.get_labels()
+    edges = band_edges(bs, fermi)
+    offset = {"vbm": edges["vbm"] if edges else fermi, "vacuum": 0.0}.get(zero, zero)
+    name = {"vbm": "VBM" if edges else "F", "vacuum": "vac"}.get(zero)
+    ylabel = f"$E - E_{{\\mathrm{{{name}}}}}$ (eV)" if name else f"$E$ − ({offset:.3f} eV) (eV)"
+    with rc_context(STYLE):
+        ax = new_axes() if ax is None else ax
+        occupied = energies.max(axis=1) <= fermi  # (spin, band)
+        empty = energies.min(axis=1) > fermi
+        for spin, bands in enumerate(energies - offset):
+            for n, band in enumerate(bands.T):
+                colour = VALENCE if occupied[spin, n] else CONDUCTION if empty[spin, n] else NEUTRAL
+                ax.plot(x, band, color=colour, lw=1.1, solid_capstyle="round", ls="-" if spin == 0 else "--")
+        for tick in ticks[1:-1]:
+            ax.axvline(tick, color="0.8", lw=0.8, zorder=0)
+        ax.set_xlim(x[0], x[-1])
+        ax.set_ylim(*_energy_window(energies, edges, fermi, window, offset))
+        if edges:
+            _mark_gap(ax, x, edges, offset, list(zip(ticks, labels)))
+        else:
+            ax.axhline(fermi - offset, color="0.5", lw=0.8, ls=":")
+        ax.set_xticks(*_merged_ticks(ticks, labels))
+        ax.tick_params(axis="x", length=0)
+        ax.set_ylabel(ylabel)
+        if title:
+            ax.set_title(title, loc="left")
+    return ax
+
+
+def with_subscripts(text: str) -> str:
+    """Digits that follow a letter set low, as in a formula: MoS2 -> MoS$_{2}$."""
+    return re.sub(r"(?<=[A-Za-z])(\d+)", r"$_{\1}$", text)
+
+
+def band_edges(bs, fermi=None):
+    """Edges of the gap among the k-points of a band structure.
+
+    Parameters
+    ----------
+    bs : ase.spectrum.band_structure.BandStructure
+    fermi : float, optional
+        Energy (eV, same zero as `bs`) that divides occupied from empty bands; default `bs.reference`.
+
+    Returns
+    -------
+    dict or None
+        vbm, cbm (eV) and k_vbm, k_cbm (indices on the path); None when a band crosses `fermi` or one side is empty.
+    """
+    energies = np.asarray(bs.energies)
+    fermi = bs.reference if fermi is None else fermi
+    below, above = np.where(energies <= fermi, energies, -np.inf), np.where(energies > fermi, energies, np.inf)
+    crossing = ((energies.min(axis=1) <= fermi) & (energies.max(axis=1) > fermi)).any()
+    if crossing or not np.isfinite(below).any() or not np.isfinite(above).any():
+        return None
+    k_vbm = np.unravel_index(np.argmax(below), energies.shape)[1]
+    k_cbm = np.unravel_index(np.argmin(above), energies.shape)[1]
+    return {"vbm": float(below.max()), "cbm": float(above.min()), "k_vbm": int(k_vbm), "k_cbm": int(k_cbm)}
+
+
+def _mark_gap(ax, x, edges, offset, special):
+    """Dots on the band edges, an arrow across the gap below the lowest empty state, its value and its k-points."""
+    vbm, cbm = edges["vbm"] - offset, edges["cbm"] - offset
+    xv, xc = x[edges["k_vbm"]], x[edges["k_cbm"]]
+    ax.axhspan(vbm, cbm, color="0.955", lw=0, zorder=-1)
+    ax.axhline(vbm, color="0.6", lw=0.7, ls=(0, (4, 3)), zorder=0)
+    ax.plot([xv], [vbm], "o", ms=5, mfc="white", mec=VALENCE, mew=1.4, zorder=5, clip_on=False)
+    ax.plot([xc], [cbm], "o", ms=5, mfc="white", mec=CONDUCTION, mew=1.4, zorder=5, clip_on=False)
+    ax.annotate(
+        "",
+        xy=(xc, cbm),
+        xytext=(xc, vbm),
+        annotation_clip=False,
+        zorder=4,
+        arrowprops=dict(arrowstyle="<->", color=NEUTRAL, lw=1.0, shrinkA=0.5, shrinkB=3.5),
+    )
+    label = gap_label(edges, x, special)
+    low, high = ax.get_ylim()
+    if cbm - vbm < 0.13 * (high - low):  # no room between the bands
+        ax.set_title(label, loc="right", fontsize=8.5, color="0.15")
+        return
+    stops = np.unique([tick for tick, _ in special] + [xc])  # the label stands between two lines, clear of the arrow
+    widest = int(np.argmax(np.diff(stops)))
+    ax.text(
+        (stops[widest] + stops[widest + 1]) / 2,
+        (vbm + cbm) / 2,
+        label.replace(", ", "\n", 1),
+        ha="center",
+        va="center",
+        fontsize=8.5,
+        color="0.15",
+        linespacing=1.35,
+    )
+
+
+def gap_label(edges, x, special) -> str:
+    """The gap in words: "gap 1.234 eV, direct, K" or "gap 1.234 eV, Γ → K".
+
+    Parameters
+    ----------
+    edges : dict
+        From `band_edges`.
+    x : array_like, shape (n_k,)
+        Abscissae of the k-points.
+    special : list of (float, str)
+        Abscissa and letter of the special points.
+    """
+    names = [_name_of_k(x, edges[k], special) for k in ("k_vbm", "k_cbm")]
+    direct = edges["k_vbm"] == edges["k_cbm"] or (names[0] == names[1] and "–" not in names[0])
+    return f"gap {edges['cbm'] - edges['vbm']:.3f} eV, " + (
+        f"direct, {names[0]}" if direct else f"{names[0]} → {names[1]}"
+    )
+
+
+def _name_of_k(x, k, special):
+    """Γ for a special point, 'Γ–M' for a k-point between two."""
+    for tick, label in special:
+        if abs(x[k] - tick) < 1e-6:
+            return _pretty(label)
+    left = max((t for t in special if t[0] < x[k]), key=lambda t: t[0])
+    right = min((t for t in special if t[0] > x[k]), key=lambda t: t[0])
+    return f"{_pretty(left[1])}–{_pretty(right[1])}"
+
+
+def _pretty(label):
+    return "Γ" if label == "G" else label if len(label) == 1 else f"{label[0]}$_{{{label[1:]}}}$"
+
+
+def _merged_ticks(ticks, labels):
+    """Tick positions and names; two points at one abscissa (a jump of the path) share a tick."""
+    merged = {}
+    for tick, label in zip(ticks, labels):
+        merged.setdefault(round(float(tick), 9), []).append(_pretty(label))
+    return list(merged), ["|".join(dict.fromkeys(names)) for names in merged.values()]
+
+
+def _energy_window(energies, edges, fermi, window, offset):
+    """Within 1.5 eV of the gap, and only where no band outside the computed ones can be missing."""
+    if window is not None:
+        return window
+    below, above = (edges["vbm"], edges["cbm"]) if edges else (fermi, fermi)
+    lowest, highest = energies[:, :, 0], energies[:, :, -1]
+    margin = 0.04 * max(np.ptp(energies), 0.1)
+    low = lowest.max() if lowest.max() < below - 0.2 else energies.min() - margin
+    high = highest.min() if highest.min() > above + 0.2 else energies.max() + margin
+    return max(low, below - 1.5) - offset, min(high, above + 1.5) - offset
