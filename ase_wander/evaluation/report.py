@@ -9,7 +9,7 @@ from ..catalogue import model_folder
 from ..files import atomic_write
 from ..training.bars import QUANTITIES
 
-#: Calibration of deviations that are judged on configurations that did not calibrate them, and what it means.
+#: Calibration of deviations judged on configurations that did not calibrate them, and what it means.
 SHIPPED = "as shipped"
 ELSEWHERE = (
     "These are not the configurations that calibrated them: on kinds of structures that were not among those (docs/trust.md) "
