@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from copy import deepcopy
 from numbers import Real
+from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -12,7 +14,12 @@ from ase.calculators.calculator import BaseCalculator, Calculator, InputError, P
 
 from .loading import load_model
 from .model.protocol import Model
-from .structure import check_atoms, continues, empty_height, find_layers
+from .structure import check_atoms, continues, doubt_about_the_third_vector, empty_height, find_layers
+
+if TYPE_CHECKING:
+    from ase.spectrum.band_structure import BandStructure
+
+    from .electronic.hamiltonian import WannierHamiltonian
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
 SAME_STRUCTURE = 1.0
@@ -55,39 +62,45 @@ class WanderCalculator(Calculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     accepts_bandpath_keyword = True
 
-    def __init__(self, model="mos2-bilayer", *, device=None, dtype=None):
+    def __init__(
+        self, model: str | PathLike | Model = "mos2-bilayer", *, device: str | None = None, dtype: str | None = None
+    ):
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
         self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
-        if not isinstance(model, Model):  # the published kind keeps the precision of its weights
-            model, device, dtype = _as_input_error(load_model, model, device or "cpu", dtype or "float64"), None, None
-        self.model = model
+        if isinstance(model, Model):
+            loaded: Model = model
+        else:  # the published kind keeps the precision of its weights
+            loaded = _as_input_error(load_model, model, device or "cpu", dtype or "float64")
+            device = dtype = None
+        self.model = loaded
         own = {
-            "dtype": str(model.dtype).replace("torch.", ""),
-            "device": str(model.device),
+            "dtype": str(loaded.dtype).replace("torch.", ""),
+            "device": str(loaded.device),
         }
         for name, wanted in (("dtype", dtype), ("device", device)):
             if wanted is not None and str(wanted).replace("torch.", "").split(":")[0] != own[name].split(":")[0]:
                 raise InputError(
-                    f"{name} is {wanted!r}, but the loaded model {model.name!r} is on {own[name]}; convert it "
+                    f"{name} is {wanted!r}, but the loaded model {loaded.name!r} is on {own[name]}; convert it "
                     f"with model.to(...), or give the calculator its name"
                 )
-        self.parameters = {"model": model.name, "sha256": model.digest, **own}
+        self.parameters = {"model": loaded.name, "sha256": loaded.digest, **own}
         self.implemented_properties = list(self.model.implemented_properties)
-        self._warned = False
-        self._layers = None  # (copy of the last structure, its layers)
-        self._outside_named, self._uncertainty = False, None  # of this structure
+        self._warned, self._doubt = False, ""
+        self._layers: tuple | None = None  # (copy of the last structure, its layers)
+        self._outside_named = False  # of this structure, as is the uncertainty
+        self._uncertainty: dict | None = None
 
     def _get_name(self):
         return "wander"
 
-    def set(self, **kwargs):
+    def set(self, **kwargs) -> dict:
         """Nothing can be changed after construction; InputError for any keyword."""
         if kwargs:
             raise InputError(f"WanderCalculator has no settable parameter {', '.join(kwargs)}; make a new one")
         return {}
 
-    def todict(self, skip_default=True):
+    def todict(self, skip_default: bool = True) -> dict:
         """Model name, hash of its weights, dtype and device: what a trajectory or database records."""
         return dict(self.parameters)
 
@@ -157,22 +170,29 @@ class WanderCalculator(Calculator):
             warnings.warn(
                 f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most "
                 f"{max(known)}, so that it is extrapolated",
-                UserWarning,
+                DomainWarning,
                 stacklevel=4,
             )
 
     def _check_vacuum(self, atoms):
-        """A slab periodic in three directions must not feel its image."""
+        """A slab periodic in three directions must not feel its image; without that periodicity, nothing may look as if
+        it had been meant."""
         if not atoms.pbc[2]:
+            remark = doubt_about_the_third_vector(atoms)
+            if remark and remark != self._doubt:
+                warnings.warn(remark, DomainWarning, stacklevel=4)
+            self._doubt = remark
             return
         vacuum = empty_height(atoms)
         if vacuum < self.model.cutoff:
             raise InputError(
                 f"pbc is true along the third lattice vector but the vacuum is only {vacuum:.2f} Å, less than "
-                f"the model's cutoff of {self.model.cutoff:g} Å: set atoms.pbc = (True, True, False)"
+                f"the model's cutoff of {self.model.cutoff:g} Å. A slab takes more vacuum "
+                "(atoms.center(vacuum=10, axis=2)) or atoms.pbc = (True, True, False). A bulk crystal is not what the "
+                "model is for: without that periodicity its layers count as one stack alone in the vacuum"
             )
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+    def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=all_changes) -> None:
         """One pass gives every property the model has; `properties` (a name, several, None) must be among them."""
         properties = (properties,) if isinstance(properties, str) else properties or ()
         for name in properties:
@@ -183,7 +203,7 @@ class WanderCalculator(Calculator):
                 )
         if atoms is not None:
             self.atoms = atoms.copy()
-        self.results, self._uncertainty = {}, None  # nothing of the structure before may answer for one that is refused
+        self.results, self._uncertainty = {}, None  # clear old results so that a rejected structure never returns them
         atoms, layers = self._checked(self.atoms)
         results = _as_input_error(self.model.compute, atoms, layers, properties)
         outside = results.pop("outside", None)
@@ -207,7 +227,9 @@ class WanderCalculator(Calculator):
         )
 
     # ------------------------------------------------------------------ electrons
-    def get_wannier_hamiltonian(self, atoms=None, *, threshold=0.0, **options):
+    def get_wannier_hamiltonian(
+        self, atoms: Atoms | None = None, *, threshold: float = 0.0, **options
+    ) -> WannierHamiltonian:
         """Wannier Hamiltonian of `atoms` (default: the last calculated) as a sparse `WannierHamiltonian`, eV.
 
         Elements below `threshold` (eV) in size are left out. `options` go to the model: `progress(done, total)` of kind
@@ -229,7 +251,15 @@ class WanderCalculator(Calculator):
         h = WannierHamiltonian.from_pairs(atoms, self.model.shells, blocks, check=options.get("hermitian", True))
         return h.truncate(threshold) if threshold else h
 
-    def get_band_structure(self, atoms=None, path=None, npoints=None, n_bands=None, reference="fermi", **options):
+    def get_band_structure(
+        self,
+        atoms: Atoms | None = None,
+        path=None,
+        npoints: int | None = None,
+        n_bands: int | None = None,
+        reference: str | float = "fermi",
+        **options,
+    ) -> BandStructure:
         """Bands as an ASE `BandStructure`, energies relative to the vacuum level.
 
         Parameters
@@ -250,11 +280,11 @@ class WanderCalculator(Calculator):
         h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
         return _as_input_error(band_structure, h, path, npoints, n_bands, reference, **options)
 
-    def get_fermi_level(self, atoms=None):
+    def get_fermi_level(self, atoms: Atoms | None = None) -> float:
         """Fermi level (eV, relative to vacuum): mid-gap of an insulator."""
         return self.get_wannier_hamiltonian(atoms).fermi_level()
 
-    def get_dos(self, atoms=None, *, kpts=None, **options):
+    def get_dos(self, atoms: Atoms | None = None, *, kpts=None, **options):
         """Density of states; the options of `ase_wander.electronic.properties.dos.density_of_states`.
 
         Parameters
@@ -274,11 +304,11 @@ class WanderCalculator(Calculator):
             kpts, options["weights"] = _as_input_error(_mesh, h.atoms, kpts, symmetric)
         return _as_input_error(density_of_states, h, kpts=kpts, **options)
 
-    def get_descriptors(self, atoms=None):
+    def get_descriptors(self, atoms: Atoms | None = None) -> np.ndarray:
         """RAER of every atom, (n_atoms, n_raer)."""
         return _as_input_error(self.model.descriptors, *self._checked(atoms))
 
-    def get_uncertainty(self, atoms=None):
+    def get_uncertainty(self, atoms: Atoms | None = None) -> dict:
         """Standard deviations of what the model predicts, and the atoms outside its training data.
 
         Returns
@@ -327,8 +357,12 @@ def _mesh(atoms, mesh, symmetric):
 
 
 def _as_input_error(function, *args, **kwargs):
-    """Call; what a lower floor refuses as ValueError is the calculator's InputError."""
+    """Call; what a lower floor refuses as ValueError is the calculator's InputError, and still a ValueError."""
     try:
         return function(*args, **kwargs)
     except ValueError as error:
-        raise InputError(str(error)) from None
+        raise _BadInput(str(error)) from None
+
+
+class _BadInput(InputError, ValueError):
+    """Bad input in ASE's words, and the ValueError that every reader and builder raises."""

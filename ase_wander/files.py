@@ -261,7 +261,7 @@ def _check_counts(path, file):
 
 @contextmanager
 def _readable(where):
-    """Turn whatever a foreign reader stumbles on, and an endless loop in it, into a ValueError of one line."""
+    """Turn any failure of a foreign reader, and an endless loop in it, into a ValueError of one line."""
     try:
         with _time_limit(TIME_LIMIT):
             yield

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from os import PathLike
+
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
 
 from .catalogue import CONFIG, model_folder
 from .model.config import check_model_config
-from .model.files import TRUST, WEIGHTS, load_trust, read_config, read_weights
+from .model.files import (
+    SEAL,
+    TRUST,
+    WEIGHTS,
+    check_seal,
+    check_shapes,
+    load_state,
+    load_trust,
+    read_config,
+    read_weights,
+)
 from .model.wander import WanderModel
 from .published.model import PublishedModel
 
 
-def load_model(model, device="cpu", dtype="float64"):
+def load_model(model: str | PathLike, device: str = "cpu", dtype: str = "float64") -> WanderModel | PublishedModel:
     """A trained model by name (see `list_models`) or folder.
 
     Weights are read as safetensors, never unpickled.
@@ -39,15 +49,16 @@ def load_model(model, device="cpu", dtype="float64"):
 
     check_model_config(config, fail)
     data, digest = read_weights(folder, config)
+    check_seal(folder, config, digest)
+    options = {k: v for k, v in config.items() if k not in ("kind", "sha256", SEAL)}
     try:
-        loaded = WanderModel({k: v for k, v in config.items() if k not in ("kind", "sha256")})
-    except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
+        if config.get("force_field", {}).get("backbone") is None:
+            with torch.device("meta"):  # sizes are compared before memory is taken for them
+                check_shapes(data, WanderModel(options), folder / WEIGHTS)
+        loaded = WanderModel(options)
+    except (RuntimeError, KeyError, TypeError, IndexError) as error:
         fail("force_field, heads", f"no model of these sizes ({error})")
-    try:
-        loaded.load_state_dict(load_safetensors(data))
-    except (SafetensorError, RuntimeError) as error:  # torch's first line names the class, the second the array
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise ValueError(f"{folder / WEIGHTS}: not weights of this model ({reason})") from None
+    load_state(loaded, data, folder / WEIGHTS)
     loaded.digest, loaded.trust = digest, load_trust(folder / TRUST, digest)
     try:
         return loaded.to(device=torch.device(device), dtype=dtypes[str(dtype).replace("torch.", "")]).eval()

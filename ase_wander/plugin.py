@@ -1,4 +1,4 @@
-"""What `ase_wander` offers to ASE's plug-in registry (entry point group `ase.plugins`, ASE 3.29 and later)."""
+"""Entries of `ase_wander` in ASE's plug-in registry (entry point group `ase.plugins`, ASE 3.29 and later)."""
 
 from ase._4.plugins.plugin import CalculatorPlugin
 

@@ -1,8 +1,10 @@
-"""The recipe setting `symmetry` against the same calculation without it: energy, forces, stress, eigenvalues (needs GPAW).
+"""The recipe setting `symmetry` against the same calculation without it: energy, forces, stress, eigenvalues (needs
+GPAW).
 
     python benchmarks/dft_symmetry.py          # a monolayer of MoS2 and twisted graphene of 28 atoms, low cutoffs
 
-Minutes on one core. Differences are of the size of the convergence criteria, which leave forces without symmetry uneven.
+Minutes on one core. Differences are of the size of the convergence criteria, which leave forces without symmetry
+uneven.
 """
 
 import numpy as np

@@ -6,10 +6,9 @@
 
 Forces: MAE. H: MAE of the elements within 12 Å. R²: of the elements between the layers, about their mean. Gap:
 predicted less reference, on the k-points of the data. Γ: error of the top valence state at Γ less the mean error of the
-11 states
-below it. ΣH: sum of the p_z - p_z elements between facing atoms over all pairs within 12 Å, per atom, predicted less
-reference. Means are of absolute values, except that of R². References without a Hamiltonian, or without forces, leave
-their columns empty.
+11 states below it. ΣH: sum of the p_z - p_z elements between facing atoms over all pairs within 12 Å, per atom,
+predicted less reference. Means are of absolute values, except that of R². References without a Hamiltonian, or without
+forces, leave their columns empty.
 """
 
 import argparse

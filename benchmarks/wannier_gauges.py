@@ -10,8 +10,7 @@ Locality and bands of each.
 
 DFT once (GPAW), then for every gauge: the spread, the largest element of H beyond 6, 8 and 10 Å, and how far the bands
 of H, cut at 8, 10 and 12 Å or not at all, are from DFT along Γ-M-K-Γ (rms inside the window), where no k-point of the
-grid
-helps.
+grid helps.
 """
 
 import argparse

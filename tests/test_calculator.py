@@ -18,7 +18,7 @@ from ase.io import Trajectory, read, write
 from ase.optimize import BFGS, FIRE, LBFGS
 from ase.spectrum.band_structure import BandStructure
 
-from ase_wander import WanderCalculator, WannierHamiltonian, list_models, load_model
+from ase_wander import DomainWarning, WanderCalculator, WannierHamiltonian, list_models, load_model
 from ase_wander.moire import twisted_bilayer
 from tests.helpers import displaced
 
@@ -281,6 +281,28 @@ def test_bad_structures_are_refused(calculator, what, message):
         calculator.get_wannier_hamiltonian(broken(what))
 
 
+def test_a_bulk_crystal_becomes_no_slab_in_silence(calculator):
+    """The advice to the bulk crystal says what follows from it, and following it warns."""
+    atoms = twisted_bilayer("MoS2", angle=0.0, stacking="H")
+    atoms.set_cell([*atoms.cell.array[:2], [0, 0, np.ptp(atoms.positions[:, 2]) + 3.0]])
+    atoms.pbc = True
+    with pytest.raises(InputError, match="bulk crystal is not what the model is for"):
+        calculator.get_potential_energy(atoms)
+    atoms.pbc = (True, True, False)
+    with pytest.warns(DomainWarning, match="if this is a bulk crystal, it is treated as one stack"):
+        calculator.get_potential_energy(atoms)
+
+
+def test_a_slab_wrapped_across_the_boundary_is_named(calculator):
+    atoms = twisted_bilayer("MoS2", angle=0.0, stacking="H")
+    energy = calculator.get_potential_energy(atoms)
+    atoms.positions[:, 2] = (atoms.positions[:, 2] - atoms.positions[:, 2].mean()) % atoms.cell[2, 2]
+    with pytest.warns(DomainWarning, match=r"both sides of .* set atoms.pbc\[2\] = True"):
+        calculator.get_potential_energy(atoms)
+    atoms.pbc = True
+    assert calculator.get_potential_energy(atoms) == pytest.approx(energy, abs=1e-6)
+
+
 def test_species_are_checked_when_the_calculator_is_attached(calculator):
     with pytest.raises(InputError, match="atom 0 is W"):
         broken("species").calc = calculator
@@ -318,7 +340,7 @@ def test_unknown_models_weights_and_keywords_are_refused(tmp_path, model):
     with pytest.raises(InputError, match="weights.safetensors.*SHA-256"):
         WanderCalculator(str(folder))
     config = json.loads((folder / "config.json").read_text())
-    del config["sha256"]
+    del config["sha256"], config["folder_sha256"]
     (folder / "config.json").write_text(json.dumps(config))
     weights.write_bytes(b"\x80\x04K\x01.")  # a pickle
     with pytest.raises(InputError, match="not weights of this model"):

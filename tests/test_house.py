@@ -29,6 +29,7 @@ FLOORS = [
     "catalogue",
     "schema",
     "checks",
+    "archives",
     "files",
     "kernels",
     "__init__",

@@ -10,6 +10,7 @@ from ase.build import bulk, graphene, mx2
 from ase_wander.moire import twisted_bilayer
 from ase_wander.structure import (
     check_atoms,
+    doubt_about_the_third_vector,
     empty_inside,
     find_layers,
     in_xy_plane,
@@ -260,3 +261,20 @@ def test_emptiness_inside_a_wrapped_slab():
     assert empty_inside(atoms) > 15
     atoms.pbc = True
     assert empty_inside(atoms) == 0
+
+
+def test_what_a_missing_periodicity_may_hide():
+    """Nothing of a slab with vacuum; a slab that was wrapped; a bulk crystal without its third direction."""
+    atoms = twisted_bilayer("MoS2", angle=0.0)
+    assert doubt_about_the_third_vector(atoms) == ""
+    bulk_like = atoms.copy()
+    bulk_like.set_cell([*atoms.cell.array[:2], [0, 0, np.ptp(atoms.positions[:, 2]) + 3.0]])
+    assert "leaves 3.0 Å above the stack: if this is a bulk crystal" in doubt_about_the_third_vector(bulk_like)
+    bulk_like.pbc = True
+    assert doubt_about_the_third_vector(bulk_like) == ""
+    for third in ([0, 0, 0], [0, 0, 1e-3], [1.0, 2.0, 0]):
+        bulk_like.set_cell([*atoms.cell.array[:2], third])
+        bulk_like.pbc = (True, True, False)
+        assert doubt_about_the_third_vector(bulk_like) == ""
+    atoms.positions[:, 2] = (atoms.positions[:, 2] - atoms.positions[:, 2].mean()) % atoms.cell[2, 2]
+    assert "pbc[2] = True" in doubt_about_the_third_vector(atoms)

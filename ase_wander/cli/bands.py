@@ -48,12 +48,17 @@ def add_parser(subparsers) -> None:
 
 
 def add_band_options(parser, path=None) -> None:
-    """--path, --npoints, --n-bands, --zero, --jobs."""
+    """--path, --npoints, --n-bands, --exact, --zero, --jobs."""
     group = parser.add_argument_group("bands")
     group.add_argument("--path", default=path, help=f"special points, as GMKG; default {path or 'that of the lattice'}")
     group.add_argument("--npoints", type=positive_int, default=150, help="k-points along the path; default %(default)s")
     group.add_argument(
         "--n-bands", type=positive_int, default=40, help="bands nearest the gap; default %(default)s, or all of fewer"
+    )
+    group.add_argument(
+        "--exact",
+        action="store_true",
+        help="solve every k-point; by default the bands of large cells are followed from a few, with an error bound",
     )
     group.add_argument(
         "--jobs", type=positive_int, default=1, help="processes, each at another k-point; default %(default)s"
@@ -79,8 +84,9 @@ def add_compare_options(parser) -> None:
 
 
 def band_settings(arguments) -> dict:
-    """What the bands depend on, beside the Hamiltonian; the figure may be drawn anew with another zero."""
-    return {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands}
+    """Settings that the bands depend on, besides the Hamiltonian; the figure may be drawn anew with another zero."""
+    exact = {"exact": True} if arguments.exact else {}
+    return {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands, **exact}
 
 
 def main(arguments) -> int:
@@ -177,6 +183,7 @@ def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict
             arguments.path,
             arguments.npoints,
             n_bands,
+            method="exact" if arguments.exact else "auto",
             progress=True,
             n_jobs=arguments.jobs,
             restart=folder / UNFINISHED,
@@ -197,11 +204,22 @@ def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict
         save_figure(axes, temporary)
     return {
         **compared,
+        **_error_bound(bs, folder),
         "n_orbitals": hamiltonian.n_orbitals,
         "n_electrons": hamiltonian.n_electrons,
         "fermi_level": float(bs.reference),
         **gap_on_path(bs),
     }
+
+
+def _error_bound(bs, folder) -> dict:
+    """Largest error (eV) of bands that were followed from a few k-points; of finished bands as noted then."""
+    import json
+
+    bound = getattr(bs, "error_bound", None)
+    if bound is None and folder.has(SUMMARY):
+        bound = json.loads((folder / SUMMARY).read_text()).get("error_bound")
+    return {"error_bound": bound} if bound else {}
 
 
 def gap_on_path(bs) -> dict:
@@ -225,6 +243,8 @@ def gap_on_path(bs) -> dict:
 def band_rows(report):
     """Rows of the printed table."""
     rows = [("Hamiltonian", f"{report['n_orbitals']} orbitals, {report['n_electrons']:g} electrons")]
+    if "error_bound" in report:
+        rows += [("error of the bands", f"at most {1e3 * report['error_bound']:.4f} meV")]
     if "vbm" not in report:
         return [*rows, ("gap", "none, a band crosses the Fermi level")]
     return [

@@ -106,53 +106,67 @@ def main(args) -> int:
 
 def _build(args, material):
     """The structure asked for, and what is said about it."""
+    _refuse_clashes(args)
+    shared = dict(vacuum=args.vacuum, centre=args.centre)
+    if args.angles is not None:
+        return _multilayer(args, material, shared)
+    return (_bilayer if args.top is None else _heterobilayer)(args, material, shared)
+
+
+def _refuse_clashes(args):
+    """CommandError for an option that does not go with --top or --angles."""
+    if args.top is None and args.angles is None:
+        return
+    clash = [f"--{name}" for name in ("m", "r") if getattr(args, name) is not None]
+    clash += ["--angle"] if args.angles is not None and args.angle is not None else []
+    clash += ["--angles"] if args.top is not None and args.angles is not None else []
+    clash += ["--gamma 60"] if args.gamma == 60 else []
+    clash += ["--lattice-constant"] if args.top is not None and args.lattice_constant else []
+    if clash:
+        raise CommandError(f"build: {clash[0]} does not go with {'--top' if args.top is not None else '--angles'}")
+
+
+def _multilayer(args, material, shared):
+    from ..moire.build import MAX_ATOMS
+    from ..moire.multilayer import twisted_multilayer
+
+    atoms = twisted_multilayer(
+        material,
+        args.angles,
+        tolerance=args.tolerance,
+        gaps=args.gap,
+        max_atoms=args.max_atoms or MAX_ATOMS,
+        stackings=["R"] + [args.stacking] * (len(args.angles) - 1),
+        lattice_constant=args.lattice_constant,
+        **shared,
+    )
+    return atoms, "twists " + ", ".join(f"{x:.6f}" for x in atoms.info["twist_angles"]) + " deg"
+
+
+def _heterobilayer(args, material, shared):
+    from ..moire.hetero import heterobilayer
+
+    atoms = heterobilayer(
+        material,
+        _material(args.top),
+        angle=args.angle,
+        tolerance=args.tolerance,
+        max_strain=args.max_strain,
+        max_atoms=args.max_atoms or 2000,
+        isotropic=False if args.any_shape else None,
+        weight=args.weight,
+        stacking=args.stacking,
+        gap=args.gap,
+        shift=tuple(args.shift),
+        **shared,
+    )
+    strain = f"strain {100 * atoms.info['strain']:.4f} %, "
+    return atoms, _twist(atoms.info, strain)
+
+
+def _bilayer(args, material, shared):
     from ..moire.build import MAX_ATOMS, twisted_bilayer
 
-    shared = dict(vacuum=args.vacuum, centre=args.centre)
-    if args.top is not None or args.angles is not None:
-        clash = [f"--{name}" for name in ("m", "r") if getattr(args, name) is not None]
-        clash += ["--angle"] if args.angles is not None and args.angle is not None else []
-        clash += ["--angles"] if args.top is not None and args.angles is not None else []
-        clash += ["--gamma 60"] if args.gamma == 60 else []
-        clash += ["--lattice-constant"] if args.top is not None and args.lattice_constant else []
-        if clash:
-            raise CommandError(f"build: {clash[0]} does not go with {'--top' if args.top is not None else '--angles'}")
-    if args.angles is not None:
-        from ..moire.multilayer import twisted_multilayer
-
-        atoms = twisted_multilayer(
-            material,
-            args.angles,
-            tolerance=args.tolerance,
-            gaps=args.gap,
-            max_atoms=args.max_atoms or MAX_ATOMS,
-            stackings=["R"] + [args.stacking] * (len(args.angles) - 1),
-            lattice_constant=args.lattice_constant,
-            **shared,
-        )
-        return atoms, "twists " + ", ".join(f"{x:.6f}" for x in atoms.info["twist_angles"]) + " deg"
-    if args.top is not None:
-        from ..moire.hetero import heterobilayer
-
-        atoms = heterobilayer(
-            material,
-            _material(args.top),
-            angle=args.angle,
-            tolerance=args.tolerance,
-            max_strain=args.max_strain,
-            max_atoms=args.max_atoms or 2000,
-            isotropic=False if args.any_shape else None,
-            weight=args.weight,
-            stacking=args.stacking,
-            gap=args.gap,
-            shift=tuple(args.shift),
-            **shared,
-        )
-        info = atoms.info
-        return atoms, (
-            f"{info['twist_angle']:.6f} deg, {info['stacking']} stacking, strain {100 * info['strain']:.4f} %, gap "
-            f"{info['gap']:.3f} Å"
-        )
     atoms = twisted_bilayer(
         material,
         args.m,
@@ -167,11 +181,11 @@ def _build(args, material):
         max_atoms=args.max_atoms or MAX_ATOMS,
         **shared,
     )
-    info = atoms.info
-    return atoms, (
-        f"(m, r) = ({info['m']}, {info['r']}), {info['twist_angle']:.6f} deg, {info['stacking']} stacking, gap "
-        f"{info['gap']:.3f} Å"
-    )
+    return atoms, f"(m, r) = ({atoms.info['m']}, {atoms.info['r']}), " + _twist(atoms.info)
+
+
+def _twist(info, strain=""):
+    return f"{info['twist_angle']:.6f} deg, {info['stacking']} stacking, {strain}gap {info['gap']:.3f} Å"
 
 
 def write_atomically(target, atoms) -> None:

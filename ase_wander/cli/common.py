@@ -1,4 +1,4 @@
-"""What the commands share: options, reading structures, a folder of results that can be resumed."""
+"""Shared by the commands: options, reading structures, a folder of results that can be resumed."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def make_calculator(arguments, atoms=None):
 
 
 def calculator_settings(calculator) -> dict:
-    """What results depend on: model, hash of its weights, dtype; not the device."""
+    """Settings that results depend on: model, hash of its weights, dtype; not the device."""
     return {key: value for key, value in calculator.todict().items() if key != "device"}
 
 

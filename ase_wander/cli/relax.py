@@ -86,7 +86,7 @@ def add_relaxation_options(parser) -> None:
 
 
 def relaxation_settings(arguments) -> dict:
-    """What a relaxation's result depends on, beside structure and model; `--steps` may grow between runs."""
+    """Settings that a relaxation's result depends on, besides structure and model; `--steps` may grow between runs."""
     symmetry = {"symmetry": arguments.symmetry} if arguments.symmetry else {}
     return {
         "fmax": arguments.fmax,

@@ -108,10 +108,10 @@ def stage_progress(config, folder, out):
 
 def _ship(model, config, arguments, out):
     if arguments.ship:
-        from ..evaluation.equilibrium import equilibrium
+        from ..evaluation.equilibrium import model_equilibrium
         from ..evaluation.release import ship
 
-        folder = ship(model, config, arguments.out, arguments.ship, equilibrium)
+        folder = ship(model, config, arguments.out, arguments.ship, model_equilibrium)
         out.print(f"model, card and errors written to {folder}")
 
 

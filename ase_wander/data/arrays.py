@@ -14,7 +14,7 @@ BAND_ARRAYS = ("kpts", "kweights", "eigenvalues")
 
 
 def contents(file) -> frozenset:
-    """Names of the arrays in an `.npz`; none of one that cannot be read, which is refused when it is loaded."""
+    """Names of the arrays in an `.npz`; none for one that cannot be read, which is refused when it is loaded."""
     try:
         state = os.stat(file)
         return _contents(os.fspath(file), state.st_mtime_ns, state.st_size)

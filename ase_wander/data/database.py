@@ -53,7 +53,7 @@ def write_row(database, atoms: Atoms, hash: str = "", hamiltonian: bytes | None 
     database : ase.db database
     atoms : Atoms with a calculator that holds results; `info["config_id"]` is its name.
     hash : str
-        Of structure and recipe; a row that has it already is left alone.
+        Of structure and recipe; a row that has it already is left unchanged.
     hamiltonian : bytes, optional
         Contents of a Hamiltonian file, kept in the row.
     """

@@ -160,7 +160,7 @@ class Configuration:
         return shifted(data, self.vacuum_level) if self.vacuum_level else data
 
     def _arrays(self, file):
-        """What a file holds, with its blocks in the order of the atoms."""
+        """Arrays of a file, with its blocks in the order of the atoms."""
         if file is None:
             raise ValueError(f"{self.source or self.name}: has neither a Hamiltonian nor eigenvalues")
         if file.suffix == ".dat":
@@ -180,13 +180,11 @@ def load_dataset(path, structure=None) -> list[Configuration]:
     path : str or path
         A folder with `structures.extxyz` and, optionally, `hamiltonians/<config_id>.npz`; one extended XYZ file
         (energies, forces, stress); a folder of such folders; Wannier90 output: `seed`, `seed_hr.dat`, or a folder of
-        such files,
-        itself or one level down.
+        such files, itself or one level down.
     structure : str or path, optional
         Of Wannier90 output: an extended XYZ file with a frame (the only one, or that whose `config_id` is the seed's
         name) in place of the cell and atoms of `seed.win`; it brings energy, forces and stress. `seed.extxyz` is found
-        by
-        itself.
+        by itself.
 
     Raises
     ------

@@ -25,8 +25,7 @@ def check_source(source, fail) -> dict:
     patterns of configuration names; `structure`: of Wannier90 output, see `load_dataset`; `vacuum_level`: eV, taken off
     its
     Hamiltonians and eigenvalues; `hold_out`: with false all of it is trained on, whatever the names say (data that were
-    made to fill
-    a gap, not to judge).
+    made to fill a gap, not to judge).
     """
     if isinstance(source, str):
         return {"path": source}

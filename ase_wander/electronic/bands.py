@@ -7,6 +7,7 @@ from ase.spectrum.band_structure import BandStructure
 
 from .kpath import resolve_path
 from .solvers.kpoints import solve_kpoints
+from .solvers.snapshots import worthwhile
 
 
 def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", **options):
@@ -23,23 +24,29 @@ def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", 
     reference : {"fermi", "vacuum"} or float
         Only sets ``bs.reference`` (eV).
     **options
-        See `kpoints.solve_kpoints`.
+        See `kpoints.solve_kpoints`. Its method "auto" takes snapshots here where they are faster (many orbitals, many
+        k-points on straight lines, few bands), with every band good to `tolerance` (eV); "exact" solves every k-point.
 
     Returns
     -------
     ase.spectrum.band_structure.BandStructure
-        With a further attribute ``band_indices``, the absolute index of every band.
+        With further attributes: ``band_indices``, the absolute index of every band; ``error_bound``, the largest error
+        (eV) that a band can have against the eigenvalues of H(k), 0 where all k-points were solved.
     """
     path = resolve_path(h._require_atoms("a band structure"), path, npoints)
     indices = range(h.n_orbitals) if n_bands is None else h.band_window(n_bands)
     _check_reference(reference)
-    energies = solve_kpoints(h, path.kpts, n_bands, **options).energies
+    if options.get("method", "auto") == "auto" and worthwhile(h, path.kpts, n_bands):
+        options["method"] = "snapshots"
+    data = solve_kpoints(h, path.kpts, n_bands, **options)
+    energies = data.energies
     if reference == "vacuum":
         reference = 0.0
     elif reference == "fermi":
         reference = _fermi_level(h, energies, indices, options)
     bs = BandStructure(path, energies[None], reference=float(reference))
     bs.band_indices = np.arange(indices.start, indices.stop)
+    bs.error_bound = 0.0 if data.bounds is None else float(data.bounds.max())
     return bs
 
 
@@ -51,7 +58,8 @@ def _fermi_level(h, energies, indices, options):
         bottom = energies[:, occupied - indices.start].min()
         if bottom > top:
             return 0.5 * (top + bottom)
-    return h.fermi_level(**{name: value for name, value in options.items() if name != "restart"})
+    own = {"restart", "tolerance"} | ({"method"} if options.get("method") == "snapshots" else set())
+    return h.fermi_level(**{name: value for name, value in options.items() if name not in own})
 
 
 def _check_reference(reference):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..structure import standing_positions
 from .kpath import special_points
 
 
@@ -22,16 +23,31 @@ def monkhorst_pack(size, time_reversal=True):
 def default_grid(h, length=36.0):
     """Gamma-centred grid whose folded-out lattice vectors reach `length` Å, rounded up to a multiple of six.
 
-    Multiples of six hold G, M and K of a hexagonal cell. Cells longer than `length` get one point.
+    Multiples of six hold G, M and K of a hexagonal cell. Cells longer than `length` get one point, and so does the
+    third direction of a slab.
     """
     atoms = h._require_atoms("a default k-grid")
     size = []
     for vector, periodic in zip(atoms.cell.lengths(), atoms.pbc):
         ratio = length / vector if periodic and vector > 0 else 0
         size.append(1 if ratio <= 1 else 6 * int(np.ceil(ratio / 6)))
-    if atoms.pbc.all() and (h.cell_shifts[:, 2] == 0).all():
+    if atoms.pbc.all() and not _disperses_along_third(h):
         size[2] = 1
     return size
+
+
+def _disperses_along_third(h):
+    """Whether hoppings lead from a slab to its image along the third vector, wherever the cell boundary cuts it."""
+    if (h.cell_shifts[:, 2] == 0).all():
+        return False
+    atoms = h.atoms
+    moved = np.linalg.solve(atoms.cell.array.T, (standing_positions(atoms) - atoms.positions).T)[2]
+    lifted = np.rint(moved).astype(int)[h.orbitals["atom"]]
+    for shift, block in zip(h.cell_shifts, h.blocks):
+        coo = block.tocoo()
+        if (shift[2] + lifted[coo.row] != lifted[coo.col]).any():
+            return True
+    return False
 
 
 def default_kpts(h):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from numbers import Integral
+from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import Atoms
 
 from . import bands, filling, transforms
 from .blocks import BlochSum, PairBlocks, blocks_to_csr, hermiticity_error
@@ -13,6 +17,12 @@ from .io import interop, storage, wannier90
 from .kpath import resolve_path
 from .orbitals import orbital_counts, orbital_table
 from .solvers import kpoints, memory, nonhermitian
+from .validity import as_kpoint, as_kpoints, check_hermitian, check_shapes
+
+if TYPE_CHECKING:
+    from ase.spectrum.band_structure import BandStructure
+    from numpy.typing import ArrayLike
+    from scipy.sparse import csr_matrix
 
 
 class WannierHamiltonian:
@@ -69,13 +79,13 @@ class WannierHamiltonian:
         self.spin_degeneracy = int(spin_degeneracy)
         self.info = dict(info or {})
         self._centres = None if centres is None else np.asarray(centres, float).reshape(-1, 3)
-        self._check_shapes()
+        check_shapes(self)
         if check:
-            self._check_hermitian(tolerance)
+            check_hermitian(self, tolerance)
             self.is_hermitian = True
 
     @classmethod
-    def from_pairs(cls, atoms, shells, blocks: PairBlocks, **kwargs):
+    def from_pairs(cls, atoms: Atoms, shells: Mapping, blocks: PairBlocks, **kwargs) -> WannierHamiltonian:
         """Hamiltonian from atom-pair blocks.
 
         Parameters
@@ -94,14 +104,22 @@ class WannierHamiltonian:
         return cls(atoms, orbitals, shifts, matrices, n_electrons, **kwargs)
 
     @classmethod
-    def from_blocks(cls, atoms, shells, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs):
+    def from_blocks(
+        cls, atoms: Atoms, shells: Mapping, pair_i, pair_j, pair_shift, block, block_ptr, n_electrons, **kwargs
+    ) -> WannierHamiltonian:
         """`from_pairs` with the fields of `PairBlocks` one by one."""
         return cls.from_pairs(
             atoms, shells, PairBlocks(pair_i, pair_j, pair_shift, block, block_ptr, n_electrons), **kwargs
         )
 
     @classmethod
-    def from_dataset_file(cls, path, n_electrons=None, cutoff=None, shells=None):
+    def from_dataset_file(
+        cls,
+        path: str | PathLike,
+        n_electrons: float | None = None,
+        cutoff: float | None = None,
+        shells: Mapping | None = None,
+    ) -> WannierHamiltonian:
         """Hamiltonian of one configuration of the reference data (pair_i, ..., block, block_ptr in an .npz).
 
         `n_electrons` defaults to the count of the file's eigenvalues below its Fermi level;
@@ -112,33 +130,33 @@ class WannierHamiltonian:
     # -- size and filling ---------------------------------------------------------------------------
 
     @property
-    def n_orbitals(self):
+    def n_orbitals(self) -> int:
         """Number of orbitals in the cell (spinors counted twice)."""
         return len(self.orbitals)
 
     @property
-    def n_occupied(self):
+    def n_occupied(self) -> int:
         """Number of occupied bands of an insulator, floor(n_electrons / spin_degeneracy)."""
         if self.n_electrons is None:
             raise ValueError("n_electrons is not known: set h.n_electrons, or pass it to the reader")
         return int(np.floor(self.n_electrons / self.spin_degeneracy + 1e-9))
 
     @property
-    def is_real(self):
+    def is_real(self) -> bool:
         """Whether every H(R) is real, so that E(-k) = E(k)."""
         return not any(np.iscomplexobj(block.data) for block in self.blocks)
 
     @cached_property
-    def is_hermitian(self):
+    def is_hermitian(self) -> bool:
         """Whether H(-R) = H(R)^dagger up to rounding. Where it is not, bands are real parts of general eigenvalues."""
         return hermiticity_error(self.cell_shifts, self.blocks)[0] <= nonhermitian.TOLERANCE
 
     @property
-    def centres(self):
+    def centres(self) -> np.ndarray:
         """Wannier centres in Å, shape (n_orbitals, 3)."""
         if self._centres is not None:
             return self._centres
-        return self._require_atoms("orbital centres").positions[self.orbitals["atom"]]
+        return self._require_sites("orbital centres").positions[self.orbitals["atom"]]
 
     def __repr__(self):
         formula = "no atoms" if self.atoms is None else self.atoms.get_chemical_formula()
@@ -150,7 +168,7 @@ class WannierHamiltonian:
     # -- reciprocal space ---------------------------------------------------------------------------
 
     @cached_property
-    def bloch_sum(self):
+    def bloch_sum(self) -> BlochSum:
         """Merged sparsity pattern of all H(R); built once."""
         return BlochSum.merge(self.cell_shifts, self.blocks)
 
@@ -159,7 +177,7 @@ class WannierHamiltonian:
         """Estimated stored elements of a sparse factor of H(k), see `memory.fill_in`."""
         return memory.factor_elements(self)
 
-    def at_k(self, k, gauge="lattice"):
+    def at_k(self, k: ArrayLike, gauge: str = "lattice") -> csr_matrix:
         """H(k) in eV, complex CSR of shape (n_orbitals, n_orbitals).
 
         Parameters
@@ -182,7 +200,7 @@ class WannierHamiltonian:
         return phase[self.bloch_sum.indices] * phase[self.bloch_sum.rows].conj()
 
     @property
-    def scaled_centres(self):
+    def scaled_centres(self) -> np.ndarray:
         """Wannier centres in lattice vectors, not wrapped, shape (n_orbitals, 3)."""
         cell = self._require_atoms("fractional centres").cell.complete()
         return cell.scaled_positions(self.centres)
@@ -193,7 +211,7 @@ class WannierHamiltonian:
             return resolve_path(self._require_atoms("a path of letters"), kpts, npoints).kpts
         return as_kpoints(kpts)
 
-    def band_window(self, n_bands):
+    def band_window(self, n_bands: int):
         """Fixed range of absolute band indices, `n_bands` long, around the gap.
 
         Half of the bands (the smaller half of an odd number) lie below the gap; shifted where the manifold ends.
@@ -203,8 +221,8 @@ class WannierHamiltonian:
         first = min(max(self.n_occupied - n_bands // 2, 0), self.n_orbitals - n_bands)
         return range(first, first + n_bands)
 
-    def eigenvalues(self, kpts, n_bands=None, sigma=None, **options):
-        """Band energies in eV, ascending, shape (n_k, n_bands); real parts of general eigenvalues where H is not Hermitian.
+    def eigenvalues(self, kpts, n_bands: int | None = None, sigma: float | None = None, **options) -> np.ndarray:
+        """Band energies in eV, ascending, shape (n_k, n_bands); real parts where H is not Hermitian.
 
         Parameters
         ----------
@@ -218,7 +236,9 @@ class WannierHamiltonian:
         """
         return kpoints.solve_kpoints(self, self.kpoints(kpts), n_bands, sigma, vectors=False, **options).energies
 
-    def eigenstates(self, kpts, n_bands=None, sigma=None, gauge="lattice", **options):
+    def eigenstates(
+        self, kpts, n_bands: int | None = None, sigma: float | None = None, gauge: str = "lattice", **options
+    ):
         """Energies (n_k, n_bands) and orthonormal states (n_k, n_orbitals, n_bands); see `eigenvalues`.
 
         In the atomic gauge a state's elements are those of the lattice gauge times e^{-i k.r_j}.
@@ -232,21 +252,28 @@ class WannierHamiltonian:
         phase = np.exp(-2j * np.pi * (kpts @ self.scaled_centres.T))
         return result.energies, result.states * phase[:, :, None]
 
-    def fermi_level(self, kpts=None, weights=None, **options):
+    def fermi_level(self, kpts=None, weights: ArrayLike | None = None, **options) -> float:
         """Fermi level in eV (mid-gap of an insulator) from the electron count; see `filling.fermi_level`."""
         return filling.fermi_level(self, kpts, weights, **options)
 
-    def band_gap(self, kpts=None, direct=False, **options):
+    def band_gap(self, kpts=None, direct: bool = False, **options) -> float:
         """Fundamental (or smallest direct) gap in eV on the k-points, 0 for a metal; see `filling.band_gap`."""
         return filling.band_gap(self, kpts, direct, **options)
 
-    def band_structure(self, path=None, npoints=None, n_bands=None, reference="fermi", **options):
+    def band_structure(
+        self,
+        path=None,
+        npoints: int | None = None,
+        n_bands: int | None = None,
+        reference: str | float = "fermi",
+        **options,
+    ) -> BandStructure:
         """`ase.spectrum.band_structure.BandStructure`; see `bands.band_structure`."""
         return bands.band_structure(self, path, npoints, n_bands, reference, **options)
 
     # -- derived Hamiltonians -----------------------------------------------------------------------
 
-    def truncate(self, threshold):
+    def truncate(self, threshold: float) -> WannierHamiltonian:
         """Copy without the elements up to `threshold` (eV) in size.
 
         ``info["truncation_bound"]`` then holds a bound on the change of any band at any k (eV): by Weyl's inequality
@@ -254,7 +281,7 @@ class WannierHamiltonian:
         """
         return transforms.truncate(self, threshold)
 
-    def replace(self, **changes):
+    def replace(self, **changes) -> WannierHamiltonian:
         """Copy with some arguments of the class changed; Hermiticity is not checked again."""
         arguments = {
             "atoms": self.atoms,
@@ -274,23 +301,30 @@ class WannierHamiltonian:
 
     # -- files and other codes ----------------------------------------------------------------------
 
-    def save(self, path):
+    def save(self, path: str | PathLike):
         """Write an .npz without pickles; an existing file is replaced only by a complete one."""
         storage.save(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | PathLike) -> WannierHamiltonian:
         """Read what `save` wrote."""
-        return cls(**storage.load(path), check=False)
+        try:
+            return cls(**storage.load(path), check=False)
+        except ValueError as error:
+            raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
 
-    def write_wannier90(self, seed, **options):
+    def write_wannier90(self, seed: str | PathLike, **options):
         """Write `seed`_hr.dat, _tb.dat, _centres.xyz and .win; see `wannier90.write`."""
         return wannier90.write(self, seed, **options)
 
     @classmethod
-    def from_wannier90(cls, seed, n_electrons=None, **options):
+    def from_wannier90(cls, seed: str | PathLike, n_electrons: float | None = None, **options) -> WannierHamiltonian:
         """Read `seed`_hr.dat (or _tb.dat), and _wsvec.dat, _centres.xyz, .win where they are; see `wannier90.read`."""
-        return cls(**wannier90.read(seed, n_electrons, **options))
+        arguments = wannier90.read(seed, n_electrons, **options)
+        try:
+            return cls(**arguments)
+        except ValueError as error:
+            raise ValueError(f"{seed}: {error}") from None
 
     def to_pythtb(self, **options):
         """`pythtb.TBModel` (or `tb_model`) with the same bands."""
@@ -311,44 +345,12 @@ class WannierHamiltonian:
             raise ValueError(f"{what}: this Hamiltonian has no atoms (the file it came from names no cell)")
         return self.atoms
 
-    def _check_shapes(self):
-        n = self.n_orbitals
-        if len(self.blocks) != len(self.cell_shifts) or not self.blocks:
-            raise ValueError(f"{len(self.blocks)} blocks for {len(self.cell_shifts)} cell shifts")
-        for shift, block in zip(self.cell_shifts.tolist(), self.blocks):
-            if block.shape != (n, n):
-                raise ValueError(f"the block of cell {shift} is {block.shape}, {n} orbitals need ({n}, {n})")
-        if len({tuple(r) for r in self.cell_shifts.tolist()}) != len(self.cell_shifts):
-            raise ValueError("a cell shift appears twice")
-        if self._centres is not None and len(self._centres) != n:
-            raise ValueError(f"{len(self._centres)} centres for {n} orbitals")
-        if self.spin_degeneracy not in (1, 2):
-            raise ValueError(f"spin_degeneracy is {self.spin_degeneracy}; it must be 1 or 2")
-        if self.n_electrons is not None and not 0 <= self.n_electrons <= self.spin_degeneracy * n:
-            raise ValueError(f"{self.n_electrons:g} electrons do not fit {n} orbitals")
-
-    def _check_hermitian(self, tolerance):
-        error, where = hermiticity_error(self.cell_shifts, self.blocks)
-        if error > tolerance:
-            r, row, col = where
-            a, b = self.orbitals[row], self.orbitals[col]
+    def _require_sites(self, what):
+        """The atoms, where it is known on which of them every orbital sits."""
+        atoms = self._require_atoms(what)
+        if (self.orbitals["atom"] < 0).any():
             raise ValueError(
-                f"not Hermitian: H(-R) differs from H(R)^dagger by {error:.3g} eV for atoms {a['atom']} "
-                f"({a['label']}) and {b['atom']} ({b['label']}), cell {self.cell_shifts[r].tolist()}"
+                f"{what}: on which atoms the Wannier functions sit is not known; give projections in .win, "
+                "_centres.xyz, or _tb.dat"
             )
-
-
-def as_kpoint(k):
-    """k as float array (3,)."""
-    k = np.asarray(k, float)
-    if k.shape != (3,) or not np.isfinite(k).all():
-        raise ValueError(f"a k-point needs three finite fractional coordinates, got {k.tolist()}")
-    return k
-
-
-def as_kpoints(kpts):
-    """kpts as float array (n_k, 3); a BandPath gives its points."""
-    kpts = np.atleast_2d(np.asarray(getattr(kpts, "kpts", kpts), float))
-    if kpts.ndim != 2 or kpts.shape[1] != 3 or not np.isfinite(kpts).all():
-        raise ValueError(f"kpts must be finite and of shape (n_k, 3), got shape {kpts.shape}")
-    return kpts
+        return atoms

@@ -8,6 +8,8 @@ import numpy as np
 from ase.cell import Cell
 from ase.dft.kpoints import BandPath, parse_path_string
 
+from ..structure import plane_normal
+
 #: A cell is nearly hexagonal within this angle (degrees) and relative difference of lengths.
 HEXAGONAL_TOLERANCE = (5.0, 0.08)
 
@@ -44,12 +46,12 @@ def _standard_path(atoms):
     inside the zone. Another basis of the same lattice then has them where they belong; where none has, such letters are
     left out.
     """
-    for change in _BASES if np.array_equal(_plane(atoms), [True, True, False]) else _BASES[:1]:
-        cell = atoms.cell.complete().array.copy()
-        cell[:2] = change @ cell[:2]
-        path = Cell(cell).bandpath(npoints=0, pbc=_plane(atoms))
+    in_plane = np.array_equal(_plane(atoms), [True, True, False])
+    plane = np.array([*atoms.cell.array[:2], plane_normal(atoms)]) if in_plane else atoms.cell.complete().array
+    for change in _BASES if in_plane else _BASES[:1]:
+        path = Cell(np.append(change @ plane[:2], plane[2:], axis=0)).bandpath(npoints=0, pbc=_plane(atoms))
         points = {name: np.append(k[:2] @ change, 0.0) for name, k in path.special_points.items()}
-        right = {name: k for name, k in points.items() if name == "G" or _on_zone_boundary(atoms.cell, k)}
+        right = {name: k for name, k in points.items() if name == "G" or _on_zone_boundary(plane, k)}
         if len(right) == len(points):
             return path.path, points
     return "".join(["G", *(name for name in right if name != "G"), "G"]), right
@@ -58,7 +60,7 @@ def _standard_path(atoms):
 def _on_zone_boundary(cell, k):
     """Whether fractional k is as near to another point of the plane's reciprocal lattice as to the nearest one."""
     shifts = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 2), axis=-1).reshape(-1, 2)
-    reciprocal = cell.complete().reciprocal()[:2]
+    reciprocal = np.linalg.inv(cell).T[:2]
     distance = np.sort(np.linalg.norm((k[:2] - shifts) @ reciprocal, axis=1))
     return distance[1] - distance[0] < 1e-6 * distance[-1]
 

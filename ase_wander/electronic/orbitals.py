@@ -105,6 +105,13 @@ def orbital_kinds(orbitals):
     return np.column_stack([kinds, number])
 
 
+def order_by_atom(orbitals):
+    """Indices that sort orbitals by atom, else keeping their order; spinors all up, then all down in the same order."""
+    if (orbitals["spin"] == 0).all():
+        return np.argsort(orbitals["atom"], kind="stable")
+    return spin_pairs(orbitals).T.ravel()
+
+
 def spin_pairs(orbitals):
     """Indices (n / 2, 2) of every orbital with spin up and of the same one with spin down, sorted by atom.
 

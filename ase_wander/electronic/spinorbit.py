@@ -42,7 +42,7 @@ def with_spin_orbit(h, strengths=None):
     Raises
     ------
     ValueError
-        When h has spin already, a species is unknown, or a shell that couples is not complete.
+        When h has spin already, a species is unknown, no shell couples, or one that does is not complete.
     """
     if h.spin_degeneracy == 1:
         raise ValueError("the Hamiltonian has spin already")
@@ -56,10 +56,11 @@ def with_spin_orbit(h, strengths=None):
                 "{l: eV}}"
             )
     n, symbols = h.n_orbitals, np.asarray(atoms.symbols)
-    row, col, data = [], [], []
+    row, col, data, coupled = [], [], [], False
     for symbol, by_l in strengths.items():
         for ell, strength in by_l.items():
             index = np.flatnonzero((symbols[h.orbitals["atom"]] == symbol) & (h.orbitals["l"] == ell))
+            coupled |= len(index) > 0
             if not len(index) or strength == 0:
                 continue
             shells = _complete_shells(h, index, ell, symbol)
@@ -69,6 +70,8 @@ def with_spin_orbit(h, strengths=None):
                 row.append((shells[:, :, None] + s * n).repeat(2 * ell + 1, 2).ravel())
                 col.append((shells[:, None, :] + t * n).repeat(2 * ell + 1, 1).ravel())
                 data.append(np.tile(block.ravel(), len(shells)))
+    if not coupled:
+        raise ValueError(f"no orbital of this Hamiltonian couples with strengths {strengths!r}")
     blocks = [block_diag([block, block], format="csr") for block in h.blocks]
     orbitals = np.concatenate([h.orbitals, h.orbitals])
     orbitals["spin"] = np.repeat([1, -1], n)

@@ -45,7 +45,10 @@ def make_supercell(h, matrix):
     WannierHamiltonian
         ``atoms.arrays["primitive_cell"]`` (n_atoms, 3) holds every atom's primitive cell.
     """
-    matrix = np.asarray(matrix, np.int64)
+    whole = np.rint(np.asarray(matrix, float))
+    if whole.shape not in ((3,), (3, 3)) or np.abs(whole - matrix).max() > 1e-9:
+        raise ValueError(f"a supercell takes 3 or 3 x 3 integers, not {np.asarray(matrix).tolist()}")
+    matrix = whole.astype(np.int64)
     matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
     points = lattice_points(matrix)
     n, n_cells = h.n_orbitals, len(points)
@@ -67,7 +70,7 @@ def make_supercell(h, matrix):
     stacked = csr_matrix((data, (which * size + row, col)), shape=(len(shifts) * size, size))
     stacked.sort_indices()
     blocks = [stacked[k * size : (k + 1) * size] for k in range(len(shifts))]
-    atoms = h._require_atoms("a supercell")
+    atoms = h._require_sites("a supercell")
     cell = atoms.cell.complete().array
     many = Atoms(
         numbers=np.tile(atoms.numbers, n_cells),
@@ -85,5 +88,13 @@ def make_supercell(h, matrix):
     centres = None if h._centres is None else ((points @ cell)[:, None] + h.centres[None]).reshape(-1, 3)
     electrons = None if h.n_electrons is None else h.n_electrons * n_cells
     return type(h)(
-        many, orbitals, shifts, blocks, electrons, spin_degeneracy=h.spin_degeneracy, centres=centres, check=False
+        many,
+        orbitals,
+        shifts,
+        blocks,
+        electrons,
+        spin_degeneracy=h.spin_degeneracy,
+        centres=centres,
+        info=h.info,
+        check=False,
     )

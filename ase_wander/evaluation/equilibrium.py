@@ -68,7 +68,7 @@ def middle_atoms(heights, layer) -> list[int]:
     return sorted(chosen)
 
 
-def equilibrium(model, material) -> dict:
+def model_equilibrium(model, material) -> dict:
     """`a` and `thickness` of the lowest stacking, `gap` averaged over the stackings (a twisted cell holds them all)."""
     found = relaxed_stackings(model, material)
     lowest = min(found, key=lambda s: s["energy"])

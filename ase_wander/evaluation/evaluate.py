@@ -118,7 +118,7 @@ def _configuration(model, c, samples):
 
 
 def formula_units(numbers) -> int:
-    """How often the smallest formula of the composition is in it: 4 in Mo4S8, 8 in C8."""
+    """Number of formula units in a composition: 4 in Mo4S8, 8 in C8."""
     return reduce(gcd, np.unique(numbers, return_counts=True)[1].tolist())
 
 

@@ -38,9 +38,8 @@ def write_figures(samples, folder) -> list[Path]:
     Parameters
     ----------
     samples : dict of lists with one entry per configuration: `forces` and `energies`, pairs (reference, predicted) of
-        arrays
-        (eV/Å) and of numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å); `eigenvalues`,
-        pairs (error, weight) (eV), and `gaps`, errors (eV); `trust`, a pair (observed, deviations), see
+        arrays (eV/Å) and of numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å);
+        `eigenvalues`, pairs (error, weight) (eV), and `gaps`, errors (eV); `trust`, a pair (observed, deviations), see
         `evaluation.uncertainty.scores`.
     folder : existing folder
 

@@ -18,7 +18,8 @@ from ..moire.lattice import midplane
 from ..moire.layer_file import read_layer
 from ..structure import plane_normal
 from ..training.figures import plot_learning_curves
-from ..training.train import load_configurations, read_record
+from ..training.record import read_record
+from ..training.train import load_configurations
 from .evaluate import evaluate
 from .figures import write_figures
 from .report import class_lines, learning_curve, summary, symmetry_lines, table_lines, trust_lines, write_report
@@ -224,7 +225,7 @@ def recipe(config, beside) -> str:
 
 
 def notes_lines(config) -> list[str]:
-    """What the configuration says of its data: the method, what is in them and what is not."""
+    """Notes of the configuration on its data: method and extent."""
     return [config["notes"].strip(), ""] if config.get("notes") else []
 
 

@@ -1,4 +1,4 @@
-"""What a model must obey on any structure: covariance, Hermiticity, the same results in single precision."""
+"""Symmetry checks on any structure: covariance, Hermiticity, the same results in single precision."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ def symmetry_checks(model, configurations, seed=0) -> dict:
     dict with, where the model has the quantity,
 
     covariance : `energy` (eV), `forces` (eV/Å), `hamiltonian` (eV): max |H(Q R) - D H D^T| for a random orthogonal Q, a
-        rotation and a
-        reflection in turn, after a random permutation of the atoms; `refused` instead, with the reason, of a model that
-        takes no turned structure
+        rotation and a reflection in turn, after a random permutation of the atoms; `refused` instead, with the reason,
+        of a model that takes no turned structure
     hermiticity : max |H_ij(R) - H_ji(-R)^T|, eV
     precision : `energy` (eV per atom), `forces`, `hamiltonian`: float32 against float64
     configurations : the names

@@ -232,7 +232,7 @@ def area_under_curve(score, positive) -> float | None:
 
 
 def scores(rows, deviations) -> dict:
-    """Whether standard deviations rank the errors and have their size.
+    """Whether predicted errors are ranked and calibrated.
 
     Returns
     -------

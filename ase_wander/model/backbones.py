@@ -26,7 +26,7 @@ from ..nn.forcefield import Environment, ForceField
 
 
 class Backbone(Protocol):
-    """What a force field from elsewhere must offer; a torch.nn.Module, so that its weights are trained and saved.
+    """Interface of a force field from elsewhere; a torch.nn.Module, so that its weights are trained and saved.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the configuration of a model must hold: species, shells, electrons, sizes of its networks."""
+"""Checks of a model's configuration: species, shells, electrons, sizes of its networks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import inspect
 
 from ase.data import atomic_numbers
 
-from ..checks import is_integer, is_number
+from ..checks import is_integer, is_number, shown
 from ..nn.angular import L_MAX
-from ..nn.axial import AXIAL, angular_momentum
+from ..nn.axial import AXIAL, shell_degree
 from ..nn.heads import INPUTS, HamiltonianHeads
 from ..structure import NORMAL_REACH
 from .backbones import BACKBONES, force_field_options
@@ -17,6 +17,9 @@ from .stacking import StackingTerm
 #: What makes a model of kind `two-center`: Slater-Koster functions of the distance, one on-site block per species.
 TWO_CENTER = {"onsite_input": "constant", "intra_input": "distance", "inter_input": "distance", "smearing": 0}
 
+#: Largest sizes of networks, and largest lengths (Å), that make sense; beyond them memory ends before the first energy.
+MAX_SIZE, MAX_LENGTH = 4096, 50.0
+
 
 def check_model_config(config, fail) -> None:
     """Call `fail(key, what)`, which raises, for the first key of a model's configuration that is missing or wrong."""
@@ -24,10 +27,13 @@ def check_model_config(config, fail) -> None:
         if key not in config:
             fail(key, "missing")
         if not isinstance(config[key], kind) or not config[key]:
-            fail(key, f"{config[key]!r} is not a {'list of symbols' if key == 'species' else 'mapping from species'}")
+            fail(
+                key,
+                f"{shown(config[key])} is not a {'list of symbols' if key == 'species' else 'mapping from species'}",
+            )
     for symbol in config["species"]:
         if not isinstance(symbol, str) or atomic_numbers.get(symbol, 0) < 1:
-            fail("species", f"{symbol!r} is no element")
+            fail("species", f"{shown(symbol)} is no element")
         for key in ("shells", "electrons"):
             if symbol not in config[key]:
                 fail(key, f"nothing for {symbol}")
@@ -39,30 +45,37 @@ def check_model_config(config, fail) -> None:
         ):
             fail(
                 f"shells.{symbol}",
-                f"{shell!r} is not a list of one l from 0 to 2, or of one orbital along the normal ({', '.join(AXIAL)})",
+                f"{shown(shell)} is not a list of one l from 0 to 2, or of one orbital along the normal ({', '.join(AXIAL)})",
             )
         if not is_number(electrons) or electrons < 0:
-            fail(f"electrons.{symbol}", f"{electrons!r} is not a number of electrons")
+            fail(f"electrons.{symbol}", f"{shown(electrons)} is not a number of electrons")
     if len(set(config["species"])) < len(config["species"]):
         fail("species", f"names repeat: {', '.join(config['species'])}")
     for group in ("force_field", "heads"):
         options = config.get(group, {})
         if not isinstance(options, dict):
-            fail(group, f"{options!r} is not a mapping of sizes")
+            fail(group, f"{shown(options)} is not a mapping of sizes")
         known = _options(group, options, fail)
         for key, value in options.items():
             if group == "force_field" and key == "backbone":
                 continue
             if key not in known:
                 fail(f"{group}.{key}", f"unknown; known: {', '.join(known)}")
+            if key == "facing":
+                if not isinstance(value, list) or not value or not set(value) <= set(config["species"]):
+                    fail(f"{group}.{key}", f"{value!r} is not a list of species out of {', '.join(config['species'])}")
+                continue
             if key in INPUTS:
                 if value not in INPUTS[key]:
-                    fail(f"{group}.{key}", f"{value!r} is not known; known: {', '.join(INPUTS[key])}")
+                    fail(f"{group}.{key}", f"{shown(value)} is not known; known: {', '.join(INPUTS[key])}")
                 continue
             if isinstance(known[key], int) and not is_integer(value):
-                fail(f"{group}.{key}", f"{value!r} is not a positive integer")
+                fail(f"{group}.{key}", f"{shown(value)} is not a positive integer")
             if not is_number(value) or value < 0 or (value == 0 and key != "smearing"):
-                fail(f"{group}.{key}", f"{value!r} is not a positive number")
+                fail(f"{group}.{key}", f"{shown(value)} is not a positive number")
+            most = MAX_SIZE if isinstance(known[key], int) else MAX_LENGTH
+            if value > most:
+                fail(f"{group}.{key}", f"{shown(value)} is more than {most}")
             if key == "l_max" and value > L_MAX:
                 fail(f"{group}.{key}", f"{value}; spherical harmonics are written out up to l = {L_MAX}")
     if "stacking" in config:
@@ -87,11 +100,11 @@ def _check_degree(config, fail) -> None:
     """The tensors of the heads must reach the degree of the blocks that are made of them: two orbitals of l span 0 ... 2 l."""
     heads = _options("heads", {}, fail) | config.get("heads", {})
     shells = {s: config["shells"][s][0] for s in config["species"]}
-    symbol = max(shells, key=lambda s: angular_momentum(shells[s]))
-    l = angular_momentum(shells[symbol])
+    symbol = max(shells, key=lambda s: shell_degree(shells[s]))
+    l = shell_degree(shells[symbol])
     complete = {s: shell for s, shell in shells.items() if not isinstance(shell, str)}
     needs = [(l, symbol, f"needs harmonics of degree {l}")]
-    if "tensors" in (heads["intra_input"], heads["inter_input"]):
+    if heads["intra_input"] == "tensors" or heads["inter_input"] in ("tensors", "paths", "additive"):
         needs.append((2 * l, symbol, f"has hoppings of tensors up to degree {2 * l}"))
     if heads["onsite_input"] == "tensors" and complete:
         highest = max(complete, key=complete.get)
@@ -105,7 +118,7 @@ def _check_degree(config, fail) -> None:
 
 
 def _options(group, options, fail) -> dict:
-    """What may be chosen of a network, with defaults, whose type says which numbers are meant."""
+    """Options of a network with their defaults; the type of a default is the type of the option."""
     if group == "heads":
         return {
             p.name: p.default
@@ -113,5 +126,5 @@ def _options(group, options, fail) -> dict:
             if p.default is not p.empty
         }
     if options.get("backbone") not in (None, *BACKBONES):
-        fail("force_field.backbone", f"{options['backbone']!r} is not known; known: {', '.join(BACKBONES)}")
+        fail("force_field.backbone", f"{shown(options['backbone'])} is not known; known: {', '.join(BACKBONES)}")
     return force_field_options(options)

@@ -47,7 +47,7 @@ def hamiltonian_derivative(
     Raises
     ------
     ValueError
-        Neither or a misshaped direction, a model that is not differentiable.
+        Neither direction nor strain, a wrong shape, or a model that is not differentiable.
 
     Notes
     -----
@@ -94,6 +94,10 @@ def _dual_blocks(model, atoms, layers, direction, strain, progress):
     u, eps = (torch.from_numpy(x).to(model.device, torch.float64) for x in (direction, strain))
     relative = lambda vector, i, j: (u[j] - u[i] + vector.double() @ eps.T).to(vector.dtype)
     dual = forward_ad.make_dual
+    if graph.paths is not None:
+        for kind in ("step", "jump"):
+            vector, *ends = (getattr(graph.paths, f"{kind}_{what}") for what in ("vector", "i", "j"))
+            setattr(graph.paths, f"{kind}_vector", dual(vector, relative(vector, *ends)))
     atom = torch.arange(len(graph), device=model.device)[:, None]
     # padding points from an atom to itself, far away, and does not move
     graph.vector = dual(graph.vector, relative(graph.vector, atom, graph.neighbour) * graph.mask.unsqueeze(-1))

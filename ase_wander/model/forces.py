@@ -26,7 +26,7 @@ class Found:
     """What one pass finds.
 
     energies : (n,) eV; forces : (n, 3) eV/Å; virial : (3, 3) eV
-    outside : bool (n,), atoms outside the training data; None of a model that cannot tell
+    outside : bool (n,), atoms outside the training data; None for a model that cannot tell
     """
 
     energies: np.ndarray
@@ -107,7 +107,8 @@ def by_loops(model, atoms, layers, kept: ForcePass | None = None) -> Found:
 def by_torch(model, atoms, layers) -> Found:
     """Forces by torch, on any device and of any force field."""
     ff = model.force_field
-    with torch.inference_mode(False), torch.enable_grad():  # forces are gradients, whatever the caller switched off
+    # forces are gradients, even if the caller has switched them off
+    with torch.inference_mode(False), torch.enable_grad():
         graph = model.graph(atoms, layers)
         gradients = gradients_by_parts if ff.local and not model.training else energy_and_gradients
         energies, forces, virial, environment = gradients(ff, graph)

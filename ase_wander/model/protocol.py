@@ -1,4 +1,4 @@
-"""What every kind of model offers: the interface between networks and calculator, evaluation and command line."""
+"""Interface of every kind of model, between networks and calculator, evaluation and command line."""
 
 from __future__ import annotations
 
@@ -94,6 +94,9 @@ class Model(Protocol):
 
     def hamiltonian(self, atoms: Atoms, layers: np.ndarray, **options) -> PairBlocks:
         """Blocks of every ordered pair within the cutoff, and the number of electrons."""
+
+    def uncertainty(self, atoms: Atoms, layers: np.ndarray) -> dict[str, Any]:
+        """Standard deviations, and the atoms outside the training data; ValueError of a model without `trust`."""
 
     def save(self, folder):
         """Write a model folder."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+<<<<<<< HEAD
 import json
 from dataclasses import replace
+=======
+>>>>>>> main
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +17,14 @@ from ase.data import atomic_numbers, covalent_radii
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
-from ..catalogue import CONFIG
 from ..electronic.blocks import PairBlocks
 from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
 from ..nn.heads import HamiltonianHeads
+from ..nn.uncertainty import Trust
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
-from .files import TRUST, WEIGHTS, trust_bytes
+from .files import TRUST, WEIGHTS, read_config, trust_bytes, write_config
 from .forces import ForcePass
 from .graphs import build_graph, half_list
 from .stacking import StackingTerm
@@ -58,15 +61,20 @@ class WanderModel(nn.Module):
             [self.shells[s][0] for s in self.species],
             self.force_field.n_radial,
             self.force_field.n_raer,
-            **config.get("heads", {}),
+            **self._head_options(config.get("heads", {})),
         )
         self.stacking = StackingTerm(config["stacking"]) if "stacking" in config else None
         self.kind = "two-center" if self.heads.bare else "wander"
         radii = covalent_radii[numbers]
         self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
         self.digest = ""
-        self.trust = None
+        self.trust: Trust | None = None
         self.force_pass = ForcePass()
+
+    def _head_options(self, options):
+        """Keyword arguments of `HamiltonianHeads`: species as numbers instead of symbols."""
+        facing = options.get("facing")
+        return options if facing is None else {**options, "facing": [self.species.index(s) for s in facing]}
 
     @property
     def name(self):
@@ -178,7 +186,11 @@ class WanderModel(nn.Module):
         move = lambda x: torch.from_numpy(x).to(self.device)
         graph.pair_i, graph.pair_j = move(pairs.i), move(pairs.j)
         graph.pair_vector = move(pairs.vector).to(self.dtype)
-        graph.pair_across = move((layers[pairs.i] != layers[pairs.j]).astype(np.int64))
+        across = layers[pairs.i] != layers[pairs.j]
+        graph.pair_across = move(across.astype(np.int64))
+        if self.heads.steps is not None:
+            listed = pairs.i, pairs.j, pairs.shift, pairs.vector, across
+            graph.paths = self.heads.steps.find(*listed, graph.species.cpu().numpy()).to(self.device, self.dtype)
         return graph, pairs
 
     def positions(self, atoms: Atoms) -> torch.Tensor:
@@ -196,10 +208,10 @@ class WanderModel(nn.Module):
         for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars, slab):
             atom = atom.cpu().numpy()
             yield atom, atom, np.zeros((len(atom), 3), int), blocks
-        done = 0
+        done, products = 0, self.heads.products(graph, tensors, scalars)
         for name, index in self.heads.classes(graph):
             for part in index.split(PAIRS_PER_PASS):
-                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part)
+                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part, products=products)
                 p = part.cpu().numpy()
                 yield pairs.i[p], pairs.j[p], pairs.shift[p], blocks
                 yield pairs.j[p], pairs.i[p], -pairs.shift[p], blocks.transpose(1, 2)
@@ -226,19 +238,27 @@ class WanderModel(nn.Module):
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
         data = save_safetensors(state, metadata={"format": "ase_wander"})  # one key: their order is not fixed
         atomic_write(folder / WEIGHTS, data)
-        self.save_trust(folder, hashlib.sha256(data).hexdigest())
-        config = {"kind": self.kind, **self.config, "sha256": hashlib.sha256(data).hexdigest()}
-        atomic_write(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+        digest = hashlib.sha256(data).hexdigest()
+        self._write_trust(folder, digest)
+        write_config(folder, {"kind": self.kind, **self.config, "sha256": digest}, digest)
         return folder
 
-    def save_trust(self, folder, digest=None) -> None:
-        """Write `trust.safetensors` into `folder`, bound to its weights of hash `digest` (default: those loaded); without an
-        uncertainty, take away what may be there, which is of other weights."""
-        file = Path(folder) / TRUST
+    def save_trust(self, folder) -> None:
+        """Write `trust.safetensors` into the folder that this model came from, and bind its `config.json` to it."""
+        folder = Path(folder)
+        config = read_config(folder)
+        if config.get("sha256") not in (None, self.digest):
+            raise ValueError(f"{folder}: holds other weights ({str(config['sha256'])[:12]}...) than this model")
+        self._write_trust(folder, self.digest)
+        write_config(folder, config, self.digest)
+
+    def _write_trust(self, folder, digest):
+        """Without an uncertainty, take away what may be there, which is of other weights."""
+        file = folder / TRUST
         if self.trust is None:
             file.unlink(missing_ok=True)
         else:
-            atomic_write(file, trust_bytes(self.trust, digest or self.digest))
+            atomic_write(file, trust_bytes(self.trust, digest))
 
 
 def _species_ordered(pairs, species):

@@ -2,8 +2,7 @@
 
 A pair of lattice vectors, v of the bottom and v' of the top layer, of nearly equal length, coincides when the top layer
 is turned by the angle between them.  Two such pairs with nearly equal angles span a common cell.  The map that takes
-the
-two top vectors to the two bottom vectors, V = V' F (rows), splits into a turn and a stretch (polar decomposition),
+the two top vectors to the two bottom vectors, V = V' F (rows), splits into a turn and a stretch (polar decomposition),
 
     F = R(theta) U,   U symmetric,
 

@@ -216,7 +216,7 @@ def cells_near(
     m, r, n, angles = _pairs(n_max, lattice)
     off = abs(angles - angle)
     untwisted = (m == 0) | (r == 0)
-    # no twist meets a wish for none only, however wide the tolerance
+    # untwisted cells match only exact requests, however wide the tolerance
     off[untwisted & (off > 1e-6)] = np.inf
     found = np.flatnonzero(off <= tolerance + 1e-9)
     if len(found):

@@ -66,8 +66,7 @@ def standard_monolayer(atoms: Atoms) -> Monolayer:
 
     The layer may lie in any plane and have any in-plane cell (60 or 120 degrees, left-handed, skewed, a supercell): the
     shortest vectors are taken, the obtuse pair when hexagonal, turned so that the first lies along x.  A hexagonal or
-    square
-    lattice that is off by less than 0.1 % is made exact at equal area.  The mid-plane is the mean height of the
+    square lattice that is off by less than 0.1 % is made exact at equal area.  The mid-plane is the mean height of the
     transition metals where there are any, else the middle between the outermost atoms.
 
     Raises

@@ -2,9 +2,8 @@
 
 A layer with lattice vectors L (rows) assigns lattice coordinates phi(r) = (r - u(r)) L^-1 to every point of the plane,
 u being the displacement of its sites from the ideal ones; its reference sites lie where phi is a pair of integers.  At
-a site of
-the lower layer the nearest sites of the upper one are displaced by -phi_upper(r), modulo a lattice vector: the local
-registry.
+a site of the lower layer the nearest sites of the upper one are displaced by -phi_upper(r), modulo a lattice vector:
+the local registry.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def matched_lattice(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     change = np.round(np.linalg.solve(upper.T, lower.T).T)
     mismatch = abs(np.linalg.svd(np.linalg.solve(lower, change @ upper), compute_uv=False) - 1).max()
     if abs(round(np.linalg.det(change))) != 1 or mismatch > LARGEST_MISMATCH:
-        raise ValueError("the lattices of the two layers are too different to speak of a local stacking")
+        raise ValueError("the lattices of the two layers are too different to define a local stacking")
     return change @ upper
 
 

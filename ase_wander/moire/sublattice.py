@@ -2,8 +2,7 @@
 
 A primitive translation t of a layer takes every atom close to a like atom. In a relaxed layer the two differ by the
 difference of two displacements; as the partners are a permutation of the atoms, their mean over the layer is zero, so
-the mean of
-the vectors between partners is the layer's mean lattice vector exactly.
+the mean of the vectors between partners is the layer's mean lattice vector exactly.
 """
 
 from __future__ import annotations
@@ -153,7 +152,7 @@ def _translations(search, points, labels, start, reach):
 
 
 def standard_basis(vectors):
-    """Of a reduced basis: turned by the lattice's own rotations until the first vector points towards x."""
+    """Turn a reduced basis by the lattice's own rotations until the first vector points towards x."""
     if (
         abs(vectors[0] @ vectors[1] / (vectors[0] @ vectors[0]) + 0.5) < 0.03
         and 0.97 < (vectors[0] @ vectors[0]) / (vectors[1] @ vectors[1]) < 1.03

@@ -6,7 +6,7 @@ l = 1 is (y, z, x) and l = 2 is (xy, yz, z^2, xz, x^2 - y^2) up to constants, th
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, wraps
 from math import sqrt
 
 import numpy as np
@@ -14,6 +14,17 @@ import torch
 
 #: Largest l for which the harmonics are written out below.
 L_MAX = 4
+
+
+def on_cpu(function):
+    """Decorator of cached tables: they are made on the CPU also while a model is built on torch's meta device."""
+
+    @wraps(function)
+    def wrapped(*args):
+        with torch.device("cpu"):
+            return function(*args)
+
+    return wrapped
 
 
 def l_slice(l: int) -> slice:
@@ -63,6 +74,7 @@ def spherical_harmonics(unit: torch.Tensor, l_max: int) -> torch.Tensor:
 
 
 @cache
+@on_cpu
 def _sample(l: int):
     """Fixed directions (2 (2l + 1), 3) and the matrix (2 (2l + 1), 2l + 1) that fits Y_l coefficients on them."""
     directions = np.random.default_rng(7 + l).normal(size=(2 * (2 * l + 1), 3))
@@ -96,6 +108,7 @@ def wigner_d(rotation: torch.Tensor, l: int) -> torch.Tensor:
 
 
 @cache
+@on_cpu
 def clebsch_gordan(l1: int, l2: int, l3: int) -> torch.Tensor:
     """Real coupling tensor (2l1 + 1, 2l2 + 1, 2l3 + 1), float64, of norm sqrt(2 l3 + 1).
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..structure import NORMAL_FLOOR, NORMAL_REACH
+from ..structure import NORMAL_REACH, normal_of_moment
 from .angular import l_slice, spherical_harmonics
 from .radial import smooth_cutoff
 
@@ -22,7 +22,7 @@ from .radial import smooth_cutoff
 AXIAL = {"pz": 1, "dz2": 2}
 
 
-def angular_momentum(shell) -> int:
+def shell_degree(shell) -> int:
     """l of a shell, given as l or as the label of an axial orbital."""
     return AXIAL[shell] if isinstance(shell, str) else shell
 
@@ -34,9 +34,7 @@ def local_normals(vector, mask, across, plane) -> torch.Tensor:
     r = vector.square().sum(-1).sqrt()
     weight = smooth_cutoff(r, NORMAL_REACH) * mask * (1 - across)
     moment = (vector * weight.unsqueeze(-1)).transpose(1, 2) @ vector  # M = sum_j w r r^T
-    cofactor = torch.linalg.cross(moment[:, [1, 2, 0]], moment[:, [2, 0, 1]])  # row a: M_b x M_c
-    normal = cofactor @ plane + NORMAL_FLOOR * plane
-    return normal / normal.square().sum(-1, keepdim=True).sqrt()
+    return normal_of_moment(moment, plane)
 
 
 def axis_harmonics(normal: torch.Tensor, l: int) -> torch.Tensor:

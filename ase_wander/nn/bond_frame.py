@@ -11,7 +11,7 @@ from functools import cache
 
 import torch
 
-from .angular import wigner_d
+from .angular import on_cpu, wigner_d
 
 
 def bond_rotation(unit: torch.Tensor) -> torch.Tensor:
@@ -72,6 +72,7 @@ class BondFrames:
 
 
 @cache
+@on_cpu
 def order_by_m(l_max: int) -> torch.Tensor:
     """Permutation of the stacked components: m = 0 of every l, then for m = 1, 2, ... all cosines, all sines."""
     out = [l * l + l for l in range(l_max + 1)]
@@ -81,12 +82,14 @@ def order_by_m(l_max: int) -> torch.Tensor:
 
 
 @cache
+@on_cpu
 def mirror_signs(l: int) -> torch.Tensor:
     """Diagonal of D_l for the mirror z -> -z, (2l + 1,)."""
     return torch.tensor([(-1.0) ** (l + m) for m in range(-l, l + 1)])
 
 
 @cache
+@on_cpu
 def block_basis(l1: int, l2: int):
     """How O(2) tensors make up a block in the bond frame.
 

@@ -63,7 +63,7 @@ class SpeciesMLP(nn.Module):
 
 
 class Geometry:
-    """What every density of one structure shares: radial functions, harmonics, channel masks."""
+    """Shared by all densities of one structure: radial functions, harmonics, channel masks."""
 
     def __init__(self, graph: Graph, cutoff: float, n_radial: int, l_max: int, n_species: int):
         r = graph.vector.pow(2).sum(-1).sqrt()
@@ -90,13 +90,12 @@ class Geometry:
 class Density(nn.Module):
     """A_i,c,lm = sum_j R_c,l(r_ij; species_i, channel_j) Y_lm(r_ij): two-body, one table of radial functions per l."""
 
-    def __init__(self, n_species: int, n_radial: int, n_channels: int, l_max: int, scale: float):
+    def __init__(self, n_species: int, n_radial: int, n_channels: int, l_max: int, scale: float, n_kinds: int = 2):
         super().__init__()
         self.l_max = l_max
         self.scale = scale
-        self.mix = nn.ModuleList(
-            SpeciesLinear(n_species, 2 * n_species * n_radial, n_channels) for _ in range(l_max + 1)
-        )
+        n_raw = n_kinds * n_species * n_radial  # kinds of neighbours: of the same layer, of another one
+        self.mix = nn.ModuleList(SpeciesLinear(n_species, n_raw, n_channels) for _ in range(l_max + 1))
 
     @staticmethod
     def raw(geometry: Geometry) -> torch.Tensor:

@@ -21,7 +21,7 @@ WALL = 100.0
 
 @dataclass
 class Environment:
-    """What the force field hands to the Hamiltonian heads.
+    """Output of the force field for the Hamiltonian heads.
 
     geometry : radial functions and harmonics of all neighbours; None where atoms were treated part by part
     raw : unmixed densities (n, s r, q); None likewise

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
+from .paths import Paths, collate_paths
+
 
 @dataclass
 class Graph:
@@ -29,6 +31,7 @@ class Graph:
     normal : float (n, 3), unit normal of the layer at every atom, see `nn.axial`.
     position : float (n, 3), Å, of one slab with the vacuum outside; cell : float (c, 3, 3), Å.
     layer : int (n,), layer of every atom within its configuration.
+    paths : products of short hoppings between layers, see `nn.paths.Paths`, where the heads ask for them.
     neighbour_species : int (n, k), species of the neighbours, in a part of a graph: `neighbour` points into the whole.
     """
 
@@ -51,6 +54,7 @@ class Graph:
     cell: torch.Tensor | None = None
     layer: torch.Tensor | None = None
     neighbour_species: torch.Tensor | None = None
+    paths: Paths | None = None
 
     def __len__(self):
         return len(self.species)
@@ -66,7 +70,17 @@ class Graph:
         }
         none = {
             name: None
-            for name in ("pair_i", "pair_j", "pair_vector", "pair_across", "normal", "position", "cell", "layer")
+            for name in (
+                "pair_i",
+                "pair_j",
+                "pair_vector",
+                "pair_across",
+                "normal",
+                "position",
+                "cell",
+                "layer",
+                "paths",
+            )
         }
         none |= {name: getattr(self, name)[:0] for name in ("tail_i", "tail_j", "tail_vector")}
         return replace(self, **rows, **none, neighbour_species=self.species[rows["neighbour"]])
@@ -75,6 +89,8 @@ class Graph:
         """Copy with float tensors in `dtype`, all on `device`."""
 
         def move(t):
+            if isinstance(t, Paths):
+                return t.to(device, dtype)
             if not torch.is_tensor(t):
                 return t
             return t.to(device=device, dtype=dtype if t.is_floating_point() else None)
@@ -131,4 +147,7 @@ def collate(graphs: list[Graph]) -> Graph:
     for name in ("tail_vector", "pair_vector", "pair_across", "normal", "position", "cell", "layer"):
         if getattr(graphs[0], name) is not None:
             out[name] = torch.cat([getattr(g, name) for g in graphs])
+    if graphs[0].paths is not None:
+        counts = [len(g) for g in graphs], [len(g.pair_i) for g in graphs]
+        out["paths"] = collate_paths([g.paths for g in graphs], *counts)
     return Graph(**out)

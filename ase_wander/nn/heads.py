@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .axial import AxialOnsite, angular_momentum, axis_harmonics, contract
+from .additive import AdditiveHopping
+from .axial import AxialOnsite, axis_harmonics, contract, shell_degree
 from .bond_frame import BondFrames
 from .electrostatics import neutralised
 from .environment import SpeciesLinear
@@ -14,14 +15,19 @@ from .graph import Graph
 from .hopping import HoppingHead
 from .messages import Dressing
 from .onsite import OnsiteHead
+from .own_layer import LayerDressing
+from .paths import Steps
+from .radial import smooth_cutoff
 from .two_center import AxialHopping, ConstantOnsite, Undressed
 
 #: What a head may look at besides the distance. Hoppings: equivariant tensors and scalars of both atoms; their RAERs; the raw
-#: invariants of their environments; nothing. On-site blocks: tensors and scalars; nothing.
+#: invariants of their environments; nothing; inter-layer ones either end's own layer, additively, so that they hold at every
+#: twist, and on top of that products along the paths through the facing atoms.
+#: On-site blocks: tensors and scalars; nothing.
 INPUTS = {
     "onsite_input": ("tensors", "constant"),
     "intra_input": ("tensors", "raer", "environment", "distance"),
-    "inter_input": ("tensors", "raer", "environment", "distance"),
+    "inter_input": ("tensors", "paths", "additive", "raer", "environment", "distance"),
     "neutral": ("cell", "layer"),
 }
 
@@ -35,6 +41,8 @@ class HamiltonianHeads(nn.Module):
     cutoff, taper : Å; hopping elements go smoothly to zero between taper and cutoff.
     smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic part out.
     onsite_input, intra_input, inter_input : see INPUTS.
+    facing : list of int, species through whose atoms paths lead from layer to layer, all by default; step_reach, jump_reach : Å,
+        longest steps inside a layer, and from one to the other: see `nn.paths`.
     neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
 
@@ -55,10 +63,13 @@ class HamiltonianHeads(nn.Module):
         intra_input="tensors",
         inter_input="tensors",
         neutral="cell",
+        facing=None,
+        step_reach=6.0,
+        jump_reach=6.2,
     ):
         super().__init__()
         self.axial = [isinstance(shell, str) for shell in shells]
-        self.shells = shells = [angular_momentum(shell) for shell in shells]
+        self.shells = shells = [shell_degree(shell) for shell in shells]
         #: Orbitals of an atom of every species.
         self.sizes = [1 if axial else 2 * l + 1 for l, axial in zip(shells, self.axial)]
         self.cutoff, self.l_max, self.noise = cutoff, l_max, 0.0
@@ -73,7 +84,18 @@ class HamiltonianHeads(nn.Module):
             if self.bare
             else Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
         )
-        self.n_scalars = n_scalars
+        self.n_scalars, self.n_channels = n_scalars, n_channels
+        n_other = n_channels // 4 if inter_input == "additive" else 0
+        n_own = n_channels - n_other
+        #: What the atoms tell inter-layer heads of their own layer: tensors and scalars after those of `dressing`.
+        self.layer_dressing, self.steps = None, None
+        if inter_input in ("additive", "paths"):
+            self.layer_dressing = LayerDressing(n_species, n_radial, l_max, n_own, n_other, n_scalars)
+        if inter_input == "paths":
+            reaches = {"step_reach": step_reach, "jump_reach": jump_reach}
+            facing = range(n_species) if facing is None else facing
+            sizes = {"hidden": hidden // 2, "n_gated": n_gated // 2, **reaches}
+            self.steps = Steps(shells, facing, n_own, n_scalars, l_max, **sizes)
         self.smearing, self.neutral = smearing, neutral
         self.charge = SpeciesLinear(n_species, n_scalars, 1) if smearing else None
         if smearing:
@@ -85,6 +107,9 @@ class HamiltonianHeads(nn.Module):
             return AxialOnsite(l, n_channels, n_scalars, l_max) if axial else OnsiteHead(l, n_channels, n_scalars)
 
         def hopping(kind, *pair):
+            if self.inputs[kind] in ("additive", "paths"):
+                sizes = {"hidden": hidden, "n_gated": n_gated, "n_bilinear": 2 * n_other}
+                return AdditiveHopping(*pair, n_own, n_other, n_scalars + n_other, cutoff, taper, l_max, **sizes)
             if self.inputs[kind] == "tensors":
                 return HoppingHead(*pair, n_channels, n_scalars, cutoff, taper, l_max, hidden=hidden, n_gated=n_gated)
             return AxialHopping(
@@ -114,12 +139,25 @@ class HamiltonianHeads(nn.Module):
 
     def dress(self, graph: Graph, environment: Environment):
         """Node tensors (n, c, q) and node scalars (n, s), the RAERs and invariants that some head asks for after them."""
-        return self.dressing(graph, environment, self.extra)
+        tensors, scalars = self.dressing(graph, environment, self.extra)
+        if self.layer_dressing is not None:
+            own_tensors, own_scalars = self.layer_dressing(graph, environment)
+            tensors, scalars = torch.cat([tensors, own_tensors], 1), torch.cat([scalars, own_scalars], 1)
+        return tensors, scalars
+
+    def tensors_for(self, kind, tensors):
+        """Those of the tensors that the heads of `kind` "onsite", "intra", "inter" look at."""
+        if self.inputs[kind] in ("additive", "paths"):
+            return tensors[:, -self.n_channels :]
+        return tensors[:, : self.n_channels] if self.inputs[kind] == "tensors" else tensors[:, :0]
 
     def scalars_for(self, kind, scalars):
         """Those of the scalars that the heads of `kind` "intra", "inter" look at."""
-        sizes = [self.n_scalars] + [self.dressing.extra_sizes[name] for name in self.extra]
-        parts = dict(zip(["tensors", *self.extra], scalars.split(sizes, 1))) if scalars.shape[1] else {}
+        names, sizes = ["tensors", *self.extra], self.dressing.extra_sizes | {"tensors": self.n_scalars}
+        if self.layer_dressing is not None:
+            own = self.inputs["inter"]
+            names, sizes = [*names, own], sizes | {own: self.layer_dressing.n_scalars}
+        parts = dict(zip(names, scalars.split([sizes[name] for name in names], 1))) if scalars.shape[1] else {}
         return parts.get(self.inputs[kind], scalars[:, :0])
 
     def charges(self, graph, scalars):
@@ -137,7 +175,7 @@ class HamiltonianHeads(nn.Module):
         for z, head in enumerate(self.onsite):
             index = torch.nonzero(graph.species == z).squeeze(1)
             along = (graph.normal[index],) if getattr(head, "takes_normal", False) else ()
-            blocks = head(tensors[index], scalars[index, : self.n_scalars], *along)
+            blocks = head(tensors[index, : self.n_channels], scalars[index, : self.n_scalars], *along)
             if shift is not None:
                 blocks = blocks + shift[index, None, None] * torch.eye(
                     blocks.shape[1], dtype=blocks.dtype, device=blocks.device
@@ -145,22 +183,62 @@ class HamiltonianHeads(nn.Module):
             out.append((index, blocks))
         return out
 
-    def hopping_blocks(self, graph, tensors, scalars, name, index, frames=None):
-        """Blocks of one class for pairs `index`; `frames` of these bonds where they are known already."""
+    def hopping_blocks(self, graph, tensors, scalars, name, index, frames=None, products=None):
+        """Blocks of one class for pairs `index`; `frames` of these bonds where they are known already; `products` of paths."""
         i, j = graph.pair_i[index], graph.pair_j[index]
         if frames is None:
             frames = BondFrames(graph.pair_vector[index], self.l_max)
+        blocks = self.pair_blocks(graph, self.hopping[name], name.split("_")[1], tensors, scalars, i, j, frames)
+        if products is not None and name.endswith("inter"):
+            fade = smooth_cutoff(frames.r, self.hopping[name].cutoff, self.hopping[name].taper)
+            blocks = blocks + fade[:, None, None] * products[index, : blocks.shape[1], : blocks.shape[2]]
+        return blocks
+
+    def pair_blocks(self, graph, head, kind, tensors, scalars, i, j, frames):
+        """Blocks of `head` for atoms i, j, with axial orbitals contracted along the normals of their sites."""
         take = lambda t, k: t.index_select(0, k)  # its backward is an index_add, far cheaper than that of t[k]
-        scalars = self.scalars_for(name.split("_")[1], scalars)
-        if self.inputs[name.split("_")[1]] != "tensors":
-            tensors = tensors[:, :0]
-        rows = tensors.transpose(1, 2).contiguous()  # (n, q, c): channels side by side in memory
-        blocks = self.hopping[name](frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
+        scalars = self.scalars_for(kind, scalars)
+        rows = (
+            self.tensors_for(kind, tensors).transpose(1, 2).contiguous()
+        )  # (n, q, c): channels side by side in memory
+        blocks = head(frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
         axes = [
-            axis_harmonics(graph.normal[k], self.shells[int(z)]) if self.axial[int(z)] else None
-            for z, k in zip(name, (i, j))
+            axis_harmonics(graph.normal[k], self.shells[z]) if self.axial[z] else None
+            for z, k in ((int(graph.species[i[0]]), i), (int(graph.species[j[0]]), j))
         ]
         return contract(blocks, *axes)
+
+    def products(self, graph, tensors, scalars):
+        """Products along the paths between layers for all pairs of the graph, (p, d, d) in eV, without the cutoff; None without paths."""
+        if self.steps is None or graph.paths is None:
+            return None
+        paths, steps = graph.paths, self.steps
+        rows, columns = max(self.sizes), max(self.sizes[s] for s in steps.facing)
+
+        def blocks_of(i, j, vector, head_of, rows):
+            out = tensors.new_zeros(len(i), rows, columns)
+            key = graph.species[i] * len(self.sizes) + graph.species[j]
+            for k in torch.unique(key).tolist():
+                index = torch.nonzero(key == k).squeeze(1)
+                head = head_of(*divmod(k, len(self.sizes)))
+                frames = BondFrames(vector[index], self.l_max)
+                b = self.pair_blocks(graph, head, "inter", tensors, scalars, i[index], j[index], frames)
+                b = nn.functional.pad(b, (0, columns - b.shape[2], 0, rows - b.shape[1]))
+                out = out.index_add(0, index, b)
+            return out
+
+        a = blocks_of(paths.step_i, paths.step_j, paths.step_vector, lambda z, s: steps.blocks[f"{z}{s}"], rows)
+        v = blocks_of(
+            paths.jump_i, paths.jump_j, paths.jump_vector, lambda s, t: self.hopping[f"{s}{t}_inter"], columns
+        )
+        v = v * steps.taper(paths.jump_vector.square().sum(1).sqrt())[:, None, None]
+        return steps.products(paths, a, v, len(graph.pair_i))
+
+    def fit(self, graphs, environments):
+        """Set the scales of the dressings from sample structures (lists of Graph and Environment)."""
+        self.dressing.fit(graphs, environments)
+        if self.layer_dressing is not None:
+            self.layer_dressing.fit(graphs, environments)
 
     def forward(self, graph: Graph, environment: Environment, frames=None, potential=None):
         """On-site list and dict name -> (pair indices, blocks); `frames` optionally per class name.
@@ -174,8 +252,9 @@ class HamiltonianHeads(nn.Module):
         if self.training and self.noise > 0:
             tensors = tensors + self.noise * torch.randn_like(tensors)
             scalars = scalars + self.noise * torch.randn_like(scalars)
+        products = self.products(graph, tensors, scalars)
         hopping = {
-            name: (index, self.hopping_blocks(graph, tensors, scalars, name, index, frames and frames[name]))
+            name: (index, self.hopping_blocks(graph, tensors, scalars, name, index, frames and frames[name], products))
             for name, index in self.classes(graph)
         }
         return self.onsite_blocks(graph, tensors, scalars, potential), hopping

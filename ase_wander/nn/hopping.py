@@ -15,7 +15,7 @@ from .radial import gaussian_basis, smooth_cutoff
 
 
 class BondHead(nn.Module):
-    """What every head of one class of pairs shares: the size of elements against distance, the way from a block to H.
+    """Shared by all heads of one class of pairs: the size of elements against distance, the way from a block to H.
 
     Parameters
     ----------

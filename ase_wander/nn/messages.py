@@ -1,4 +1,4 @@
-"""What an atom tells the Hamiltonian heads: equivariant tensors after two rounds of message passing, and scalars.
+"""Input of the Hamiltonian heads from each atom: equivariant tensors after two rounds of message passing, and scalars.
 
 First round: densities within the cutoff and their channel products (three-body). Second round: densities weighted by
 the neighbours' scalars, and the neighbours' own tensors carried along, so that the path i - k - l is seen.
@@ -18,15 +18,16 @@ from .graph import Graph
 class Dressing(nn.Module):
     """Node tensors (n, n_channels, (l_max + 1)^2) and node scalars (n, n_scalars) from the force field's Environment.
 
+    `n_kinds` is 2 for neighbours of the same and of another layer, 1 for those of the same layer alone.
     Buffers `invariant_*`, `raer_*`, `first_scale` and `second_scale` bring every input to order one; `fit` sets them.
     """
 
-    def __init__(self, n_species, n_radial, n_raer, l_max=4, n_channels=16, n_carried=8, n_scalars=32):
+    def __init__(self, n_species, n_radial, n_raer, l_max=4, n_channels=16, n_carried=8, n_scalars=32, n_kinds=2):
         super().__init__()
         self.l_max, self.n_carried, self.n_scalars = l_max, n_carried, n_scalars
         c = n_channels
-        self.left = Density(n_species, n_radial, c, l_max, 0.5)
-        self.right = Density(n_species, n_radial, c, l_max, 0.5)
+        self.left = Density(n_species, n_radial, c, l_max, 0.5, n_kinds)
+        self.right = Density(n_species, n_radial, c, l_max, 0.5, n_kinds)
         self.product = ChannelProduct(n_species, c, c, l_max, l_max)
         n_first, n_last = c + (l_max + 1) * c + l_max * c, 3 * c + n_carried
         self.extra_sizes = {"raer": n_raer, "environment": n_first}
@@ -37,7 +38,7 @@ class Dressing(nn.Module):
         self.register_buffer("second_scale", torch.ones(n_species, l_max + 1, 2))
         self.first = SpeciesMLP(n_species, [n_first + n_raer, 64, n_scalars])
         self.gate = SpeciesLinear(n_species, n_scalars, c)
-        self.message = SpeciesLinear(n_species, 2 * n_species * n_radial, c + n_carried)
+        self.message = SpeciesLinear(n_species, n_kinds * n_species * n_radial, c + n_carried)
         self.carried = nn.ModuleList(SpeciesLinear(n_species, 2 * c, n_carried) for _ in range(l_max + 1))
         self.mix = nn.ModuleList(SpeciesLinear(n_species, n_last, c) for _ in range(l_max + 1))
         self.last = SpeciesMLP(n_species, [n_scalars + n_raer + n_last, 64, n_scalars])
@@ -53,7 +54,8 @@ class Dressing(nn.Module):
         return a, products, torch.cat(invariants, 1)
 
     def second_round(self, graph, geometry, a, products, scalars):
-        """What neighbours say: densities weighted by their scalars, and their tensors (n, c, q), (n, carried, q)."""
+        """Messages of the neighbours: densities weighted by their scalars, and their tensors (n, c, q), (n, carried,
+        q)."""
         species = graph.species
         weight = (geometry.one_hot.unsqueeze(-1) * geometry.radial.unsqueeze(-2)).flatten(2)  # (n, k, s r)
         weight = self.message(weight.transpose(1, 2), species).transpose(1, 2)  # (n, k, c)
@@ -67,7 +69,8 @@ class Dressing(nn.Module):
         return density, brought
 
     def forward(self, graph: Graph, environment: Environment, extra=()):
-        """Tensors (n, c, q) and scalars (n, s); `extra` of "raer", "environment" (the invariants) go after the scalars, standardised."""
+        """Tensors (n, c, q) and scalars (n, s); `extra` of "raer", "environment" (the invariants) go after the
+        scalars, standardised."""
         environment = environment.up_to(self.l_max)
         species, geometry = graph.species, environment.geometry
         raer = (environment.raer - self.raer_mean[species]) * self.raer_scale[species]
@@ -113,7 +116,8 @@ class Dressing(nn.Module):
         self.first_scale.fill_(1.0)
         first = [self.first_round(e.raw, g.species) for g, e in zip(graphs, environments)]
         standardise("invariant", torch.cat([f[2] for f in first]))
-        standardise("raer", torch.cat([e.raer for e in environments]))
+        if self.raer_scale.shape[1]:
+            standardise("raer", torch.cat([e.raer for e in environments]))
         level(self.first_scale, 0, torch.cat([torch.cat(f[0], 2) for f in first]))
         level(self.first_scale, 1, torch.cat([torch.cat(f[1], 2) for f in first]))
         second = []

@@ -40,7 +40,7 @@ class AxialHopping(BondHead):
         return (self.network(torch.cat(inputs, 1)) @ basis).unflatten(1, (2 * self.l1 + 1, 2 * self.l2 + 1))
 
     def forward(self, frames: BondFrames, tensors_i, tensors_j, scalars_i, scalars_j) -> torch.Tensor:
-        """Blocks (p, 2 l1 + 1, 2 l2 + 1) in eV, crystal axes; the tensors are not looked at."""
+        """Blocks (p, 2 l1 + 1, 2 l2 + 1) in eV, crystal axes; tensors are ignored."""
         radial = self.radial(frames.r)
         block = self.integrals(radial, scalars_i, scalars_j)
         # bonds seen from their other end have the same integrals: the same block if no scalar tells the ends apart
@@ -53,7 +53,7 @@ class ConstantOnsite(nn.Module):
 
         H_ii = E + sum_L c_L CG(l, l, L) Y_L(n_i),  L = 2, 4 ... 2l,
 
-    about the local normal n_i: of an l shell, l + 1 levels by |m|. Of a single axial orbital, its level alone.
+    about the local normal n_i: of an l shell, l + 1 levels by |m|. For a single axial orbital, its level alone.
     """
 
     takes_normal = True

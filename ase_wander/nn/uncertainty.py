@@ -82,6 +82,26 @@ class Trust:
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+        self._check_numbers()
+
+    def _check_numbers(self):
+        """ValueError for numbers that would call every atom known: not finite, limits or weights of nothing."""
+        for name in ("mean", "whiten", "blunt", "limit"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} is not finite")
+        if np.isnan(self.nearest).any():
+            raise ValueError("nearest holds nan")
+        # every blunter distance is at least 1, and about the square root of the number of invariants within the data
+        most = 100 * np.sqrt(self.mean.shape[1] + 1)
+        if not ((self.limit >= 1) & (self.limit <= most)).all():
+            raise ValueError(f"limit is {self.limit.tolist()}, distances within the data lie between 1 and {most:.0f}")
+        for z in range(len(self.mean)):
+            if not (self.whiten[z].any() and self.blunt[z].any() and (self.blunt[z] >= 0).all()):
+                raise ValueError(f"whiten or blunt of species {z} is zero or negative: no distance would ever be large")
+        for name in ("forces", "energy", "hamiltonian"):  # nan where not calibrated
+            values = getattr(self, name)
+            if not (np.isnan(values).all() or np.isfinite(values).all()):
+                raise ValueError(f"{name} is not finite")
 
     def arrays(self) -> dict:
         """What `__init__` takes."""
@@ -244,7 +264,7 @@ def inhomogeneity(u, species, graph, weight, rows=128) -> np.ndarray:
 
 
 def features(environment) -> np.ndarray:
-    """What tells atoms apart, (n, f): the normalised invariants, or the RAER of a force field that keeps none."""
+    """Descriptors of the atoms, (n, f): the normalised invariants, or the RAER of a force field that keeps none."""
     x = environment.raer if environment.invariants is None else environment.invariants
     return x.detach().cpu().numpy().astype(float)
 

@@ -85,7 +85,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Bilayer:
-    """What the walks need to know of a structure, in the frame of the template.
+    """A structure in the frame of the template, as the walks need it.
 
     Attributes
     ----------

@@ -10,6 +10,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ..electronic.blocks import PairBlocks
 from ..structure import find_layers, neighbour_pairs
 from . import files, hamiltonian
+from .card import card_text
 from .environment import METAL, environment_vectors, inverse_coordinates
 from .frame import find_frame
 from .networks import CUTOFF, evaluate
@@ -186,6 +187,10 @@ class PublishedModel:
             forces = forces.round(FORCE_DECIMALS)
         return {"forces": frame.to_lab(forces) * RY_PER_BOHR}
 
+    def uncertainty(self, atoms, layers=None):
+        """ValueError: direct forces have no fitted uncertainty."""
+        raise ValueError(f"model {self.name!r} has no fitted uncertainty")
+
     def descriptors(self, atoms, layers=None):
         """RAER of every atom, shape (n_atoms, 32), as the Hamiltonian networks receive it."""
         return self._raer(self.environments(atoms, layers, self._decimals(HAMILTONIAN_DECIMALS)), len(atoms))
@@ -295,20 +300,7 @@ class PublishedModel:
 
     def card(self):
         """Text of card.md."""
-        sizes = sum(p.numel() for p in self.networks.parameters())
-        return (
-            f"# {self.name}\n\n"
-            "Networks of the published WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi "
-            "10.1038/s41524-025-01668-5):\n"
-            f"2 force networks, 15 Hamiltonian networks, {sizes} weights.\n\n"
-            f"- Source: {self.provenance or 'not recorded'}\n"
-            f"- Species: {', '.join(self.species)}; layers "
-            f"{' and '.join('parallel' if o == (1, 1) else 'antiparallel' for o in self.orientations)}\n"
-            f"- Vacuum-level offsets: {self.layer_offsets[0]} eV (bottom), {self.layer_offsets[1]} eV (top)\n"
-            "- Gives direct forces without an energy; "
-            f"{'rounds as the published files do' if self.rounding else 'no rounding'}\n"
-            f"- sha256 of the weights: {self.digest}\n"
-        )
+        return card_text(self)
 
 
 def _flatten(vectors, decimals):

@@ -70,7 +70,7 @@ class PublishedNetwork(nn.Module):
         return self.linear2(torch.relu(self.linear1(x)))
 
     def raw(self, x):
-        """What the network is trained on: `scale` times the physical quantity, (n, n_in) -> (n, n_out)."""
+        """Target of the training: `scale` times the physical quantity, (n, n_in) -> (n, n_out)."""
         return self.linear3(torch.relu(self.hidden(x)))
 
     def forward(self, x):

@@ -1,4 +1,4 @@
-"""What is left of a relaxation: forces, the displacement they would make, net forces on layers."""
+"""Convergence of a relaxation: forces, the displacement they would make, net forces on layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Progress:
     ----------
     step : int
     energy : float or None
-        eV; None of a model without one.
+        eV; None for a model without one.
     fmax : float
         Largest force on an atom, eV/Å.
     displacement : float
@@ -59,7 +59,7 @@ class Relaxation:
         Layers that were recognised anew on the way, in words.
     outside : dict or None
         How far the relaxed structure is from the training data: `atoms` (number of atoms outside), `farthest`
-        (largest distance, 1 at the limit), `reasons` (of the three farthest, in words). None of a calculator that
+        (largest distance, 1 at the limit), `reasons` (of the three farthest, in words). None for a calculator that
         cannot tell.
     """
 
@@ -139,7 +139,7 @@ def report_on(atoms, springs, moving, layers, converged, steps, optimizer, chang
 
 
 def energy_of(atoms) -> float | None:
-    """Potential energy, eV; None of a model without one."""
+    """Potential energy, eV; None for a model without an energy."""
     return float(atoms.get_potential_energy()) if "energy" in atoms.calc.implemented_properties else None
 
 

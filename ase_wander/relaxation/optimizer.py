@@ -42,7 +42,7 @@ class LayerLBFGS(Optimizer):
         Optimizer.__init__(self, atoms, **options)
 
     def initialize(self):
-        """Nothing is remembered."""
+        """Keep no history."""
         self.pairs, self.last = [], None  # (s, y, 1 / s y), (x, gradient)
 
     def read(self):

@@ -8,7 +8,7 @@ from ase.data import chemical_symbols, covalent_radii
 from ase.geometry import find_mic
 
 from .neighbours import check_atoms, neighbour_pairs
-from .slab import empty_inside, plane_normal, slab_cell, slab_heights
+from .slab import WIDE_GAP, empty_inside, plane_normal, slab_cell, slab_heights
 
 #: Two atoms are bonded when closer than this factor times the sum of their covalent radii.
 #: On displaced frames of the MoS2 data 1.0 splits layers and 1.3 merges them.
@@ -20,9 +20,6 @@ NORMAL_REACH = 3.0
 
 #: (Å^4) Keeps the local normal of an atom without neighbours: the plane's. A bonded carbon has 10 Å^4 in its place.
 NORMAL_FLOOR = 1e-2
-
-#: An empty height inside a structure (Å) that no stack of layers has.
-WIDE_GAP = 8.0
 
 
 class BulkCrystalError(ValueError):
@@ -110,7 +107,8 @@ def local_normals(atoms: Atoms, layers: np.ndarray) -> np.ndarray:
 
     the sum of the normals of all pairs of bonds, turned to the side of z. It is a smooth function of the positions,
     nowhere singular, z itself in a flat layer, and turns with atoms and cell; mirroring the atoms at the plane
-    (z kept) turns it into minus the mirrored normal. `nn.axial.local_normals` is the same in torch.
+    (z kept) turns it into minus the mirrored normal. Networks take it from their own neighbour list, by
+    `normal_of_moment` too (`nn.axial.local_normals`).
     """
     layers = np.asarray(layers)
     pairs = neighbour_pairs(atoms, NORMAL_REACH)
@@ -119,10 +117,17 @@ def local_normals(atoms: Atoms, layers: np.ndarray) -> np.ndarray:
     weight = 1 - x**3 * (10 - 15 * x + 6 * x * x)
     moment = np.zeros((len(atoms), 3, 3))
     np.add.at(moment, pairs.i, weight[:, None, None] * pairs.vector[:, :, None] * pairs.vector[:, None, :])
-    z = plane_normal(atoms)
-    cofactor = np.cross(moment[:, [1, 2, 0]], moment[:, [2, 0, 1]])  # row a of cof(M) = M_b x M_c, (a, b, c) cyclic
-    normal = cofactor @ z + NORMAL_FLOOR * z
-    return normal / np.linalg.norm(normal, axis=1, keepdims=True)
+    return normal_of_moment(moment, plane_normal(atoms))
+
+
+def normal_of_moment(moment, plane):
+    """Unit normals (n, 3) from moments M (n, 3, 3) of the neighbours' vectors and the plane's normal (3,), see
+    `local_normals`; NumPy arrays or torch tensors."""
+    # row a of cof(M) = M_b x M_c, (a, b, c) cyclic
+    b, c = moment[:, [1, 2, 0]], moment[:, [2, 0, 1]]
+    cofactor = b[..., [1, 2, 0]] * c[..., [2, 0, 1]] - b[..., [2, 0, 1]] * c[..., [1, 2, 0]]
+    normal = cofactor @ plane + NORMAL_FLOOR * plane
+    return normal / ((normal * normal).sum(-1) ** 0.5)[:, None]
 
 
 def _unfold_components(n_atoms, pairs):

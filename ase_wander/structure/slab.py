@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+#: An empty height inside a structure (Å) that no stack of layers has.
+WIDE_GAP = 8.0
+
+#: Less room than this (Å) between a stack and its image is that of the next layer of a bulk crystal.
+NARROW_ROOM = 4.0
+
 
 def plane_normal(atoms: Atoms) -> np.ndarray:
     """Unit normal of the plane of the first two lattice vectors, shape (3,), right-handed."""
@@ -78,8 +84,30 @@ def empty_inside(atoms: Atoms) -> float:
     return float(inside) if not atoms.pbc[2] and -1e-6 < outside < inside else 0.0
 
 
+def doubt_about_the_third_vector(atoms: Atoms) -> str:
+    """What speaks against atoms that are not periodic along their third vector having been meant so; "" for nothing.
+
+    A slab that was wrapped across the cell boundary stands in two parts far from each other, and a bulk crystal whose
+    periodicity was taken away leaves no more room above the stack than between two layers.
+    """
+    inside = empty_inside(atoms)
+    if inside >= WIDE_GAP:
+        return (
+            f"the atoms stand on both sides of {inside:.1f} Å of nothing and pbc is false along the third vector: two "
+            "parts that do not feel each other. If the cell boundary cuts the slab, set atoms.pbc[2] = True"
+        )
+    normal = plane_normal(atoms)
+    room = abs(atoms.cell.array[2] @ normal) - np.ptp(atoms.positions @ normal)
+    if 1.0 < room < NARROW_ROOM:
+        return (
+            f"pbc is false along the third vector, which leaves {room:.1f} Å above the stack: if this is a bulk "
+            "crystal, it is treated as one stack alone in the vacuum"
+        )
+    return ""
+
+
 def _largest_gap(heights, period):
-    """Where a stack with periodic heights starts, above its largest empty space (the vacuum), and the size of that."""
+    """Height above the largest empty space (the vacuum), where a periodic stack starts, and the size of that space."""
     folded = np.sort(heights % period)
     gaps = np.diff(np.append(folded, folded[0] + period))
     widest = int(np.argmax(gaps))

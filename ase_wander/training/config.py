@@ -15,7 +15,7 @@ from ..nn.heads import HamiltonianHeads
 from ..schema import check_keys, check_value, integer, mapping, number, one_of, read, refuse_unknown, setting, text
 from .bars import check_bars
 from .device import check_device
-from .loop import LARGEST_SEED, LoopSettings
+from .settings import LARGEST_SEED, LoopSettings
 from .stages.published import HAMILTONIAN_SETTINGS, SGDSettings
 from .terms import WEIGHTS, reported, weighed_terms, with_defaults
 
@@ -127,7 +127,7 @@ class TrainConfig:
         return self.kind == "published"
 
     def to_dict(self) -> dict:
-        """What decides and describes the run, as a record keeps it: keys of this kind that say something."""
+        """Settings of this kind of run as its record keeps them, without those that are unset."""
         left_out = NETWORK_KEYS[:-2] if self.is_published else PUBLISHED_KEYS
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         return {k: v for k, v in values.items() if v is not None and not (k == "bars" and not v)}

@@ -3,9 +3,8 @@
 torchrun starts the processes. Each holds the whole data and takes its share of every batch; the loss of a share is its
 part of the loss of the batch (weighted means divide by sums over the batch), so gradients are *added* over processes.
 torch's DistributedDataParallel would average them instead, and it does not know of gradients that are taken inside the
-forward
-pass, as forces are. The first process alone validates, reports and writes. All functions do the obvious in a single
-process.
+forward pass, as forces are. The first process alone validates, reports and writes. All functions do the obvious in a
+single process.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def own_device(device: str) -> str:
 
 
 def share(batch: list) -> list:
-    """What of a batch this process computes; empty when there are more processes than samples."""
+    """Share of a batch that this process computes; empty when there are more processes than samples."""
     return batch[rank() :: size()]
 
 
@@ -90,7 +89,7 @@ def together(task, only_first=False):
     """`task()` in every process, or in the first one alone, whose result all of them get.
 
     An error in any process ends all of them: the first one raises it (ValueError naming the process where it is not its
-    own), the others leave without a word, so that bad input is one line.
+    own), the others exit silently, so that bad input is reported in one line.
     """
     result = error = None
     if rank() == 0 or not only_first:
@@ -108,7 +107,7 @@ def together(task, only_first=False):
 
 
 def refuse(error: Exception):
-    """End all processes, which have all come here: the first one raises `error`, the others leave without a word."""
+    """End all processes, which have all come here: the first one raises `error`, the others exit silently."""
     if rank() == 0:
         raise error
     time.sleep(LINGER)  # torchrun ends the whole group when one leaves: the first must have spoken

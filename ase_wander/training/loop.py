@@ -11,69 +11,12 @@ from pathlib import Path
 
 import torch
 
-from ..checks import is_number
 from ..files import atomic_write
-from ..schema import integer, number, setting
 from . import distributed
+from .settings import LoopSettings
 
 #: After so many steps in a row without a finite gradient a stage stops: nothing is learned any more.
 MAX_SKIPPED = 50
-
-
-#: Random numbers of a step are seeded by 1,000,003 x seed + step, which must fit into 63 bits.
-LARGEST_SEED = 2**32 - 1
-
-
-def is_share(value):
-    """Check of a share above 0, up to 1."""
-    return None if is_number(value) and 0 < value <= 1 else "is not a share above 0, up to 1"
-
-
-def is_name_of_error(value):
-    """Check of `monitor`; whether the validation knows the name depends on the stage."""
-    return None if isinstance(value, str) else "is not the name of a validation error"
-
-
-@dataclass
-class LoopSettings:
-    """Settings of one stage.
-
-    steps : optimiser steps; lr, lr_final : start and end of a cosine schedule; warmup : steps of linear rise;
-    average : decay of the exponential average of the weights, which is what is validated and kept;
-    validate_every : epochs; checkpoint_every : seconds.
-    noise : standard deviation of what a module with an attribute `noise` adds to its hidden features while training;
-        it falls with the learning rate. Every process of several draws its own.
-    monitor : name of a validation error; the averaged weights with the lowest one (highest, for R2) are kept instead of
-        the
-        last ones.
-    patience : stop after so many validations in a row without a better one; 0: never.
-    pairs : share of the pairs of every configuration, drawn anew at every step, whose hoppings a stage of the
-        Hamiltonian without
-        bands looks at. There are hundreds per atom, most of them far and alike: the steps get cheaper and hardly worse.
-    """
-
-    steps: int = setting(integer(), 5000)
-    batch: int = setting(integer(), 8)
-    lr: float = setting(number(above=0), 5e-3)
-    lr_final: float = setting(number(), 1e-5)
-    warmup: int = setting(integer(0), 100)
-    weight_decay: float = setting(number(), 1e-5)
-    clip: float = setting(number(above=0), 1.0)
-    average: float = setting(number(below=1), 0.995)
-    validate_every: int = setting(integer(), 10)
-    checkpoint_every: float = setting(number(), 60.0)
-    seed: int = setting(integer(0, LARGEST_SEED), 1)
-    noise: float = setting(number(), 0.0)
-    monitor: str = setting(is_name_of_error, "")
-    patience: int = setting(integer(0), 0)
-    pairs: float = setting(is_share, 1.0)
-
-    def rate(self, step: int) -> float:
-        """Learning rate at `step`: linear warm-up, then a half cosine from lr to lr_final."""
-        if step < self.warmup:
-            return self.lr * (step + 1) / self.warmup
-        x = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        return self.lr_final + 0.5 * (self.lr - self.lr_final) * (1 + math.cos(math.pi * min(x, 1.0)))
 
 
 def batches(n_samples: int, size: int, epoch: int, seed: int):
@@ -138,25 +81,139 @@ class Best:
             self.waited += 1
 
 
+class _Run:
+    """A stage between two of its steps: what a checkpoint holds, and how one step leads to the next.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    settings : LoopSettings
+    stage : str
+    folder : Path
+        Run directory; `<stage>.pt` is the checkpoint, `<stage>.jsonl` the log.
+    """
+
+    def __init__(self, module, settings, stage, folder):
+        self.module, self.settings, self.stage = module, settings, stage
+        self.checkpoint, self.log = folder / f"{stage}.pt", folder / f"{stage}.jsonl"
+        self.trained = [p for p in module.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.trained, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.99)
+        )
+        self.average = copy.deepcopy(module)
+        self.step, self.seconds, self.running, self.best, self.skipped = 0, 0.0, {}, Best(), 0
+
+    @property
+    def done(self):
+        """Whether all steps are made, or `patience` is used up."""
+        return self.step >= self.settings.steps or 0 < self.settings.patience <= self.best.waited
+
+    def state(self):
+        """Everything that the next step depends on."""
+        return {
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "running": self.running,
+            "best": vars(self.best),
+        }
+
+    def restore(self, state):
+        """Go on from a state."""
+        self.module.load_state_dict(state["module"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.running = state["step"], state["seconds"], state["running"]
+        self.best = Best(**state.get("best", {}))
+
+    def begin(self, resume):
+        """Read the checkpoint of an interrupted run, or make way for a new log."""
+        if resume and self.checkpoint.exists():
+            load_checkpoint(self.checkpoint, self.restore)
+            if self.log.exists():
+                _cut_log(self.log, self.step)
+        elif self.log.exists():
+            self.log.unlink()
+
+    def take_step(self, loss_of, batch):
+        """One step of the optimiser and of the averaged weights; ValueError after many without a finite gradient."""
+        settings, start = self.settings, time.monotonic()
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.rate(self.step)
+        self.module.train()
+        # the random numbers of a step depend on its number (and the process) alone, as after a resume
+        torch.manual_seed(1_000_003 * settings.seed + self.step + (distributed.rank() << 40))
+        if settings.noise:
+            self.module.noise = settings.noise * settings.rate(self.step) / settings.lr
+        self.optimiser.zero_grad()
+        loss, terms = distributed.add_up(self.trained, *_backward(loss_of, batch))
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, settings.clip)
+        self.skipped = 0 if torch.isfinite(norm) else self.skipped + 1
+        if not self.skipped:
+            self.optimiser.step()
+        elif self.skipped >= MAX_SKIPPED:
+            distributed.refuse(
+                ValueError(
+                    f"stage {self.stage}: the gradient has not been finite for {self.skipped} steps up to step "
+                    f"{self.step + 1} (loss {loss:g}): lower lr ({settings.lr:g}) or look at the data"
+                )
+            )
+        self.step += 1
+        _follow(self.average, self.module, min(settings.average, (1 + self.step) / (10 + self.step)))
+        for key, value in {"count": 1, "loss": loss, **terms}.items():
+            self.running[key] = self.running.get(key, 0.0) + float(value)
+        self.seconds += time.monotonic() - start
+
+    def row(self, validate, steps_per_epoch):
+        """A row of the log: mean errors since the last one, and those of the averaged weights in validation."""
+        settings, count = self.settings, self.running.pop("count")
+        row = {
+            "stage": self.stage,
+            "step": self.step,
+            "epoch": round(self.step / steps_per_epoch, 2),
+            "seconds": round(self.seconds, 1),
+            "lr": settings.rate(self.step),
+            "train": {k: v / count for k, v in self.running.items()},
+        }
+        self.running = {}
+        if validate:
+            row["validation"] = distributed.together(lambda: validate(self.average.eval()), only_first=True)
+        if settings.monitor:
+            look = lambda: self.best.look(row["validation"], settings.monitor, self.step, self.average)
+            distributed.together(look)
+            row |= {"best_step": self.best.step, "stopped": 0 < settings.patience <= self.best.waited}
+        return row
+
+
 def fit(
     module, n_samples, loss_of, settings: LoopSettings, folder, stage: str, validate=None, report=None, resume=False
 ):
     """Train `module` in place; on return it holds the averaged weights: the last ones, or with a monitor the best.
 
-    Of several processes (see `distributed`) each computes its share of every batch; they hold the same weights all the
-    time. Validation, log and checkpoints are the first one's. The state before the first step and after a resume is
-    that of
-    the first one too, so that the others need not see its folder.
+    With several processes (see `distributed`) each computes its share of every batch; they hold the same weights all
+    the time. Validation, log and checkpoints are the first one's. The state before the first step and after a resume is
+    that of the first one too, so that the others need not see its folder.
 
     Parameters
     ----------
-    module : torch.nn.Module whose parameters with requires_grad are trained.
+    module : torch.nn.Module
+        Its parameters with requires_grad are trained.
     n_samples : int
-    loss_of : callable(list of sample indices) -> (loss tensor, dict of float). Of several processes each calls
+    loss_of : callable
+        List of sample indices -> loss tensor, dict of float. With several processes each calls
         `loss_of(share, batch)`, and the results of all shares add up to those of the batch.
-    folder : run directory; `<stage>.pt` is the checkpoint, `<stage>.jsonl` the log.
-    validate : callable(module) -> dict of float, called with the averaged weights.
-    report : callable(dict), called after every logged epoch and every step (key "step").
+    settings : LoopSettings
+    folder : path
+        Run directory; `<stage>.pt` is the checkpoint, `<stage>.jsonl` the log.
+    stage : str
+    validate : callable, optional
+        Module -> dict of float, called with the averaged weights.
+    report : callable, optional
+        Called with a dict after every logged epoch and every step (key "step").
+    resume : bool
+        Go on from the checkpoint, where there is one.
 
     Raises
     ------
@@ -169,104 +226,30 @@ def fit(
             f"stage {stage}: monitor {settings.monitor!r} needs configurations held out for validation that "
             "the stage can use"
         )
-    folder, first = Path(folder), distributed.rank() == 0
-    checkpoint, log = folder / f"{stage}.pt", folder / f"{stage}.jsonl"
-    trained = [p for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
-    average = copy.deepcopy(module)
-    step, seconds, running, best = 0, 0.0, {}, Best()
-
-    def state():
-        return {
-            "module": module.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "step": step,
-            "seconds": seconds,
-            "running": running,
-            "best": vars(best),
-        }
-
-    def restore(state):
-        nonlocal step, seconds, running, best
-        module.load_state_dict(state["module"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, seconds, running, best = state["step"], state["seconds"], state["running"], Best(**state.get("best", {}))
-
-    def begin():
-        if resume and checkpoint.exists():
-            load_checkpoint(checkpoint, restore)
-            if log.exists():
-                _cut_log(log, step)
-        elif log.exists():
-            log.unlink()
-
-    distributed.together(begin, only_first=True)
+    first, run = distributed.rank() == 0, _Run(module, settings, stage, Path(folder))
+    report = report if first else None
+    distributed.together(lambda: run.begin(resume), only_first=True)
     if distributed.size() > 1:
-        restore(distributed.broadcast(state()))
-    steps_per_epoch = len(batches(n_samples, settings.batch, 0, settings.seed))
-    last_save, skipped = time.monotonic(), 0
-    done = lambda: step >= settings.steps or 0 < settings.patience <= best.waited
-    while not done():
-        epoch, position = divmod(step, steps_per_epoch)
-        start = time.monotonic()
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate(step)
-        module.train()
-        # the random numbers of a step depend on its number (and the process) alone, as after a resume
-        torch.manual_seed(1_000_003 * settings.seed + step + (distributed.rank() << 40))
-        if settings.noise:
-            module.noise = settings.noise * settings.rate(step) / settings.lr
-        batch = batches(n_samples, settings.batch, epoch, settings.seed)[position]
-        optimiser.zero_grad()
-        loss, terms = _backward(loss_of, batch)
-        loss, terms = distributed.add_up(trained, loss, terms)
-        norm = torch.nn.utils.clip_grad_norm_(trained, settings.clip)
-        skipped = 0 if torch.isfinite(norm) else skipped + 1
-        if not skipped:
-            optimiser.step()
-        elif skipped >= MAX_SKIPPED:
-            distributed.refuse(
-                ValueError(
-                    f"stage {stage}: the gradient has not been finite for {skipped} steps up to step "
-                    f"{step + 1} (loss {loss:g}): lower lr ({settings.lr:g}) or look at the data"
-                )
-            )
-        step += 1
-        _follow(average, module, min(settings.average, (1 + step) / (10 + step)))
-        for key, value in {"count": 1, "loss": loss, **terms}.items():
-            running[key] = running.get(key, 0.0) + float(value)
-        seconds += time.monotonic() - start
-        if report and first:
-            report({"stage": stage, "step": step})
-        if step % (settings.validate_every * steps_per_epoch) == 0 or step >= settings.steps:
-            count = running.pop("count")
-            row = {
-                "stage": stage,
-                "step": step,
-                "epoch": round(step / steps_per_epoch, 2),
-                "seconds": round(seconds, 1),
-                "lr": settings.rate(step),
-                "train": {k: v / count for k, v in running.items()},
-            }
-            running = {}
-            if validate:
-                row["validation"] = distributed.together(lambda: validate(average.eval()), only_first=True)
-            if settings.monitor:
-                distributed.together(lambda: best.look(row["validation"], settings.monitor, step, average))
-                row |= {"best_step": best.step, "stopped": 0 < settings.patience <= best.waited}
+        run.restore(distributed.broadcast(run.state()))
+    steps_per_epoch, last_save = len(batches(n_samples, settings.batch, 0, settings.seed)), time.monotonic()
+    while not run.done:
+        epoch, position = divmod(run.step, steps_per_epoch)
+        run.take_step(loss_of, batches(n_samples, settings.batch, epoch, settings.seed)[position])
+        if report:
+            report({"stage": stage, "step": run.step})
+        if run.step % (settings.validate_every * steps_per_epoch) == 0 or run.step >= settings.steps:
+            row = run.row(validate, steps_per_epoch)
             if first:
-                with open(log, "a") as file:
+                with open(run.log, "a") as file:
                     file.write(json.dumps(row) + "\n")
-            if report and first:
+            if report:
                 report(row)
-        if first and not done() and time.monotonic() - last_save > settings.checkpoint_every:
-            save_atomically(state(), checkpoint)
+        if first and not run.done and time.monotonic() - last_save > settings.checkpoint_every:
+            save_atomically(run.state(), run.checkpoint)
             last_save = time.monotonic()
     if first:
-        save_atomically(state(), checkpoint)
-    module.load_state_dict(best.weights or average.state_dict())
+        save_atomically(run.state(), run.checkpoint)
+    module.load_state_dict(run.best.weights or run.average.state_dict())
     return module.eval()
 
 

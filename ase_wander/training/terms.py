@@ -81,7 +81,7 @@ def select(configurations, kind, weights) -> list:
 
 
 def why_none(configuration, kind, weights) -> str:
-    """What a stage that finds no configuration was looking for, in words, with one configuration as an example."""
+    """Labels that a stage needs and does not find, in words, with one configuration as an example."""
     needed = {
         label for term, labels in weighed_terms(kind, weights).items() if term not in ACCOMPANYING for label in labels
     }

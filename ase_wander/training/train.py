@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
-from ..files import PARTIAL, atomic_write
+from ..files import PARTIAL
 from ..model.graphs import species_index
 from ..model.wander import WanderModel
 from ..moire import twisted_bilayer
@@ -22,12 +19,13 @@ from ..published.model import PublishedModel
 from . import distributed
 from .config import TrainConfig
 from .device import computing_on
-from .loop import LoopSettings, fit, load_checkpoint, save_atomically
+from .loop import fit, load_checkpoint, save_atomically
+from .record import record_run
 from .stages.forcefield import ForceFieldSamples
 from .stages.hamiltonian import HamiltonianSamples
 from .stages.joint import JointSamples
 from .stages.published import bilayers, check_bilayers, train_published
-from .terms import count_labels, select, why_none, with_defaults
+from .terms import count_labels, select, why_none
 
 
 def load_configurations(config):
@@ -97,7 +95,7 @@ def train(config: TrainConfig, folder, resume=False, report=None) -> WanderModel
     A stage that has finished leaves `<stage>.done.pt`; with `resume`, finished stages are loaded and the
     interrupted one goes on from its last checkpoint. For kind `published` the networks take the place of stages;
     `report` gets rows with network, epoch and epochs then, and one with `best_mae` at the end of each.
-    Of the processes that torchrun has started the first one alone writes into `folder` and reports.
+    Only the first of the processes that torchrun has started writes into `folder` and reports.
     """
     folder = Path(folder)
     with distributed.processes():
@@ -109,7 +107,7 @@ def train(config: TrainConfig, folder, resume=False, report=None) -> WanderModel
         configurations, training, validation, model = together(lambda: _prepare(config))
         lock = together(lambda: _occupy(folder), only_first=True)
         try:
-            together(lambda: _record(folder, config, configurations, resume), only_first=True)
+            together(lambda: record_run(folder, config, configurations, resume), only_first=True)
             if model is None:
                 return _train_published(config, folder, configurations, training, validation, report)
             for number, stage in enumerate(config.stages):
@@ -288,77 +286,3 @@ class _Borrowed:
         trained = averaged if kind == "joint" else None
         self.force_field = averaged if kind == "forcefield" else (trained or model).force_field
         self.heads = averaged if kind == "hamiltonian" else (trained or model).heads
-
-
-def _record(folder, config, configurations, resume):
-    """Write what the run is made of; with `resume`, refuse a run directory of other data or another configuration."""
-    import ase
-    import numpy
-
-    # Settings of stages and networks are dataclasses.
-    record = {
-        "config": json.loads(json.dumps(config.to_dict(), default=asdict)),
-        "data_sha256": dataset_hash(configurations),
-        "n_configurations": len(configurations),
-        "labels": {
-            stage.name: count_labels(
-                withhold(split(configurations, config.validation_fraction)[0]), stage.kind, stage.weights
-            )
-            for stage in config.stages
-        },
-        "processes": distributed.size(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "ase": ase.__version__,
-            "numpy": numpy.__version__,
-        },
-    }
-    file = folder / "run.json"
-    if file.exists() and resume:
-        before = read_record(file)
-        for what, old, new in (
-            ("config", _compared(before["config"]), _compared(record["config"])),
-            ("data_sha256", before["data_sha256"], record["data_sha256"]),
-        ):
-            if old != new:
-                differs = (
-                    f" ({', '.join(sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k)))})"
-                    if what == "config"
-                    else ""
-                )
-                raise ValueError(
-                    f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew"
-                )
-    atomic_write(file, json.dumps(record, indent=1) + "\n")
-
-
-def read_record(file) -> dict:
-    """`run.json` of a run; ValueError naming it when it is missing or damaged."""
-    try:
-        record = json.loads(Path(file).read_text())
-        if isinstance(record["config"], dict) and record["data_sha256"]:
-            return record
-        reason = "config is no mapping"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = repr(error)
-    raise ValueError(f"{file}: not a readable record of a run ({reason})")
-
-
-def _compared(config) -> dict:
-    """What of a configuration decides the weights, up to rounding."""
-    config = {
-        k: v for k, v in config.items() if k not in ("material", "material_file", "licence", "notes", "bars", "device")
-    }
-    for key, value in (("dtype", "float32"), ("kind", "wander"), ("force_field", {}), ("heads", {})):
-        config.setdefault(key, value)  # a record of an earlier version says no defaults
-    if "stages" in config:  # a record of an earlier version lacks the settings that came later
-        config["stages"] = [
-            {
-                **stage,
-                "loop": asdict(LoopSettings()) | stage["loop"],
-                "weights": with_defaults(stage["kind"], stage["weights"]),
-            }
-            for stage in config["stages"]
-        ]
-    return config

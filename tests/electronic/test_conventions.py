@@ -8,6 +8,7 @@ plane than xy, atoms in other cells. The model is a two-centre one of p shells, 
 import numpy as np
 import pytest
 
+from ase_wander.electronic.filling import default_grid
 from ase_wander.electronic.properties.analysis import density_map, fat_bands
 from ase_wander.electronic.properties.optics import optical_conductivity
 from ase_wander.electronic.properties.spin import spin_texture
@@ -153,3 +154,16 @@ def test_spins_turn_with_the_crystal(spinor_case):
 def test_layers_of_orbitals(spinor_case):
     layers, atoms = layer_of_orbitals(spinor_case.h), spinor_case.h.orbitals["atom"]
     assert np.array_equal(layers, np.array([0, 0, 1, 1])[spinor_case.order[atoms]])
+
+
+def test_fermi_level_and_grid_of_a_slab(case):
+    """No k-points along the third direction of a slab, also where the cell boundary cuts it."""
+    assert default_grid(case.h)[2] == 1
+    assert case.h.band_gap() == pytest.approx(case.reference.band_gap(), abs=0.02)
+
+
+def test_crystals_disperse_along_the_third_vector():
+    atoms = bilayer()
+    atoms.set_cell([*atoms.cell.array[:2], [0, 0, 6.0]])
+    atoms.pbc = True
+    assert default_grid(p_model(atoms))[2] == 6

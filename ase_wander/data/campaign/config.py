@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ...checks import read_mapping
+from ...checks import read_mapping, shown
 from ...files import read_frames
 from ..dft.recipe import Recipe
 from ..sampling.plan import read_plan
@@ -93,21 +93,21 @@ def _read(raw, path, limit, only):
         Recipe.from_dict({**raw["recipe"], **settings}, f"recipe_for.{kind}")
     only = only if only is not None else raw.get("only")
     if only is not None and not (isinstance(only, (list, tuple)) and only and all(isinstance(n, str) for n in only)):
-        raise ValueError(f"only: {only!r} is not a list of names")
+        raise ValueError(f"only: {shown(only)} is not a list of names")
     database = raw.get("database")
     if database is not None and not (isinstance(database, str) and database):
-        raise ValueError(f"database: {database!r} is not a file or a URL")
+        raise ValueError(f"database: {shown(database)} is not a file or a URL")
     if "sampling" in raw:
         configurations = sample(read_plan(raw["sampling"], path.parent), None if only else limit)
     else:
         if not isinstance(raw["structures"], str):
-            raise ValueError(f"structures: {raw['structures']!r} is not a file")
+            raise ValueError(f"structures: {shown(raw['structures'])} is not a file")
         configurations = read_structures(path.parent / raw["structures"])
     if only is not None:
         by_name = {a.info["config_id"]: a for a in configurations}
         missing = [name for name in only if name not in by_name]
         if missing:
-            raise ValueError(f"only: no configuration {missing[0]!r} among {len(by_name)}")
+            raise ValueError(f"only: no configuration {shown(missing[0])} among {len(by_name)}")
         configurations = [by_name[name] for name in only]
     unknown = (
         sorted(set(recipe_for) - {a.info["config_id"].split("_")[0] for a in configurations})
@@ -155,7 +155,7 @@ def read_structures(path) -> list[Atoms]:
     for number, frame in enumerate(read_frames(path)):
         name = str(frame.info.get("config_id", f"{path.stem}_{number:04d}"))
         if name in taken:
-            raise ValueError(f"{path}: frames {taken[name]} and {number} are both named {name!r}")
+            raise ValueError(f"{path}: frames {taken[name]} and {number} are both named {shown(name)}")
         check_name(name, f"{path}, frame {number}")
         taken[name] = number
         atoms = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc)
@@ -171,4 +171,4 @@ RESULTS = ("vacuum_top", "vacuum_bottom", "pulay_energy", "d3_energy", "d3_stres
 def check_name(name: str, where: str) -> None:
     """ValueError for a name that does not make a file name."""
     if not name or name.startswith(".") or not all(c.isalnum() or c in "_-." for c in name):
-        raise ValueError(f"{where}: {name!r} is not a name of letters, digits, _, - and .")
+        raise ValueError(f"{where}: {shown(name)} is not a name of letters, digits, _, - and .")

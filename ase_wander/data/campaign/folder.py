@@ -69,7 +69,7 @@ class CampaignFolder:
         atomic_write(self.path / PLAN, json.dumps(plan, indent=1, default=_plain))
 
     def read_plan(self) -> dict | None:
-        """What `write_plan` wrote, None where there is none; ValueError naming a damaged file."""
+        """Read what `write_plan` wrote; None without a file, ValueError naming a damaged one."""
         file = self.path / PLAN
         if not file.is_file():
             return None
@@ -94,7 +94,7 @@ class CampaignFolder:
             return None
 
     def stored_state(self, name: str, labels: str, hamiltonian: str) -> str:
-        """What the files say of a configuration whose hashes are these.
+        """State of a configuration with these hashes, from its files.
 
         "done": labels and Hamiltonian are there and valid; "labelled": only the labels; "stale": labels of another
         structure or recipe, or of unknown ones (no hash); "failed"; "left".
@@ -152,7 +152,7 @@ class CampaignFolder:
 
 
 def read_header(path) -> dict | None:
-    """What a file of labels is: `hash` (None where it does not say), `seconds`, `atoms`; None for a damaged file."""
+    """Header of a file of labels: `hash` (None where it does not say), `seconds`, `atoms`; None for a damaged file."""
     try:
         with np.load(path, allow_pickle=False) as data:
             text = json.loads(str(data["info"]))

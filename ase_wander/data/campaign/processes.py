@@ -63,7 +63,7 @@ _remote = ProcessGroup()
 def run_task(task: str, group: ProcessGroup, command=WORKER, keep_open=()) -> bool:
     """Run one task in a new process and wait for it.
 
-    A process that dies without a word (a signal, no memory) is recorded as a failure too.
+    A process that dies without a message (a signal, no memory) is recorded as a failure too.
 
     Parameters
     ----------

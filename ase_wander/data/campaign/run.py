@@ -162,7 +162,7 @@ def _hamiltonian(folder, entry, recipe):
 
 
 def _database(config, folder):
-    """Where rows go: a URL as it is, a file in the campaign's folder."""
+    """Target of the rows: a URL as it is, a file in the campaign's folder."""
     name = config.database or "ase.db"
     return name if "://" in name else folder.path / name
 

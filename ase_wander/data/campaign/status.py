@@ -1,4 +1,4 @@
-"""How far a campaign is: state, wall time and reason of failure of every configuration, and the time left."""
+"""Progress of a campaign: state, wall time and reason of failure of every configuration, and the time left."""
 
 from __future__ import annotations
 

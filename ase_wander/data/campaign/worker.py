@@ -97,7 +97,7 @@ def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) ->
 
     DFT and interpolated bands in `bands/<id>.png`.
 
-    Of a recipe with `symmetry` the file holds k-points and eigenvalues alone, and nothing is drawn.
+    For a recipe with `symmetry` the file holds k-points and eigenvalues alone, and nothing is drawn.
 
     Raises
     ------

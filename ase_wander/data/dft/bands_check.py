@@ -2,8 +2,7 @@
 
 On the k-grid an isolated manifold is exact by construction, so what is measured is what leaves with the truncation to
 the recipe's extent and, for an entangled one, with the weights of the disentanglement. Interpolation between the points
-is
-measured where eigenvalues on a path are given.
+is measured where eigenvalues on a path are given.
 """
 
 from __future__ import annotations
@@ -121,8 +120,7 @@ def check_bands(labels, recipe, arrays=None, kpts=None, eigenvalues=None, shares
 
 def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandCheck:
     """`check_bands` on the k-grid, a figure where asked for, and BandError when the error is above
-    `recipe.max_band_error`
-    or there is no state to compare.
+    `recipe.max_band_error` or there is no state to compare.
 
     Parameters
     ----------
@@ -152,8 +150,8 @@ def require_bands(labels, recipe, arrays=None, figure=None, title=None) -> BandC
 
 
 def _hint(labels, recipe):
-    """What may be wrong: an orbital that the bands computed do not reach at some k, as pi* at Γ above nearly free
-    electrons.
+    """A hint at what may be wrong: an orbital that the bands computed do not reach at some k, as pi* at Γ above
+    nearly free electrons.
     """
     bands, _ = labels.manifold(recipe)
     reach = np.linalg.svd(labels.amplitudes[:, bands], compute_uv=False)[:, -1]

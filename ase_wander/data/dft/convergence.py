@@ -1,4 +1,4 @@
-"""How energy, forces, stress and levels of one structure settle with the cutoff and with the k-grid, by any engine."""
+"""Convergence of energy, forces, stress and levels with the cutoff and the k-grid, by any engine."""
 
 from __future__ import annotations
 

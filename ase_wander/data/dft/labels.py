@@ -18,7 +18,7 @@ from .recipe import Recipe, orbitals_per_atom
 
 @dataclass
 class Labels:
-    """What an engine returns for one structure; eV and Å, one-electron energies relative to the mean vacuum level.
+    """Results of an engine for one structure; eV and Å, one-electron energies relative to the mean vacuum level.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a reference calculation is: the settings that all configurations of one data set share."""
+"""Recipe of a reference calculation: the settings that all configurations of one data set share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 import numpy as np
 from ase.data import atomic_numbers
 
-from ...checks import is_number
+from ...checks import is_number, shown
 from ...electronic.orbitals import expand_shells
 
 #: Module of every engine; each has `compute(atoms, recipe, log=None) -> Labels`.
@@ -80,24 +80,24 @@ class Recipe:
                 "shells", "a mapping from symbols to lists of one shell is needed, e.g. {Mo: [2], S: [1]} or {C: [pz]}"
             )
         if raw.get("engine", "gpaw") not in ENGINES:
-            fail("engine", f"{raw['engine']!r} is not known; known: {', '.join(ENGINES)}")
+            fail("engine", f"{shown(raw['engine'])} is not known; known: {', '.join(ENGINES)}")
         if not isinstance(raw.get("symmetry", False), bool):
-            fail("symmetry", f"{raw['symmetry']!r} is not true or false")
+            fail("symmetry", f"{shown(raw['symmetry'])} is not true or false")
         if raw.get("symmetry") and raw.get("engine", "gpaw") == "espresso":
             fail("symmetry", "of engine espresso is not supported; leave it out")
         if raw.get("dispersion", "d3bj") not in ("d3bj", None):
-            fail("dispersion", f"{raw['dispersion']!r} is not known; known: d3bj, null")
+            fail("dispersion", f"{shown(raw['dispersion'])} is not known; known: d3bj, null")
         for key in ("cutoff", "smearing", "length", "extent", "density", "eigenstates", "max_band_error"):
             if key in raw and not (is_number(raw[key]) and raw[key] > 0):
-                fail(key, f"{raw[key]!r} is not a positive number (write 1.0e-5, not 1e-5)")
+                fail(key, f"{shown(raw[key])} is not a positive number (write 1.0e-5, not 1e-5)")
         for key in ("shells", "bands", "converged_bands", "semicore", "options"):
             if raw.get(key) is not None and not isinstance(raw.get(key, {}), dict):
-                fail(key, f"{raw[key]!r} is not a mapping")
+                fail(key, f"{shown(raw[key])} is not a mapping")
         for symbol, shells in raw["shells"].items():
             if atomic_numbers.get(symbol, 0) < 1:
-                fail(f"shells.{symbol}", f"{symbol!r} is no element")
+                fail(f"shells.{symbol}", f"{shown(symbol)} is no element")
             if not isinstance(shells, (list, tuple)) or len(shells) != 1:
-                fail(f"shells.{symbol}", f"{shells!r} is not a list of one shell")
+                fail(f"shells.{symbol}", f"{shown(shells)} is not a list of one shell")
             try:
                 expand_shells(shells)
             except (ValueError, TypeError) as error:
@@ -105,7 +105,7 @@ class Recipe:
         for key in ("bands", "converged_bands", "semicore"):
             for symbol, value in (raw.get(key) or {}).items():
                 if not (is_number(value) and value >= 0):
-                    fail(f"{key}.{symbol}", f"{value!r} is not a number of bands")
+                    fail(f"{key}.{symbol}", f"{shown(value)} is not a number of bands")
         window = raw.get("window")
         if window is not None and not (
             isinstance(window, (list, tuple))
@@ -113,7 +113,7 @@ class Recipe:
             and all(map(is_number, window))
             and window[0] < window[1]
         ):
-            fail("window", f"{window!r} is not [low, high] in eV about the Fermi level")
+            fail("window", f"{shown(window)} is not [low, high] in eV about the Fermi level")
         fade = raw.get("fade")
         if fade is not None and not (
             isinstance(fade, dict)
@@ -122,7 +122,7 @@ class Recipe:
             and fade["height"] >= 1
             and fade["width"] > 0
         ):
-            fail("fade", f"{fade!r} is not a mapping of height (1 or more), centre and width (eV), gate (0 to 1)")
+            fail("fade", f"{shown(fade)} is not a mapping of height (1 or more), centre and width (eV), gate (0 to 1)")
         return cls(**{**raw, "window": tuple(window) if window is not None else None})
 
     def to_dict(self) -> dict:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from ...checks import is_integer, is_list_of, is_number
+from ...checks import is_integer, is_list_of, is_number, shown
 from ...files import read_structure
 from .displacements import WAVES
 
@@ -160,10 +160,10 @@ def read_plan(raw, folder=".") -> Plan:
         raise ValueError("sampling.kinds: expected a list of kinds")
     seed = raw.get("seed", 1)
     if not is_integer(seed, 0):
-        raise ValueError(f"sampling.seed: {seed!r} is not an integer from 0")
+        raise ValueError(f"sampling.seed: {shown(seed)} is not an integer from 0")
     for key in ("lattice_constant", "vacuum"):
         if key in raw and not (is_number(raw[key]) and raw[key] > 0):
-            raise ValueError(f"sampling.{key}: {raw[key]!r} is not a positive number")
+            raise ValueError(f"sampling.{key}: {shown(raw[key])} is not a positive number")
     kinds = tuple(read_kind(k, f"sampling.kinds[{n}]") for n, k in enumerate(raw["kinds"]))
     _check_names(kinds)
     return Plan(
@@ -209,40 +209,40 @@ def read_kind(raw, where: str = "kind") -> Kind:
             fail(key, f"unknown; known: {', '.join(f.name for f in fields(Kind))}")
     kind = dict(raw)
     if not isinstance(kind.get("prefix"), str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", kind["prefix"]):
-        fail("prefix", f"{kind.get('prefix')!r} is not a letter followed by letters and digits")
+        fail("prefix", f"{shown(kind.get('prefix'))} is not a letter followed by letters and digits")
     for key, least in (("count", 1), ("first", 0)):
         value = kind.get(key, 0)
         if not is_integer(value, least):
-            fail(key, f"{value!r} is not an integer from {least}")
+            fail(key, f"{shown(value)} is not an integer from {least}")
     if not isinstance(kind.get("monolayer", False), bool):
-        fail("monolayer", f"{kind['monolayer']!r} is not true or false")
+        fail("monolayer", f"{shown(kind['monolayer'])} is not true or false")
     _check_cell(kind, fail)
     stackings = kind.get("stackings", ["R"])
     kind["stackings"] = tuple([stackings] if isinstance(stackings, str) else stackings)
     if not kind["stackings"] or not set(kind["stackings"]) <= {"R", "H"}:
-        fail("stackings", f"{stackings!r} is not a list of R and H")
+        fail("stackings", f"{shown(stackings)} is not a list of R and H")
     if kind.get("shifts") is not None and not is_list_of(kind["shifts"], 2):
-        fail("shifts", f"{kind['shifts']!r} is not a list of pairs of numbers")
+        fail("shifts", f"{shown(kind['shifts'])} is not a list of pairs of numbers")
     if kind.get("gap") is None and not kind.get("monolayer"):
         fail("gap", "missing")
     if kind.get("gap") is not None:
         _check_gap(kind["gap"], fail)
     if not (is_number(kind.get("strain", 0.0)) or _is_distribution(kind["strain"])):
-        fail("strain", f"{kind['strain']!r} is not a number, [low, high] or [[value, share below], ...]")
+        fail("strain", f"{shown(kind['strain'])} is not a number, [low, high] or [[value, share below], ...]")
     for key in ("shear", "thickness"):
         if not (is_number(kind.get(key, 0.0)) and 0 <= kind.get(key, 0.0) < 0.5):
-            fail(key, f"{kind[key]!r} is not a number from 0 to 0.5")
+            fail(key, f"{shown(kind[key])} is not a number from 0 to 0.5")
     sigma = kind.get("sigma", [0.0])
     kind["sigma"] = tuple(sigma) if isinstance(sigma, (list, tuple)) else (sigma,)
     if not kind["sigma"] or not all(is_number(s) and s >= 0 for s in kind["sigma"]):
-        fail("sigma", f"{sigma!r} is not a list of numbers from 0")
+        fail("sigma", f"{shown(sigma)} is not a list of numbers from 0")
     amplitudes = kind.get("waves") or {}
     if (
         not isinstance(amplitudes, dict)
         or not set(amplitudes) <= set(WAVES)
         or not all(is_number(a) and a >= 0 for a in amplitudes.values())
     ):
-        fail("waves", f"{amplitudes!r} does not give amplitudes in Å of {', '.join(WAVES)}")
+        fail("waves", f"{shown(amplitudes)} does not give amplitudes in Å of {', '.join(WAVES)}")
     return Kind(**kind)
 
 
@@ -250,21 +250,21 @@ def _check_cell(kind, fail):
     cell = kind.get("cell", "1x1")
     if isinstance(cell, str):
         if cell not in NAMED_CELLS and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", cell):
-            fail("cell", f"{cell!r} is not NxM, {', '.join(NAMED_CELLS)} or 2 x 2 integers")
+            fail("cell", f"{shown(cell)} is not NxM, {', '.join(NAMED_CELLS)} or 2 x 2 integers")
     elif (
         not is_list_of(cell, 2)
         or len(cell) != 2
         or not all(isinstance(x, int) for row in cell for x in row)
         or cell[0][0] * cell[1][1] - cell[0][1] * cell[1][0] < 1
     ):
-        fail("cell", f"{cell!r} is not a right-handed matrix of 2 x 2 integers")
+        fail("cell", f"{shown(cell)} is not a right-handed matrix of 2 x 2 integers")
     if kind.get("twist") is not None:
         if not (
             isinstance(kind["twist"], (list, tuple))
             and len(kind["twist"]) == 2
             and all(isinstance(n, int) for n in kind["twist"])
         ):
-            fail("twist", f"{kind['twist']!r} is not a pair of integers [m, r]")
+            fail("twist", f"{shown(kind['twist'])} is not a pair of integers [m, r]")
         if "cell" in kind or kind.get("monolayer") or kind.get("thickness"):
             fail("twist", "goes neither with cell, nor with monolayer, nor with thickness")
         kind["twist"] = tuple(kind["twist"])
@@ -275,16 +275,18 @@ def _check_gap(gap, fail):
         if not {"top", "hollow"} <= set(gap) <= {"top", "hollow", "spread", "origin"} or not all(
             is_number(v) for k, v in gap.items() if k != "origin"
         ):
-            fail("gap", f"{gap!r} does not give numbers top, hollow and optionally spread, origin")
+            fail("gap", f"{shown(gap)} does not give numbers top, hollow and optionally spread, origin")
         origin = gap.get("origin", {})
         if (
             not isinstance(origin, dict)
             or not set(origin) <= {"R", "H"}
             or not all(is_list_of([v], 2) for v in origin.values())
         ):
-            fail("gap.origin", f"{origin!r} does not give a pair of numbers for R or H")
+            fail("gap.origin", f"{shown(origin)} does not give a pair of numbers for R or H")
     elif not (is_number(gap) or _is_distribution(gap)):
-        fail("gap", f"{gap!r} is not a number, [low, high], [[value, share below], ...] or {{top, hollow, spread}}")
+        fail(
+            "gap", f"{shown(gap)} is not a number, [low, high], [[value, share below], ...] or {{top, hollow, spread}}"
+        )
 
 
 def _check_names(kinds):

@@ -38,7 +38,7 @@ DIMENSIONS = (
 
 @dataclass(frozen=True)
 class Draw:
-    """What distinguishes one configuration of a kind.
+    """Parameters of one configuration of a kind.
 
     Attributes
     ----------
@@ -103,8 +103,7 @@ def configuration(plan: Plan, kind: Kind, index: int, layer: Monolayer | None = 
     ase.Atoms
         pbc (T, T, F), third vector along z, centred.  `info`: config_id, stacking (R, H, - for a monolayer), sigma (Å),
         a (Å, after biaxial strain), strain (biaxial, (xx - yy)/2, xy), supercell, and for a bilayer shift (lattice
-        vectors) and gap
-        (mid-planes, Å), both before displacement; twist_angle (degrees) of a twisted cell.
+        vectors) and gap (mid-planes, Å), both before displacement; twist_angle (degrees) of a twisted cell.
 
     Raises
     ------

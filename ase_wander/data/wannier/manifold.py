@@ -92,7 +92,7 @@ def find_manifold(eigenvalues, amplitudes, efermi, separation=SEPARATION, own=OW
     Raises
     ------
     ValueError
-        When there is neither; the message says what stands in the way.
+        When there is neither; the message says why.
     """
     eigenvalues, amplitudes = np.asarray(eigenvalues), np.asarray(amplitudes)
     n_bands, n_orbitals = amplitudes.shape[1:]

@@ -4,8 +4,7 @@ Isolated manifold: A_nm = <p_m|psi_n>, A = U S V^dagger, M = U V^dagger, H(k) = 
 `num_iter = 0`. Entangled manifold: states inside a frozen window are kept, the rest of the subspace is what the
 projectors reach outside them (Souza, Marzari, Vanderbilt, PRB 65, 035109 (2001), sec. III.G): `dis_num_iter = 0`. A
 hard window makes the subspace jump from k to k, and H decays slowly; `faded_subspace` keeps states the more, the lower
-they
-lie, without an edge, after the erfc weights of Damle and Lin, Multiscale Model. Simul. 16, 1392 (2018).
+they lie, without an edge, after the erfc weights of Damle and Lin, Multiscale Model. Simul. 16, 1392 (2018).
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import product
 from pathlib import Path
 
@@ -52,10 +51,8 @@ def settings_file(file) -> Path:
 def mp_grid(file) -> np.ndarray | None:
     """The keyword mp_grid of `seed.win`, (3,), None where it does not say."""
     path = settings_file(file)
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    match = re.search(r"^\s*mp_grid\s*[:=\s]\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)", text, re.M | re.I)
-    grid = np.array([int(x) for x in match.groups()]) if match else None
-    return grid if grid is None or (grid > 0).all() else None
+    grid = win.read(path).get("mp_grid") if path.is_file() else None
+    return None if grid is None else np.array(grid)
 
 
 def read_structure(file) -> Atoms:

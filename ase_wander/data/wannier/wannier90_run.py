@@ -39,7 +39,7 @@ class Wannier90Error(ValueError):
 
 @dataclass(frozen=True)
 class BlochBands:
-    """What Wannier90 needs to know of bands on a k-grid, overlaps aside.
+    """Input of Wannier90 from bands on a k-grid, without the overlaps.
 
     Attributes
     ----------

@@ -3,8 +3,7 @@ microelectronvolt.
 
 H(-R) = H(R)ᵀ gives the reverse of a pair, the structure gives its distance. Elements and eigenvalues are multiples of
 2^-20 eV, far below the noise of any label (0.01 meV); single precision holds them exactly up to 16 eV, and their zero
-bits
-compress.
+bits compress.
 """
 
 from __future__ import annotations

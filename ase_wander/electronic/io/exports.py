@@ -15,7 +15,8 @@ from ..blocks import unique_rows
 from ..kpath import special_points
 from ..orbitals import order_by_atom, spin_pairs
 from ..transforms import reordered
-from .textfile import NumberedLines
+from .checked import MAX_SHIFT, checked_csr
+from .textfile import NumberedLines, file_error
 
 #: PETSc's class id of a matrix file.
 MAT_FILE_CLASSID = 1211216
@@ -34,7 +35,7 @@ def write_wanniertools(h, folder, seed="wander", max_bytes=2e10):
     -------
     list of Path
     """
-    atoms = h._require_atoms("WannierTools input")
+    atoms = h._require_sites("WannierTools input")
     if (h.orbitals["l"] < 0).any():
         raise ValueError("wt.in needs named orbitals; those of this Hamiltonian are not known")
     if h.spin_degeneracy == 1:
@@ -121,17 +122,33 @@ def read_wanniertools(path):
     """Cell shifts (n_R, 3) and CSR matrices of a sparse ``_hr.dat``; ValueError naming file and line."""
     lines = NumberedLines(path)
     lines.next("comment", blank=True)
-    n_elements = lines.integers(1, "number of elements")[0]
-    n = lines.integers(1, "number of orbitals")[0]
+    n_elements = lines.to_integers(lines.first_word("number of elements"), "number of elements")[0]
+    n = lines.to_integers(lines.first_word("number of orbitals"), "number of orbitals")[0]
+    if n_elements < 1 or not 1 <= n < 2**31:
+        raise lines.error(f"{n_elements} elements and {n} orbitals")
+    lines.require(n_elements, "elements")
     table, first = lines.table(n_elements, 7, "R1 R2 R3 m n Re Im")
-    index = table[:, 3:5].astype(int) - 1
-    bad = np.flatnonzero((index < 0).any(axis=1) | (index >= n).any(axis=1))
+    lines.expect_end(f"{n_elements} elements")
+    shift, index = table[:, :3], table[:, 3:5]
+    bad = np.flatnonzero(~((index >= 1) & (index <= n) & (index == np.floor(index))).all(axis=1))
     if len(bad):
-        raise ValueError(f"{path}:{first + bad[0]}: orbital {index[bad[0]].max() + 1}, there are {n}")
-    shifts, which = unique_rows(table[:, :3].astype(int))
+        raise file_error(path, first + bad[0], f"orbital {index[bad[0]].max():g}, there are {n}")
+    bad = np.flatnonzero(~((np.abs(shift) <= MAX_SHIFT) & (shift == np.floor(shift))).all(axis=1))
+    if len(bad):
+        raise file_error(path, first + bad[0], f"R = {shift[bad[0]].tolist()} is no cell of integers up to {MAX_SHIFT}")
+    _, once = np.unique(table[:, :5].astype(np.int64), axis=0, return_index=True)
+    if len(once) < n_elements:
+        bad = np.setdiff1d(np.arange(n_elements), once)[0]
+        raise file_error(path, first + bad, f"element {table[bad, :5].astype(int).tolist()} appears twice")
+    index = index.astype(np.int64) - 1
+    shifts, which = unique_rows(shift.astype(np.int64))
     values = table[:, 5] + 1j * table[:, 6] if table[:, 6].any() else table[:, 5]
-    blocks = [csr_matrix((values[which == r], tuple(index[which == r].T)), shape=(n, n)) for r in range(len(shifts))]
-    return shifts, blocks
+    # every cell takes a row pointer per orbital, however few its elements
+    if n * len(shifts) > 64 * n_elements + 10_000_000:
+        raise ValueError(f"{path}: {n} orbitals in {len(shifts)} cells R with {n_elements} elements")
+    order = np.argsort(which, kind="stable")
+    parts = np.split(order, np.searchsorted(which[order], np.arange(1, len(shifts))))
+    return shifts, [csr_matrix((values[p], tuple(index[p].T)), shape=(n, n)) for p in parts]
 
 
 def write_petsc(h, k, path, gauge="lattice"):
@@ -156,16 +173,20 @@ def write_petsc(h, k, path, gauge="lattice"):
 
 def read_petsc(path):
     """CSR matrix of a PETSc binary file with complex scalars; ValueError naming the file when it is none."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
     content = Path(path).read_bytes()
     header = np.frombuffer(content[:16], ">i4") if len(content) >= 16 else np.zeros(4, int)
     rows, columns, nnz = (int(x) for x in header[1:])
-    if header[0] != MAT_FILE_CLASSID or len(content) != 16 + 4 * (rows + nnz) + 16 * nnz:
+    if header[0] != MAT_FILE_CLASSID or min(rows, columns, nnz) < 0 or len(content) != 16 + 4 * (rows + nnz) + 16 * nnz:
         raise ValueError(
             f"{path}: no PETSc matrix with complex scalars (class id {int(header[0])}, {len(content)} bytes)"
         )
-    lengths = np.frombuffer(content, ">i4", rows, 16)
-    indices = np.frombuffer(content, ">i4", nnz, 16 + 4 * rows)
-    values = np.frombuffer(content, ">c16", nnz, 16 + 4 * (rows + nnz))
-    return csr_matrix(
-        (values.astype(complex), indices.astype(np.int32), np.append(0, np.cumsum(lengths))), shape=(rows, columns)
-    )
+    if rows != columns:
+        raise ValueError(f"{path}: a matrix of {rows} rows and {columns} columns is no Hamiltonian")
+    lengths = np.frombuffer(content, ">i4", rows, 16).astype(np.int64)
+    if (lengths < 0).any():
+        raise ValueError(f"{path}: row {np.argmin(lengths)} has {lengths.min()} elements")
+    indices = np.frombuffer(content, ">i4", nnz, 16 + 4 * rows).astype(np.int32)
+    values = np.frombuffer(content, ">c16", nnz, 16 + 4 * (rows + nnz)).astype(complex)
+    return checked_csr(values, indices, np.append(0, np.cumsum(lengths)), rows, str(path))

@@ -87,7 +87,7 @@ def to_sisl(h, spin=None):
         import sisl
     except ImportError:
         raise ImportError("to_sisl needs sisl: pip install sisl") from None
-    atoms = h._require_atoms("a sisl Hamiltonian")
+    atoms = h._require_sites("a sisl Hamiltonian")
     if spin is None:
         h = reordered(h, np.argsort(h.orbitals["atom"], kind="stable"))
         on = h.orbitals["atom"]

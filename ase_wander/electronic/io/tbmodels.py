@@ -1,7 +1,7 @@
 """Files of TBmodels (.hdf5), read and written with h5py alone; TBmodels itself need not be there.
 
-Layout of `tbmodels.Model.to_hdf5`, TBmodels 1.4: H = sum over the stored R of (H_R e^{2 pi i k.R}) + its conjugate, with one
-of each pair R, -R (first non-zero component positive) and half of H(0); H_R[i, j] = <i,0|H|j,R>.
+Layout of `tbmodels.Model.to_hdf5`, TBmodels 1.4: H = sum over the stored R of (H_R e^{2 pi i k.R}) + its conjugate, with
+one of each pair R, -R (first non-zero component positive) and half of H(0); H_R[i, j] = <i,0|H|j,R>.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from ase import Atoms
 from scipy.sparse import csr_matrix
 
 from ..orbitals import DTYPE
+from .checked import check_finite, checked_csr, whole_numbers
+from .hdf5 import read_hdf5
+
+#: Orbitals of a model; TBmodels' own files hold thousands.
+MAX_SIZE = 1_000_000
 
 
 def write_tbmodels(h, path):
@@ -43,7 +48,9 @@ def write_tbmodels(h, path):
 
 
 def read_tbmodels(path, n_electrons=None, spin_degeneracy=2):
-    """Arguments of WannierHamiltonian from a TBmodels file, dense or sparse: ``WannierHamiltonian(**read_tbmodels(path))``.
+    """Arguments of WannierHamiltonian from a TBmodels file, dense or sparse.
+
+    ``WannierHamiltonian(**read_tbmodels(path))`` is the Hamiltonian.
 
     Parameters
     ----------
@@ -54,31 +61,36 @@ def read_tbmodels(path, n_electrons=None, spin_degeneracy=2):
     ------
     ImportError
         Without h5py.
+    FileNotFoundError
     ValueError
         For what is no TBmodels file of up to three dimensions, naming the file.
     """
-    h5py = _h5py()
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     try:
-        with h5py.File(path, "r") as file:
-            group = file.get("tb_model", file)
-            size, dim, sparse = int(group["size"][()]), int(group["dim"][()]), bool(group["sparse"][()])
-            positions = np.array(group["pos"]) if "pos" in group else np.zeros((size, dim))
-            vectors = np.array(group["uc"]) if "uc" in group else None
-            occupied = float(group["occ"][()]) if "occ" in group else None
-            table = {}
-            for part in group["hop"].values():
-                shift = tuple(np.array(part["R"], int).tolist()) + (0,) * (3 - dim)
-                matrix = (
-                    csr_matrix((part["data"][()], part["indices"][()], part["indptr"][()]), shape=(size, size))
-                    if sparse
-                    else csr_matrix(np.array(part["mat"]))
-                )
-                for key, term in ((shift, matrix), (tuple(-x for x in shift), matrix.conj().T.tocsr())):
-                    table[key] = table[key] + term if key in table else term
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a readable TBmodels file ({error})") from None
+        found = read_hdf5(path)
+        group = {k.removeprefix("tb_model/"): v for k, v in found.items()}
+        size, dim, sparse = int(group["size"]), int(group["dim"]), bool(group["sparse"])
+        if not (1 <= dim <= 3 and 1 <= size <= MAX_SIZE):
+            raise ValueError(f"{size} orbitals in {dim} dimensions")
+        positions = _array(group, "pos", (size, dim)) if "pos" in group else np.zeros((size, dim))
+        vectors = _array(group, "uc", (dim, dim)) if "uc" in group else None
+        if vectors is not None and not abs(np.linalg.det(vectors)) > 1e-6:
+            raise ValueError(f"the lattice vectors {vectors.tolist()} span no cell")
+        occupied = float(group["occ"]) if "occ" in group else None
+        table = {}
+        for part in sorted({key.split("/")[1] for key in group if key.startswith("hop/")}):
+            shift = whole_numbers(_array(group, f"hop/{part}/R", (dim,)), "R")
+            shift = (*shift.tolist(), *(0,) * (3 - dim))
+            matrix = _matrix(group, part, size, sparse)
+            for key, term in ((shift, matrix), (tuple(-x for x in shift), matrix.conj().T.tocsr())):
+                table[key] = table[key] + term if key in table else term
+        if not table:
+            raise ValueError("no hoppings")
+    except (FileNotFoundError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # arrays of other shapes and types than TBmodels writes stumble in many places
+        missing = "missing: " if isinstance(error, KeyError) else ""
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: not a readable TBmodels file ({missing}{reason})") from None
     if n_electrons is None and occupied is not None:
         n_electrons = spin_degeneracy * occupied
     blocks = [m.tocsr() for m in table.values()]
@@ -105,6 +117,23 @@ def read_tbmodels(path, n_electrons=None, spin_degeneracy=2):
         "centres": centres,
         "info": {"source": f"TBmodels file {Path(path).name}"},
     }
+
+
+def _array(group, name, shape):
+    array = np.asarray(group[name])
+    if array.shape != shape:
+        raise ValueError(f"{name} of shape {array.shape}, expected {shape}")
+    check_finite(array, name)
+    return array
+
+
+def _matrix(group, part, size, sparse):
+    """H_R of one group, a checked CSR."""
+    if not sparse:
+        return csr_matrix(_array(group, f"hop/{part}/mat", (size, size)))
+    if np.asarray(group[f"hop/{part}/shape"]).tolist() != [size, size]:
+        raise ValueError(f"hop/{part} is no matrix of {size} orbitals")
+    return checked_csr(*(group[f"hop/{part}/{name}"] for name in ("data", "indices", "indptr")), size, f"hop/{part}")
 
 
 def _half(h, home):

@@ -9,7 +9,9 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from ase.units import Bohr
 
-from .textfile import NumberedLines
+from ...files import check_structure
+from .textfile import NumberedLines, to_float
+from .win_keywords import BLOCKS, KEYWORDS
 
 #: Order of the real harmonics in Wannier90 (mr = 1, 2, ...), user guide table 3.1, by our labels.
 WANNIER90_ORDER = {
@@ -62,38 +64,63 @@ def write_text(h):
 
 
 def read(path):
-    """dict with "atoms" (where the file has cell and atoms), "projections" (orbital rows) and "spinors"."""
+    """What a Hamiltonian's reader needs of a .win.
+
+    Returns
+    -------
+    dict
+        "spinors" (bool) and, where the file has them, "num_wann" (int), "mp_grid" (3 int), "cell" (3, 3), "atoms", and
+        "projections": orbital rows in the order of Wannier90's trial functions, None where they do not say which
+        function is which.
+
+    Raises
+    ------
+    ValueError
+        Naming file and line, for what Wannier90 refuses too: unknown or repeated keywords and blocks, a cell without
+        volume, unknown elements, numbers that are none.
+    """
     blocks, keywords = _parse(path)
-    settings = {"spinors": str(keywords.get("spinors", "f")).lower().strip(".").startswith("t")}
+    settings = {"spinors": _logical(path, *keywords["spinors"]) if "spinors" in keywords else False}
+    if "num_wann" in keywords:
+        settings["num_wann"] = _integers(path, *keywords["num_wann"], 1)[0]
+    if "mp_grid" in keywords:
+        settings["mp_grid"] = _integers(path, *keywords["mp_grid"], 3)
+    if {"atoms_cart", "atoms_frac"} <= set(blocks):
+        raise ValueError(f"{path}: atoms_cart and atoms_frac, there can be one of them")
     if "unit_cell_cart" in blocks:
-        cell = _cartesian(path, blocks["unit_cell_cart"], symbols=False)[1]
-        if cell.shape != (3, 3):
-            raise ValueError(f"{path}: unit_cell_cart has {len(cell)} vectors")
+        cell = _coordinates(path, blocks["unit_cell_cart"], symbols=False)[1]
+        if cell.shape != (3, 3) or not abs(np.linalg.det(cell)) > 1e-6:
+            raise ValueError(f"{path}: unit_cell_cart holds {len(cell)} vectors that span no cell")
         settings["cell"] = cell
-        if "atoms_cart" in blocks:
-            symbols, positions = _cartesian(path, blocks["atoms_cart"], symbols=True)
-            settings["atoms"] = Atoms(symbols, positions, cell=cell, pbc=True)
-        elif "atoms_frac" in blocks:
-            symbols, scaled = _cartesian(path, blocks["atoms_frac"], symbols=True)
-            settings["atoms"] = Atoms(symbols, scaled_positions=scaled, cell=cell, pbc=True)
-    if "projections" in blocks and "atoms" in settings:
-        settings["projections"] = _projections(settings["atoms"], blocks["projections"])
+        name = next((n for n in ("atoms_cart", "atoms_frac") if n in blocks), None)
+        if name is not None:
+            labels, x = _coordinates(path, blocks[name], symbols=True, units=name == "atoms_cart")
+            if not labels:
+                raise ValueError(f"{path}: {name} holds no atoms")
+            symbols = [_symbol(label) for label in labels]
+            settings["atoms"] = Atoms(symbols, x if name == "atoms_cart" else x @ cell, cell=cell, pbc=True)
+            check_structure(settings["atoms"], str(path))
+            if "projections" in blocks:
+                rows = _projections(path, settings["atoms"], labels, blocks["projections"], settings["spinors"])
+                settings["projections"] = None if "select_projections" in keywords else rows
     return settings
 
 
 def _parse(path):
-    """Blocks {name: [(line number, text)]} and keywords {name: value} of a .win."""
+    """Blocks {name: [(line number, text)]} and keywords {name: (line number, value)} of a .win, in small letters."""
     lines = NumberedLines(path)
     blocks, keywords, name = {}, {}, None
     while not lines.at_end():
-        text = re.split(r"[!#]", lines.next("text"))[0].strip()
-        word = text.lower().split()
+        text = re.split(r"[!#]", lines.next("text"))[0].strip().lower()
+        word = text.split()
         if not word:
             continue
         if word[0] == "begin" and len(word) == 2:
             if name is not None:
                 raise lines.error(f"begin {word[1]} inside {name}")
             name = word[1]
+            if name in blocks or name not in BLOCKS:
+                raise lines.error(f"block {name} " + ("for the second time" if name in blocks else "is not known"))
             blocks[name] = []
         elif word[0] == "end" and len(word) == 2:
             if word[1] != name:
@@ -102,94 +129,118 @@ def _parse(path):
         elif name is not None:
             blocks[name].append((lines.number, text))
         else:
-            parts = re.split(r"[=:\s]+", text, maxsplit=1)
-            keywords[parts[0].lower()] = parts[1] if len(parts) > 1 else ""
+            key, _, value = re.match(r"([^=:\s]+)\s*([=:]?)\s*(.*)", text).groups()
+            if key in keywords or key not in KEYWORDS:
+                raise lines.error(f"keyword {key!r} " + ("for the second time" if key in keywords else "is not known"))
+            keywords[key] = (lines.number, value)
     if name is not None:
         raise lines.error(f"the file ends inside {name}")
     return blocks, keywords
 
 
-def _cartesian(path, rows, symbols):
-    """Symbols and coordinates of a block, bohr turned to Å."""
+def _logical(path, number, value):
+    if value not in ("t", "true", ".true.", "f", "false", ".false."):
+        raise ValueError(f"{path}:{number}: {value!r} is neither true nor false")
+    return value.strip(".").startswith("t")
+
+
+def _integers(path, number, value, count):
+    words = re.split(r"[\s,]+", value)
+    if len(words) != count or not all(re.fullmatch(r"\d{1,9}", word) and int(word) > 0 for word in words):
+        raise ValueError(f"{path}:{number}: {value!r} is not {count} positive integer{'s' * (count > 1)}")
+    return [int(word) for word in words]
+
+
+def _symbol(label):
+    """Element of a label such as "mo" or "C2", None where there is none."""
+    letters = re.match(r"[a-z]*", label.lower()).group().capitalize()
+    return letters if letters in atomic_numbers else None
+
+
+def _coordinates(path, rows, symbols, units=True):
+    """Labels and coordinates of a block, bohr turned to Å."""
     unit = 1.0
-    if rows and rows[0][1].lower().split()[0] in ("ang", "angstrom", "bohr"):
-        unit = Bohr if rows[0][1].lower().startswith("bohr") else 1.0
+    if units and rows and rows[0][1] in ("ang", "angstrom", "bohr"):
+        unit = Bohr if rows[0][1] == "bohr" else 1.0
         rows = rows[1:]
     names, values = [], []
     for number, text in rows:
         words = text.replace(",", " ").split()
         if symbols:
-            symbol = re.match(r"[A-Za-z]+", words[0])
-            symbol = symbol.group().capitalize() if symbol else words[0]
-            if symbol not in atomic_numbers:
+            if _symbol(words[0]) is None:
                 raise ValueError(f"{path}:{number}: unknown element {words[0]!r}")
-            names.append(symbol)
+            names.append(words[0])
             words = words[1:]
         try:
-            values.append([float(word.lower().replace("d", "e")) for word in words])
+            values.append([to_float(word) for word in words])
         except ValueError:
             raise ValueError(f"{path}:{number}: expected numbers, found {text!r}") from None
-        if len(values[-1]) != 3:
-            raise ValueError(f"{path}:{number}: expected three numbers, found {text!r}")
+        if len(values[-1]) != 3 or not np.isfinite(values[-1]).all():
+            raise ValueError(f"{path}:{number}: expected three finite numbers, found {text!r}")
     return names, unit * np.array(values).reshape(-1, 3)
 
 
-def _projections(atoms, rows):
-    """Orbital rows (atom, l, m, spin, label), or None where a projection is not one of the plain forms."""
-    orbitals = []
-    for _, text in rows:
-        if text.lower() in ("ang", "bohr", "random"):
-            if text.lower() == "bohr":
-                return None
+def _projections(path, atoms, labels, rows, spinors):
+    """Orbital rows (atom, l, m, spin, label), or None where a projection is not one of the plain forms.
+
+    Wannier90 collects the functions of a line in a table by l and mr and goes through that table for every site, so
+    their order in the line, and a function that it names twice, do not count; spin goes fastest.
+    """
+    orbitals, unit = [], 1.0
+    for line, (number, text) in enumerate(rows):
+        if line == 0 and text in ("ang", "angstrom", "bohr"):
+            unit = Bohr if text == "bohr" else 1.0
             continue
-        match = re.fullmatch(r"([^:]+):\s*([^:(\[]+?)\s*(\([ud]\))?", text)
+        match = re.fullmatch(r"([^:]+):([^:(\[]+)(\((?:u|d|u,d|d,u|ud|du)\))?", text.replace(" ", ""))
         if match is None:
             return None
-        sites, functions = _sites(atoms, match.group(1)), _functions(match.group(2))
+        if match[3] and not spinors:
+            raise ValueError(f"{path}:{number}: {match[3]} of a projection, but spinors is not true")
+        sites, functions = _sites(atoms, labels, match[1], unit), _functions(match[2])
         if sites is None or functions is None:
             return None
-        spin = {"(u)": 1, "(d)": -1}.get(match.group(3), 0)
-        orbitals += [(site, ell, _M[label], spin, label) for site in sites for ell, label in functions]
+        spins = [s for s, letter in ((1, "u"), (-1, "d")) if not match[3] or letter in match[3]] if spinors else [0]
+        orbitals += [(site, ell, _M[name], s, name) for site in sites for ell, name in functions for s in spins]
     return orbitals
 
 
-def _sites(atoms, text):
-    """Atom indices of "Mo", "f=x,y,z" or "c=x,y,z"."""
-    kind, _, numbers = text.strip().partition("=")
+def _sites(atoms, labels, text, unit):
+    """Indices of atoms that "Mo", "f=0.3,0.3,0.5" or "c=..." names."""
+    kind, _, numbers = text.partition("=")
     if not numbers:
-        sites = [k for k, symbol in enumerate(atoms.symbols) if symbol.lower() == kind.strip().lower()]
-        return sites or None
+        return [k for k, label in enumerate(labels) if label == kind] or None
     try:
-        point = np.array([float(x) for x in numbers.split(",")])
+        point = np.array([to_float(x) for x in numbers.split(",")])
     except ValueError:
         return None
-    if kind.strip().lower() not in ("f", "c") or point.shape != (3,):
+    if kind not in ("f", "c") or point.shape != (3,) or not np.isfinite(point).all():
         return None
     cell = atoms.cell.array
-    away = atoms.positions - (point @ cell if kind.strip().lower() == "f" else point)
+    away = atoms.positions - (point @ cell if kind == "f" else unit * point)
     away -= np.rint(away @ np.linalg.inv(cell)) @ cell
     distance = np.linalg.norm(away, axis=1)
     return [int(distance.argmin())] if distance.min() < 1e-3 else None
 
 
 def _functions(text):
-    """(l, label) list of "l=2", "l=2,mr=1,3", "d", "dxy;dyz" forms."""
-    functions = []
-    for piece in text.replace(" ", "").split(";"):
-        match = re.fullmatch(r"l=(\d)(?:,mr=([\d,]+))?", piece)
+    """(l, label) in Wannier90's order of functions such as "l=2,mr=1,3", "d", "dxy;dyz"; None for others (hybrids)."""
+    found = set()
+    for piece in text.split(";"):
+        match = re.fullmatch(r"l=(\d)(?:,mr=(\d(?:,\d)*))?", piece)
         if match:
-            ell = int(match.group(1))
-            if ell not in WANNIER90_ORDER:
+            ell = int(match[1])
+            order = WANNIER90_ORDER.get(ell, ())
+            chosen = [int(x) - 1 for x in match[2].split(",")] if match[2] else range(len(order))
+            if not order or any(not 0 <= m < len(order) for m in chosen):
                 return None
-            order = WANNIER90_ORDER[ell]
-            chosen = [int(x) - 1 for x in match.group(2).split(",")] if match.group(2) else range(len(order))
-            if any(not 0 <= m < len(order) for m in chosen):
+            found |= {(ell, m) for m in chosen}
+            continue
+        for name in piece.split(","):
+            ell = _LETTER.get(name[:1])
+            if name in _LETTER:
+                found |= {(ell, m) for m in range(2 * ell + 1)}
+            elif name in _M:
+                found.add((ell, WANNIER90_ORDER[ell].index(name)))
+            else:
                 return None
-            functions += [(ell, order[m]) for m in chosen]
-        elif piece in _LETTER:
-            functions += [(_LETTER[piece], label) for label in WANNIER90_ORDER[_LETTER[piece]]]
-        elif piece in _M:
-            functions.append((_LETTER[piece[0]], piece))
-        else:
-            return None
-    return functions
+    return [(ell, WANNIER90_ORDER[ell][m]) for ell, m in sorted(found)]

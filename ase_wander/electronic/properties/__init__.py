@@ -1,1 +1,1 @@
-"""What is computed from bands and Hamiltonians."""
+"""Quantities computed from bands and Hamiltonians."""

@@ -57,7 +57,7 @@ def fat_bands(h, kpts, n_bands=None, sigma=None, project="layer", **options):
 def atomic_density(h, states):
     """|psi|^2 summed over the orbitals of every atom: (n_atoms, n_states) of states (n_orbitals, n_states)."""
     states = np.asarray(states).reshape(h.n_orbitals, -1)
-    density = np.zeros((len(h._require_atoms("a density map")), states.shape[1]))
+    density = np.zeros((len(h._require_sites("a density map")), states.shape[1]))
     np.add.at(density, h.orbitals["atom"], np.abs(states) ** 2)
     return density
 
@@ -95,6 +95,8 @@ def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
     points : ndarray (*shape, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
     density : ndarray (shape), 1/Å^2; its integral over the cell is the norm on the atoms
     """
+    if not np.isfinite(width) or width <= 0:
+        raise ValueError(f"width is {width} Å; it must be positive")
     weight = atomic_density(h, state)[:, 0]
     axes = plane_axes(h.atoms)
     cell = h.atoms.cell.array[:2] @ axes.T

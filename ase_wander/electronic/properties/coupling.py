@@ -1,7 +1,8 @@
 """Electrons and the lattice: electron-phonon matrix elements and deformation potentials from a dH.
 
 dH is the derivative of H along a displacement or a strain, from `ase_wander.model.derivatives.hamiltonian_derivative`
-or from `transforms.difference`. The basis is orthonormal, so that the bands' first-order shifts are elements of dH alone.
+or from `transforms.difference`. The basis is orthonormal, so that the bands' first-order shifts are elements of dH
+alone.
 """
 
 from __future__ import annotations

@@ -96,13 +96,25 @@ def density_of_states(
     return dos
 
 
+def orbital_indices(h, orbitals):
+    """Orbitals as an index array (n,); ValueError naming one that does not exist."""
+    index = np.asarray(orbitals)
+    if index.ndim != 1 or not (np.issubdtype(index.dtype, np.integer) or not len(index)):
+        raise ValueError(f"orbitals must be a list of integers, got an array of shape {index.shape} of {index.dtype}")
+    index = index.astype(int)
+    wrong = index[(index < 0) | (index >= h.n_orbitals)]
+    if len(wrong):
+        raise ValueError(f"orbital {wrong[0]}: they are 0 to {h.n_orbitals - 1}")
+    return index
+
+
 def orbital_groups(h, project):
     """Names -> orbital indices (None: all orbitals) of a `project` argument."""
     if project is None:
         return {"total": None}
     if isinstance(project, dict):
-        return {str(name): np.asarray(index, int) for name, index in project.items()}
-    symbols = np.asarray(h._require_atoms("a projected density of states").symbols)[h.orbitals["atom"]]
+        return {str(name): orbital_indices(h, index) for name, index in project.items()}
+    symbols = np.asarray(h._require_sites("a projected density of states").symbols)[h.orbitals["atom"]]
     if project == "layer":
         names = np.array([f"layer {x}" for x in layer_of_orbitals(h)])
     elif project == "species":
@@ -189,7 +201,7 @@ def local_density_of_states(h, orbitals, energies, k=(0, 0, 0), width=0.05):
 
     In states per eV and spin.
     """
-    index = np.asarray(orbitals, int)
+    index = orbital_indices(h, orbitals)
     operator = BlochOperator(h, np.asarray(k, float))
     low, high = chebyshev.spectral_bounds(operator)
     centre, half = (high + low) / 2, (high - low) / 2

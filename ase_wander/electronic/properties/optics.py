@@ -28,6 +28,10 @@ def optical_conductivity(h, frequencies, kpts=None, weights=None, fermi_level=No
     frequencies = np.asarray(frequencies, float)
     if frequencies.ndim != 1 or not (frequencies > 0).all():
         raise ValueError("frequencies must be a one-dimensional array of positive energies (eV)")
+    if not np.isfinite(width) or width <= 0:
+        raise ValueError(f"width is {width} eV; it must be positive")
+    if len(axes) != 2 or any(axis not in (0, 1, 2) for axis in axes):
+        raise ValueError(f"axes are {axes!r}; they must be two of 0 (x), 1 (y) and 2 (z)")
     kpts, weights = normalised_points(h, kpts, weights)
     level = h.fermi_level() if fermi_level is None else float(fermi_level)
     area = np.linalg.norm(np.cross(*h._require_atoms("a conductivity").cell.array[:2]))

@@ -2,10 +2,9 @@
 
 The periodic part of a Bloch state is u_k(r) = e^{-ik.r} psi_k(r). In an orthonormal basis of local orbitals its
 elements are C_j e^{-ik.r_j}, C being the eigenvector in the lattice gauge and r_j the centres (the atomic gauge): that
-is what
-curvatures and Wannier centres are made of. In the lattice gauge the sum over the zone stays the same, the curvature at
-a point does not and has not even the crystal's symmetry (see the appendix of D. Vanderbilt, Berry Phases in Electronic
-Structure Theory, 2018, and T. G. Pedersen et al., PRB 63, 201101).
+is what curvatures and Wannier centres are made of. In the lattice gauge the sum over the zone stays the same, the
+curvature at a point does not and has not even the crystal's symmetry (see the appendix of D. Vanderbilt, Berry Phases
+in Electronic Structure Theory, 2018, and T. G. Pedersen et al., PRB 63, 201101).
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ def group_states(h, group, shape):
     ValueError
         When the group touches its neighbours on the grid.
     """
-    group = np.arange(min(group), max(group) + 1)
-    if group[0] < 0 or group[-1] >= h.n_orbitals:
-        raise ValueError(f"bands {group[0]} to {group[-1]}: there are {h.n_orbitals}")
+    group = _band_range(h, group)
     states = np.empty((*shape, h.n_orbitals, len(group)), complex)
     for a, b in np.ndindex(*shape):
         energies, vectors = h.eigenstates([a / shape[0], b / shape[1], 0])
@@ -40,6 +37,18 @@ def group_states(h, group, shape):
                 )
         states[a, b] = vectors[0][:, group]
     return states
+
+
+def _band_range(h, group):
+    """The group as ascending band indices; ValueError for bands that do not exist or leave one between them out."""
+    bands = np.unique(np.asarray(list(group)))
+    if not len(bands) or not np.issubdtype(bands.dtype, np.integer):
+        raise ValueError(f"a group of bands takes at least one integer, not {list(group)}")
+    if bands[0] < 0 or bands[-1] >= h.n_orbitals:
+        raise ValueError(f"bands {bands[0]} to {bands[-1]}: there are {h.n_orbitals}")
+    if len(bands) != bands[-1] - bands[0] + 1:
+        raise ValueError(f"bands {bands.tolist()} are not next to each other: give every group on its own")
+    return bands
 
 
 def berry_flux(h, group, shape=(24, 24)):
@@ -76,7 +85,7 @@ def berry_curvature(h, kpts, group):
     axes = plane_axes(atoms)
     sign = np.sign(np.cross(*axes) @ upward(atoms))
     inside = np.zeros(h.n_orbitals, bool)
-    inside[min(group) : max(group) + 1] = True
+    inside[_band_range(h, group)] = True
     kpts = h.kpoints(kpts)
     curvature = np.empty(len(kpts))
     for number, k in enumerate(kpts):
@@ -126,7 +135,7 @@ def wilson_loops(h, group, n_loops=41, n_points=40):
     They are fractions of the first lattice vector, positions of the orbitals included; of a Hamiltonian without atoms
     all orbitals count as sitting at the origin. A. A. Soluyanov and D. Vanderbilt, PRB 83, 235401 (2011).
     """
-    group = np.arange(min(group), max(group) + 1)
+    group = _band_range(h, group)
     step = 1.0 if h.atoms is None else np.exp(-2j * np.pi * h.scaled_centres[:, 0] / n_points)[:, None]
     phases = np.empty((n_loops, len(group)))
     for number, k2 in enumerate(np.linspace(0, 0.5, n_loops)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 from ...structure import plane_axes
@@ -75,8 +77,8 @@ def effective_mass(h, k, band, step=2e-3, **options):
         When the band is degenerate at k: its masses depend on direction.
     """
     k = np.asarray(k, float)
-    if not 0 <= band < h.n_orbitals:
-        raise ValueError(f"band is {band}; there are {h.n_orbitals}")
+    if not isinstance(band, Integral) or not 0 <= band < h.n_orbitals:
+        raise ValueError(f"band is {band}; it must be an integer, and there are {h.n_orbitals}")
     atoms = h._require_atoms("an effective mass")
     cell, plane = atoms.cell.complete().array, plane_axes(atoms)
     shifts = np.concatenate([np.zeros((1, 3)), *([s * step * plane[a : a + 1] for a in (0, 1) for s in (1, -1)])])

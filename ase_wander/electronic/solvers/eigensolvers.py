@@ -15,12 +15,19 @@ from .chebyshev import estimate_filling_energy
 from .factorisation import SingularShift, factorise
 from .lanczos import both_sides, invert_lanczos, nearest
 
-#: Up to this many orbitals LAPACK's full diagonalisation is the faster way to a few bands (docs/electronic.md).
-DENSE_LIMIT = 1200
+#: Up to so many orbitals, and so many more for every band, LAPACK's tridiagonalisation is faster than a factorisation
+#: with a Krylov space, which grows with the number of bands (docs/electronic.md).
+DENSE_LIMIT, DENSE_PER_BAND = 800, 25
 
 #: A sparse factor with more than this share of all elements is no longer sparse: for counted windows the dense
 #: LDL^H is then the faster one (docs/electronic.md).
 FULL_FACTOR = 0.5
+
+#: Bands by which a shift may miss its window.
+SLACK = 32
+
+#: Longest step (eV) to another shift.
+FARTHEST = 1.0
 
 METHODS = ("auto", "dense", "superlu", "pardiso", "ldl")
 
@@ -72,7 +79,7 @@ def choose_method(n_orbitals, n_bands, method="auto", counted=False, fill=None):
     if method != "auto":
         return method
     # A Krylov space needs some 3 n_bands + 60 vectors: no gain over LAPACK when that is a large part of all.
-    if n_orbitals <= DENSE_LIMIT or 3 * n_bands + 60 > n_orbitals // 4:
+    if n_orbitals <= DENSE_LIMIT + DENSE_PER_BAND * n_bands or 3 * n_bands + 60 > n_orbitals // 4:
         return "dense"
     sparse = "pardiso" if pardiso.available() else "superlu"
     full = fill is not None and fill() > FULL_FACTOR
@@ -173,13 +180,14 @@ def _with_fallback(solve, method):
 def locate(matrix, lo, hi, sigma, method, threads=1, attempts=40):
     """A factorisation whose shift has between `lo` and `hi` bands below it (or nearly so).
 
-    Regula falsi on the inertia count, which is monotonic, starting from `sigma` or a stochastic estimate.
+    It starts from `sigma` or a stochastic estimate. The inertia says by how many bands the shift is wrong, the bands
+    nearest to it how far that is in energy; between shifts on both sides regula falsi on the count, which is monotonic.
     """
     if sigma is None:
         sigma = estimate_filling_energy(matrix, (lo + hi) / 2)
-    middle, slack = (lo + hi) / 2, max(hi - lo, 8)
+    # Some bands more from this factor cost less than another one.
+    middle, slack = (lo + hi) / 2, max(hi - lo, SLACK)
     left, right = None, None
-    step = 0.02
     for _ in range(attempts):
         factor, shift = factorise(matrix, sigma, method, threads)
         count = factor.n_below
@@ -187,6 +195,7 @@ def locate(matrix, lo, hi, sigma, method, threads=1, attempts=40):
             raise NotCounted(f"{method} cannot count the bands below {shift:g} eV: its pivots left the diagonal")
         if lo - slack <= count <= hi + slack:
             return factor, shift
+        density = None if (left and count > middle) or (right and count < middle) else _density(matrix, factor, shift)
         del factor
         if count < middle:
             left = (shift, count)
@@ -196,9 +205,15 @@ def locate(matrix, lo, hi, sigma, method, threads=1, attempts=40):
             t = (middle - left[1]) / (right[1] - left[1])
             sigma = left[0] + np.clip(t, 0.1, 0.9) * (right[0] - left[0])
         else:
-            sigma = shift + (step if right is None else -step)
-            step *= 2
+            sigma = shift + np.clip((middle - count) / density, -FARTHEST, FARTHEST)
     raise ValueError(f"no shift found inside bands {lo} to {hi - 1}")
+
+
+def _density(matrix, factor, shift, n_bands=16):
+    """Bands per eV near the shift, from those nearest to it."""
+    n_bands = min(n_bands, matrix.shape[0])
+    theta, _ = invert_lanczos(factor.solve, matrix.shape[0], matrix.dtype, nearest(n_bands), factor.block)
+    return n_bands * np.abs(theta).min() / 2
 
 
 def verify_window(matrix, pairs, method, threads=1, opening=1e-5):
@@ -228,7 +243,7 @@ def verify_window(matrix, pairs, method, threads=1, opening=1e-5):
 
 
 def _solve(matrix, factor, shift, wanted, vectors):
-    _theta, states = invert_lanczos(factor.solve, matrix.shape[0], matrix.dtype, wanted, factor.block)
+    _, states = invert_lanczos(factor.solve, matrix.shape[0], matrix.dtype, wanted, factor.block)
     # Rayleigh-Ritz with H itself: energies to second order in the vectors' error, orthonormal clusters.
     states, _ = np.linalg.qr(states)
     applied = matrix @ states

@@ -85,7 +85,8 @@ class DenseLDL:
     """Bunch-Kaufman L D L^H of the full matrix by LAPACK: where rows are so full that sparsity buys nothing."""
 
     name = "ldl"
-    block = 8
+    #: More for one solve would cost less each, but the Krylov space then grows faster than the bands converge.
+    block = 4
 
     def __init__(self, matrix, sigma, threads=1, count=True):
         n = matrix.shape[0]

@@ -8,10 +8,12 @@ import numpy as np
 
 from . import pardiso
 from .eigensolvers import choose_method
+from .lines import representatives
 from .memory import check_memory
 from .nonhermitian import check_request
-from .onepoint import Request, solve_one
-from .parallel import Restart, progress_bar, run_tasks
+from .onepoint import Request, good_shift, solve_one
+from .parallel import Restart, SnapshotFile, progress_bar, run_tasks
+from .snapshots import TOLERANCE, PathModel, margin
 
 #: From this many orbitals on PARDISO beats the dense LDL^T at real H(k), however full its factor (docs/electronic.md).
 REAL_SPARSE = 3000
@@ -28,6 +30,7 @@ class BandData:
     first : ndarray of int (n_k,), absolute index of ``energies[k, 0]``; -1 where it is not known
     states : ndarray (n_k, n_orbitals, n_bands), lattice gauge, or None
     info : list of dict per k (method, shift, stored elements)
+    bounds : ndarray (n_k, n_bands), bound on the error of every energy (eV), or None where all were solved exactly
     """
 
     kpts: np.ndarray
@@ -35,22 +38,13 @@ class BandData:
     first: np.ndarray
     states: np.ndarray | None
     info: list
+    bounds: np.ndarray | None = None
 
 
-def good_shift(energies):
-    """Energy inside the widest opening of the middle half of the bands: a shift that suits the next k."""
-    n = len(energies)
-    if n == 1:
-        return float(energies[0]) - 1e-3
-    first, last = max(n // 4 - 1, 0), max(n - n // 4, 2)
-    steps = np.diff(energies[first:last])
-    widest = int(np.argmax(steps)) + first
-    return float((energies[widest] + energies[widest + 1]) / 2)
-
-
-def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=False):
-    """Validated `Request`; ValueError says what does not fit."""
+def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=False, beyond=0):
+    """Validated `Request`; ValueError says what does not fit. `beyond`: bands more on either side of the window."""
     n = h.n_orbitals
+    method = "auto" if method == "exact" else method
     if n_bands is None and sigma is not None:
         raise ValueError("sigma needs n_bands: how many of the energies nearest to it")
     if n_bands is None:
@@ -59,6 +53,9 @@ def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=Fa
         raise ValueError(f"n_bands is {n_bands}; it must lie between 1 and {n}")
     else:
         lo = h.band_window(n_bands).start if sigma is None else None
+    if beyond:
+        lo, stop = max(lo - beyond, 0), min(lo + n_bands + beyond, n)
+        n_bands = stop - lo
     if sigma is not None and not np.isfinite(sigma):
         raise ValueError(f"sigma is not finite: {sigma}")
     if not h.is_hermitian:
@@ -84,6 +81,7 @@ def solve_kpoints(
     executor=None,
     restart=None,
     progress=False,
+    tolerance=TOLERANCE,
 ):
     """Bands of `h` at `kpts` (n_k, 3).
 
@@ -93,7 +91,10 @@ def solve_kpoints(
         See `WannierHamiltonian.eigenvalues`.
     vectors : bool
         Return the states too.
-    method : {"auto", "dense", "superlu", "pardiso", "ldl"}
+    method : {"auto", "exact", "dense", "superlu", "pardiso", "ldl", "snapshots"}
+        "snapshots" solves a few points of every straight line of k-points and follows the bands between them in a
+        small model (`snapshots`), with a bound on the error of every band; all others solve every point, "auto" and
+        "exact" by the solver that suits the matrix.
     threads : int
         Threads of one factorisation (PARDISO).
     verify : bool
@@ -106,6 +107,8 @@ def solve_kpoints(
         File (.npz) of the k-points that are done; an interrupted run goes on from it.
     progress : bool
         Show a progress bar.
+    tolerance : float
+        Largest error (eV) of a band, for method "snapshots".
 
     Returns
     -------
@@ -118,23 +121,61 @@ def solve_kpoints(
     ValueError
         Also when the restart file belongs to another calculation.
     """
-    request = make_request(h, n_bands, sigma, vectors, method, threads, verify)
     if n_jobs < 1:
         raise ValueError(f"n_jobs is {n_jobs}; it must be at least 1")
-    check_memory(h, request.method, min(n_jobs, len(kpts)))
     kpts = np.asarray(kpts, float)
+    if method == "snapshots":
+        return _by_snapshots(
+            h, kpts, n_bands, sigma, vectors, threads, verify, n_jobs, executor, restart, progress, tolerance
+        )
+    request = make_request(h, n_bands, sigma, vectors, method, threads, verify)
+    check_memory(h, request.method, min(n_jobs, len(kpts)))
     store = Restart(h, kpts, request, restart)
-    waiting = [k for k in range(len(kpts)) if k not in store.done]
     with progress_bar(progress, len(kpts), len(store.done)) as advance, store:
         guess = good_shift(store.energies[max(store.done)]) if store.done else None
-        if waiting and guess is None:
-            # The first point finds the window; its shift serves all others.
-            result = solve_one(h, kpts[waiting[0]], request)
-            store.add(waiting.pop(0), result)
-            guess = good_shift(result.energies)
-            advance()
-        tasks = [(kpts[k], request, guess) for k in waiting]
-        for number, result in run_tasks(h, tasks, n_jobs, executor):
-            store.add(waiting[number], result)
-            advance()
+        _solve(h, kpts, range(len(kpts)), request, store, guess, n_jobs, executor, advance)
     return BandData(kpts, store.energies, store.first, store.states, store.info)
+
+
+def _solve(h, kpts, positions, request, store, guess, n_jobs, executor, advance):
+    """Solve what is not in the store yet."""
+    waiting = [k for k in positions if k not in store.done]
+    if waiting and guess is None:
+        # The first point finds the window; its shift serves all others.
+        result = solve_one(h, kpts[waiting[0]], request)
+        store.add(waiting.pop(0), result)
+        guess = good_shift(result.energies)
+        advance()
+    tasks = [(kpts[k], request, guess) for k in waiting]
+    for number, result in run_tasks(h, tasks, n_jobs, executor):
+        store.add(waiting[number], result)
+        advance()
+
+
+def _by_snapshots(h, kpts, n_bands, sigma, vectors, threads, verify, n_jobs, executor, restart, progress, tolerance):
+    """`BandData` of a window of bands from snapshots."""
+    if n_bands is None or sigma is not None:
+        raise ValueError("method='snapshots' needs n_bands and no sigma: it follows a window of bands")
+    if not h.is_hermitian:
+        raise ValueError("H is not Hermitian: method='snapshots' needs orthonormal states; leave method='auto'")
+    if not np.isfinite(tolerance) or tolerance <= 0:
+        raise ValueError(f"tolerance is {tolerance}; it must be a positive energy in eV")
+    window = h.band_window(n_bands)
+    request = make_request(h, n_bands, None, True, "auto", threads, verify, beyond=margin(n_bands))
+    check_memory(h, request.method, n_jobs)
+    first = representatives(kpts)
+    store = SnapshotFile(h, kpts, request, restart)
+
+    def solve(positions):
+        # The shift of the first snapshot serves all others, also when a run goes on: the numbers stay the same.
+        guess = good_shift(next(iter(store.pairs.values())).energies) if store.pairs else None
+        needed = list(dict.fromkeys(first[list(positions)].tolist()))
+        _solve(h, kpts, needed, request, store, guess, n_jobs, executor, lambda: None)
+        return {k: store.pairs[first[k]] for k in positions}
+
+    with progress_bar(progress, len(kpts)) as advance, store:
+        model = PathModel(h, kpts, window.start, window.stop, solve, tolerance, vectors, advance)
+        model.run()
+    info = [{"method": request.method if k in model.snapshots else "snapshots"} for k in range(len(kpts))]
+    counted = np.full(len(kpts), window.start)
+    return BandData(kpts, model.energies, counted, model.states, info, model.bounds)

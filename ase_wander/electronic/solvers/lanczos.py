@@ -137,7 +137,7 @@ def _krylov(solve, size, dtype, wanted, block, max_dimension, rng, locked=None, 
                 if not len(chosen):
                     raise NotConverged(f"none of {wanted.count} eigenpairs converged in a Krylov space of {m}")
                 return theta[chosen], basis[:, :m] @ s[:, chosen]
-            next_test = m + max(block, m // 12)
+            next_test = m + max(block, m // 10)
 
 
 def _separate(theta, s, remainder):

@@ -1,4 +1,4 @@
-"""How much memory a factorisation will take, before it is tried."""
+"""Memory of a factorisation, estimated before it is tried."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def factor_elements(h):
     total = abs(h.blocks[0])
     for block in h.blocks[1:]:
         total = total + abs(block)
-    return fill_in(total, h.orbitals["atom"] if h.atoms is not None else np.arange(h.n_orbitals))
+    return fill_in(
+        total,
+        h.orbitals["atom"] if h.atoms is not None and (h.orbitals["atom"] >= 0).all() else np.arange(h.n_orbitals),
+    )
 
 
 def estimate_memory(h, method):
@@ -74,7 +77,7 @@ def estimate_memory(h, method):
 
 
 def check_memory(h, method, n_jobs=1, smallest=3000):
-    """MemoryError with the numbers when `n_jobs` factorisations will not fit; small matrices are not looked at."""
+    """MemoryError with the numbers when `n_jobs` factorisations will not fit; small matrices are skipped."""
     if h.n_orbitals < smallest:
         return
     available, needed = available_memory(), n_jobs * estimate_memory(h, method)

@@ -25,6 +25,17 @@ class Request:
     real_method: str | None = None
 
 
+def good_shift(energies):
+    """Energy inside the widest opening of the middle half of the bands: a shift that suits the next k."""
+    n = len(energies)
+    if n == 1:
+        return float(energies[0]) - 1e-3
+    first, last = max(n // 4 - 1, 0), max(n - n // 4, 2)
+    steps = np.diff(energies[first:last])
+    widest = int(np.argmax(steps)) + first
+    return float((energies[widest] + energies[widest + 1]) / 2)
+
+
 def matrix_at(h, k):
     """H(k), as a real matrix where it is one (k = -k up to a reciprocal vector and real H(R)): four times cheaper."""
     matrix = h.at_k(k)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import atomic_write
-from ..io.storage import open_npz
+from ...archives import read_npz, write_npz
+from .eigensolvers import Eigenpairs
 from .onepoint import solve_one
 
 #: Seconds between two writes of a restart file.
@@ -81,46 +81,25 @@ def fingerprint(h, kpts, request):
     return digest.hexdigest()
 
 
-class Restart:
-    """Results by k-point, kept in a file where `path` is given.
+class RestartFile:
+    """What is done of a calculation, in a file where `path` is given; whatever ends the `with` block, it is written."""
 
-    A context manager: whatever ends the run, what is done is written.
-    """
-
-    def __init__(self, h, kpts, request, path=None):
-        n_k, n_bands = len(kpts), request.n_bands
-        self.energies = np.full((n_k, n_bands), np.nan)
-        self.first = np.full(n_k, -1)
-        self.states = np.zeros((n_k, h.n_orbitals, n_bands), complex) if request.vectors else None
-        self.info, self.done = [{} for _ in range(n_k)], set()
-        self._path = None if path is None else Path(path)
+    def __init__(self, key, path=None):
+        self.done = set()
+        self._key, self._path = key, None if path is None else Path(path)
         self._written = time.monotonic()
-        if self._path is not None:
-            self._key = fingerprint(h, kpts, request)
-            if self._path.exists():
-                self._read()
+        if self._path is not None and self._path.exists():
+            data = read_npz(self._path, required=True)
+            if not {"key", "energies", "first"} <= set(data):
+                raise ValueError(f"{self._path}: not a restart file of a band calculation")
+            if str(data["key"]) != self._key:
+                raise ValueError(
+                    f"{self._path}: this restart file belongs to another Hamiltonian, other k-points or other "
+                    "bands; remove it or name another"
+                )
+            self._read(data)
 
-    def _read(self):
-        data = open_npz(self._path)
-        if not {"key", "energies", "first"} <= set(data):
-            raise ValueError(f"{self._path}: not a restart file of a band calculation")
-        if str(data["key"]) != self._key:
-            raise ValueError(
-                f"{self._path}: this restart file belongs to another Hamiltonian, other k-points or other "
-                "bands; remove it or name another"
-            )
-        self.energies, self.first = data["energies"], data["first"]
-        if self.states is not None:
-            self.states = data["states"]
-        self.done = set(np.flatnonzero(np.isfinite(self.energies).all(axis=1)).tolist())
-
-    def add(self, k, result):
-        """Keep the `Eigenpairs` of k-point number `k`."""
-        self.energies[k] = result.energies
-        self.first[k] = -1 if result.first is None else result.first
-        if self.states is not None:
-            self.states[k] = result.vectors
-        self.info[k] = result.info
+    def _keep(self, k):
         self.done.add(k)
         if time.monotonic() - self._written > WRITE_INTERVAL:
             self.write()
@@ -128,9 +107,7 @@ class Restart:
     def write(self):
         """Write the file, if there is one."""
         if self._path is not None:
-            states = {} if self.states is None else {"states": self.states}
-            arrays = {"key": np.array(self._key), "energies": self.energies, "first": self.first} | states
-            atomic_write(self._path, lambda file: np.savez(file, **arrays))
+            write_npz(self._path, {"key": np.array(self._key)} | self._arrays())
         self._written = time.monotonic()
 
     def __enter__(self):
@@ -141,14 +118,72 @@ class Restart:
             self.write()
 
 
+class Restart(RestartFile):
+    """Results by k-point."""
+
+    def __init__(self, h, kpts, request, path=None):
+        n_k, n_bands = len(kpts), request.n_bands
+        self.energies = np.full((n_k, n_bands), np.nan)
+        self.first = np.full(n_k, -1)
+        self.states = np.zeros((n_k, h.n_orbitals, n_bands), complex) if request.vectors else None
+        self.info = [{} for _ in range(n_k)]
+        super().__init__(None if path is None else fingerprint(h, kpts, request), path)
+
+    def _read(self, data):
+        self.energies, self.first = data["energies"], data["first"]
+        if self.states is not None:
+            self.states = data["states"]
+        self.done = set(np.flatnonzero(np.isfinite(self.energies).all(axis=1)).tolist())
+
+    def _arrays(self):
+        states = {} if self.states is None else {"states": self.states}
+        return {"energies": self.energies, "first": self.first} | states
+
+    def add(self, k, result):
+        """Keep the `Eigenpairs` of k-point number `k`."""
+        self.energies[k] = result.energies
+        self.first[k] = -1 if result.first is None else result.first
+        if self.states is not None:
+            self.states[k] = result.vectors
+        self.info[k] = result.info
+        self._keep(k)
+
+
+class SnapshotFile(RestartFile):
+    """`Eigenpairs` with states of the few k-points that were solved, by their number."""
+
+    def __init__(self, h, kpts, request, path=None):
+        self.pairs = {}
+        super().__init__(None if path is None else "snapshots " + fingerprint(h, kpts, request), path)
+
+    def _read(self, data):
+        for k, energies, first, states in zip(data["points"], data["energies"], data["first"], data["states"]):
+            self.pairs[int(k)] = Eigenpairs(energies, int(first), states)
+        self.done = set(self.pairs)
+
+    def _arrays(self):
+        pairs = self.pairs.values()
+        return {
+            "points": np.array(list(self.pairs)),
+            "energies": np.array([x.energies for x in pairs]),
+            "first": np.array([x.first for x in pairs]),
+            "states": np.array([x.vectors for x in pairs]),
+        }
+
+    def add(self, k, result):
+        """Keep the `Eigenpairs` of k-point number `k`."""
+        self.pairs[k] = result
+        self._keep(k)
+
+
 @contextmanager
 def progress_bar(show, total, done=0):
     """Function to call after every k-point."""
     if not show:
-        yield lambda: None
+        yield lambda n=1: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(TextColumn("k-points"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         task = bar.add_task("", total=total, completed=done)
-        yield lambda: bar.advance(task)
+        yield lambda n=1: bar.advance(task, n)

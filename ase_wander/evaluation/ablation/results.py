@@ -109,7 +109,7 @@ def cells(table, results, name):
 
 
 def progress_line(table, results, name=None) -> str:
-    """How many runs the tables are made of, "" when all are there."""
+    """Number of runs behind the tables, "" when all are there."""
     rows = [row for row in table.rows if name is None or name in row.groups]
     total, done = len(rows) * len(table.seeds), sum((row.name, seed) in results for row in rows for seed in table.seeds)
     return "" if done == total else f"Partial: {done} of {total} runs are done."
@@ -146,7 +146,7 @@ def noise_cells(noise):
 
 
 def split_lines(table) -> list[str]:
-    """What was trained on and what is judged on, in numbers."""
+    """Sizes of the training set and of the sets for judging."""
     mild = lambda chosen: sum(c.assumed_sigma <= 0.03 + 1e-9 for c in chosen)
     atoms = lambda chosen: f"{min(len(c.atoms) for c in chosen)}-{max(len(c.atoms) for c in chosen)}"
     rows = [["training", str(len(table.splits["train"])), "", atoms(table.splits["train"])]]

@@ -13,7 +13,7 @@ from ...data.dataset import SIGMA_MILD
 from ...loading import load_model
 from ...published.model import PublishedModel
 from ...training.loop import load_checkpoint, save_atomically
-from ...training.train import _record as record_run
+from ...training.record import record_run
 from ...training.train import load_configurations, new_model, train
 from ..evaluate import NEAR, refused
 from ..hamiltonian_errors import eigenvalue_errors, hamiltonian_errors, n_orbitals
@@ -68,10 +68,8 @@ def judge(model, configurations, sigma_max=SIGMA_MILD) -> dict:
     -------
     dict with, where the model and the data have the quantity: `n` configurations and `left_out`, those the model
     refuses; `force` meV/Å, `energy` meV/atom; elements of H within 12 Å, meV: `elements`, `onsite`, `intra`, `inter`,
-    `intra_near`,
-    `intra_far`, ...; `inter_r2`; `eigenvalues` within 1 eV of the gap and `gap`, meV; `layer_level`, meV: the
-    difference between the
-    layers' mean on-site energies.
+    `intra_near`, `intra_far`, ...; `inter_r2`; `eigenvalues` within 1 eV of the gap and `gap`, meV; `layer_level`, meV:
+    the difference between the layers' mean on-site energies.
     """
     chosen = [c for c in configurations if c.assumed_sigma <= sigma_max + 1e-9]
     left_out = refused(model, chosen)

@@ -2,8 +2,7 @@
 
 One training per row and seed, on configurations of one kind of cell inside a range of gap and lattice constant. It is
 judged three times: on held-out configurations like those of the training, on those outside the range, and on other
-kinds of
-cells.
+kinds of cells.
 """
 
 from __future__ import annotations
@@ -208,7 +207,7 @@ def within(configuration, limits) -> bool:
 
 
 def result_file(folder, run) -> Path:
-    """Where the result of a run is kept."""
+    """File of a run's result."""
     return Path(folder) / f"{run.name}.json"
 
 

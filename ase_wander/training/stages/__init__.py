@@ -1,1 +1,1 @@
-"""What one stage of a training fits."""
+"""Samples, losses and errors of every kind of stage."""

@@ -69,7 +69,7 @@ class HamiltonianSamples:
         fit_hopping_scale(heads, self.samples)
         fit_onsite_scale(heads, self.samples)
         graphs = [s.graph for s in self.samples]
-        heads.dressing.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])
+        heads.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])
 
     # ------------------------------------------------------------------ prediction
     def environment(self, graph, chosen):
@@ -135,8 +135,8 @@ class HamiltonianSamples:
     def loss(self, indices, weights, batch=None):
         """Weighted mean over configurations of the terms of `losses` that they have labels for.
 
-        `batch` holds the samples of all processes, of which `indices` are the share of this one: losses and terms of all
-        shares add up to those of the batch.
+        `batch` holds the samples of all processes, of which `indices` are the share of this one: losses and terms of
+        all shares add up to those of the batch.
         """
         weights = with_defaults("hamiltonian", weights)
         n_batch = len(indices if batch is None else batch)
@@ -200,13 +200,15 @@ class HamiltonianSamples:
         return ((torch.nan_to_num(square) * w).sum() / w.sum()).sqrt().item() * 1e3
 
     def band_weights(self, s, window=1.0):
-        """Which eigenvalues lie within `window` eV of the gap, and the weight of each: 1 there, 0.2 elsewhere, times the k weight."""
+        """Which eigenvalues lie within `window` eV of the gap, and the weight of each: 1 there, 0.2 elsewhere, times
+        the k weight."""
         near = losses.band_window(s.eigenvalues, s.n_occupied, window)
         return near, losses.band_importance(near) * s.kweights[:, None]
 
     @torch.no_grad()
     def report(self, sigma_max=SIGMA_MILD, r_max=12.0):
-        """Errors in meV over configurations with sigma up to `sigma_max`: elements within `r_max`, classes, eigenvalues, projections.
+        """Errors in meV over configurations with sigma up to `sigma_max`: elements within `r_max`, classes,
+        eigenvalues, projections.
 
         What no configuration has is left out.
         """

@@ -107,6 +107,9 @@ def make_sample(configuration, model, dtype=torch.float32, states=False) -> Hami
     t = torch.from_numpy
     graph.pair_i, graph.pair_j, graph.pair_vector = t(i[keep]), t(j[keep]), t(vector[keep])
     graph.pair_across = t((configuration.layers[i[keep]] != configuration.layers[j[keep]]).astype(np.int64))
+    if heads.steps is not None:
+        listed = (x[keep] for x in (i, j, shift, vector))
+        graph.paths = heads.steps.find(*listed, graph.pair_across.numpy(), species)
     classes = {name: index.numpy() for name, index in heads.classes(graph)}
     first = np.concatenate([[0], np.cumsum(dims)])  # first orbital of every atom
     targets, known = _targets(heads.sizes, reference, classes, pairs, keep, dtype)
@@ -223,6 +226,8 @@ def thin(sample: HamiltonianSample, classes, share) -> HamiltonianSample:
                 targets[name] = sample.targets[name][local]
     order = torch.sort(torch.cat(chosen))[0] if chosen else slice(0)
     pairs = {key: getattr(graph, key)[order] for key in ("pair_i", "pair_j", "pair_vector", "pair_across")}
+    if graph.paths is not None:
+        pairs["paths"] = graph.paths.to_pairs(order, len(graph.pair_i))
     graph = replace(graph, **pairs)
     return replace(sample, graph=graph, frames=frames, r=r, targets=targets, known=known, places=None)
 
