@@ -55,9 +55,8 @@ def same_point(kpts, k):
 
 def main():
     """Print the table."""
-    print(
-        "| structure | k-points | energy meV | forces meV/Å | stress meV/Å³ | eigenvalues meV |\n|---|---|---|---|---|---|"
-    )
+    print("| structure | k-points | energy meV | forces meV/Å | stress meV/Å³ | eigenvalues meV |")
+    print("|---|---|---|---|---|---|")
     for name, atoms, settings in structures():
         atoms.info["config_id"] = "s_0000"
         whole, few = (compute(atoms, Recipe.from_dict({**settings, "symmetry": s})) for s in (False, True))

@@ -12,8 +12,8 @@ from ..training.bars import QUANTITIES
 #: Calibration of deviations judged on configurations that did not calibrate them, and what it means.
 SHIPPED = "as shipped"
 ELSEWHERE = (
-    "These are not the configurations that calibrated them: on kinds of structures that were not among those (docs/trust.md) "
-    "errors are larger, by a factor of about two"
+    "These are not the configurations that calibrated them: on kinds of structures that were not among those "
+    "(docs/trust.md) errors are larger, by a factor of about two"
 )
 
 #: Names and units of the errors whose size a model's uncertainty predicts.

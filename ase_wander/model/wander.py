@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-<<<<<<< HEAD
-import json
 from dataclasses import replace
-=======
->>>>>>> main
 from pathlib import Path
 
 import numpy as np
