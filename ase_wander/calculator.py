@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
+import threading
 from copy import deepcopy
-from numbers import Real
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator, Calculator, InputError, PropertyNotImplementedError, all_changes
 
+from . import domain
+from .domain import DomainWarning
+from .electrons import Electrons, as_input_error
 from .loading import load_model
 from .model.protocol import Model
 from .structure import check_atoms, continues, doubt_about_the_third_vector, empty_height, find_layers
 
-if TYPE_CHECKING:
-    from ase.spectrum.band_structure import BandStructure
-
-    from .electronic.hamiltonian import WannierHamiltonian
-
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
 SAME_STRUCTURE = 1.0
 
-#: Atoms that a DomainWarning names.
-NAMED = 3
+__all__ = ["DomainWarning", "WanderCalculator"]
 
 
-class DomainWarning(UserWarning):
-    """Atoms lie outside the training data of the model; what it says of them is extrapolation."""
-
-
-class WanderCalculator(Calculator):
+class WanderCalculator(Electrons, Calculator):
     """Energies, forces and stress of layered materials, and their Wannier Hamiltonian, from one loaded model.
 
     Parameters
@@ -61,17 +52,24 @@ class WanderCalculator(Calculator):
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     accepts_bandpath_keyword = True
+    ignored_changes = frozenset(("initial_charges", "initial_magmoms"))
 
     def __init__(
-        self, model: str | PathLike | Model = "mos2-bilayer", *, device: str | None = None, dtype: str | None = None
+        self,
+        model: str | PathLike | Model = "mos2-bilayer",
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        sha256: str | None = None,
     ):
+        """See the class; `sha256`, which `todict` records, refuses other weights of the same name."""
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
         self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
         if isinstance(model, Model):
             loaded: Model = model
         else:  # the published kind keeps the precision of its weights
-            loaded = _as_input_error(load_model, model, device or "cpu", dtype or "float64")
+            loaded = as_input_error(load_model, model, device or "cpu", dtype or "float64")
             device = dtype = None
         self.model = loaded
         own = {
@@ -84,25 +82,42 @@ class WanderCalculator(Calculator):
                     f"{name} is {wanted!r}, but the loaded model {loaded.name!r} is on {own[name]}; convert it "
                     f"with model.to(...), or give the calculator its name"
                 )
+        if sha256 is not None and sha256 != loaded.digest:
+            raise InputError(f"model {loaded.name!r} has other weights than those asked for: it was trained anew since")
         self.parameters = {"model": loaded.name, "sha256": loaded.digest, **own}
         self.implemented_properties = list(self.model.implemented_properties)
+        self._source = loaded.name if isinstance(model, Model) else str(model)  # what finds the model again
         self._warned, self._doubt = False, ""
         self._layers: tuple | None = None  # (copy of the last structure, its layers)
-        self._outside_named = False  # of this structure, as is the uncertainty
-        self._uncertainty: dict | None = None
+        self._last = None  # copy of the last structure that anything was asked of
+        self._forget_domain()
+        self._lock = threading.RLock()
+
+    def __repr__(self):
+        return f"WanderCalculator({', '.join(f'{k}={v!r}' for k, v in self.parameters.items() if k != 'sha256')})"
+
+    def __getstate__(self):  # a copy has its own lock, and no Hamiltonian of a gigabyte
+        return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_kept")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
 
     def _get_name(self):
         return "wander"
 
-    def set(self, **kwargs) -> dict:
-        """Nothing can be changed after construction; InputError for any keyword."""
+    def set(self, bandpath=None, **kwargs) -> dict:
+        """The path of `band_structure`, as ASE's own functions set it; nothing else can be changed."""
         if kwargs:
             raise InputError(f"WanderCalculator has no settable parameter {', '.join(kwargs)}; make a new one")
-        return {}
+        if bandpath is None:
+            return {}
+        self.parameters["bandpath"] = bandpath
+        return {"bandpath": bandpath}
 
     def todict(self, skip_default: bool = True) -> dict:
-        """Model name, hash of its weights, dtype and device: what a trajectory or database records."""
-        return dict(self.parameters)
+        """Model, hash of its weights, dtype and device: what a trajectory or database records, and __init__ takes."""
+        return {k: v for k, v in self.parameters.items() if k != "bandpath"} | {"model": self._source}
 
     # ------------------------------------------------------------------ ASE's side
     def layers(self, atoms: Atoms) -> np.ndarray:
@@ -115,8 +130,13 @@ class WanderCalculator(Calculator):
             layers = find_layers(atoms)
         except ValueError as error:
             raise InputError(str(error)) from None
-        self._layers, self._outside_named = (atoms.copy(), layers), False
+        self._layers = (atoms.copy(), layers)
+        self._forget_domain()
         return layers
+
+    def _forget_domain(self):
+        """Nothing is known, or has been said, of how far the structure is from the training data."""
+        self._outside_named, self._uncertainty, self._findings, self._judged = False, None, [], None
 
     def recognise_layers(self, atoms: Atoms) -> np.ndarray:
         """Layers (n,) by the bonds of `atoms` as they are now; results of other layers are dropped.
@@ -147,7 +167,7 @@ class WanderCalculator(Calculator):
 
     def _checked(self, atoms):
         if atoms is None:
-            atoms = self.atoms
+            atoms = self._last
         if atoms is None:
             raise InputError("no atoms given, and none calculated before")
         if not isinstance(atoms, Atoms):
@@ -167,11 +187,9 @@ class WanderCalculator(Calculator):
         known = self.model.config.get("layers")
         if known and n_layers > max(known) and not self._warned:
             self._warned = True
-            warnings.warn(
+            domain.warn(
                 f"the structure has {n_layers} layers; the data of model {self.model.name!r} have at most "
-                f"{max(known)}, so that it is extrapolated",
-                DomainWarning,
-                stacklevel=4,
+                f"{max(known)}, so that it is extrapolated"
             )
 
     def _check_vacuum(self, atoms):
@@ -180,7 +198,7 @@ class WanderCalculator(Calculator):
         if not atoms.pbc[2]:
             remark = doubt_about_the_third_vector(atoms)
             if remark and remark != self._doubt:
-                warnings.warn(remark, DomainWarning, stacklevel=4)
+                domain.warn(remark)
             self._doubt = remark
             return
         vacuum = empty_height(atoms)
@@ -201,112 +219,38 @@ class WanderCalculator(Calculator):
                     f"model {self.model.name!r} ({self.model.kind}) has no {name}; it has "
                     f"{', '.join(self.implemented_properties)}"
                 )
-        if atoms is not None:
-            self.atoms = atoms.copy()
-        self.results, self._uncertainty = {}, None  # clear old results so that a rejected structure never returns them
-        atoms, layers = self._checked(self.atoms)
-        results = _as_input_error(self.model.compute, atoms, layers, properties)
-        outside = results.pop("outside", None)
-        self.results = results
-        if outside is not None and outside.any() and not self._outside_named:
-            self._warn_outside(atoms, layers)
+        with self._lock:
+            if atoms is not None:
+                self.atoms = atoms.copy()
+            self.results, self._uncertainty = {}, None  # a structure that is refused must not find those before it
+            atoms, layers = self._checked(self.atoms)
+            results = as_input_error(self.model.compute, atoms, layers, properties)
+            outside = results.pop("outside", None)
+            self.results, self._last = results, self.atoms
+            self._warn_outside(atoms, layers, outside)
 
-    def _warn_outside(self, atoms, layers):
-        """Name, once per structure, the atoms outside the training data."""
-        self._outside_named = True
-        self._uncertainty = uncertainty = self.model.uncertainty(atoms, layers)
-        outside = np.flatnonzero(uncertainty["outside"])
-        worst = outside[np.argsort(-uncertainty["distance"][outside], kind="stable")]
-        named = "; ".join(f"atom {i} ({atoms.symbols[i]}): {uncertainty['reasons'][int(i)]}" for i in worst[:NAMED])
-        more = f"; and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
-        warnings.warn(
-            f"{len(outside)} of {len(atoms)} atoms lie outside the training data of model {self.model.name!r}: "
-            f"{named}{more}",
-            DomainWarning,
-            stacklevel=4,
-        )
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """ASE's; one thread at a time, so that each gets the results of its own atoms."""
+        with self._lock:
+            return Calculator.get_property(self, name, atoms, allow_calculation)
 
-    # ------------------------------------------------------------------ electrons
-    def get_wannier_hamiltonian(
-        self, atoms: Atoms | None = None, *, threshold: float = 0.0, **options
-    ) -> WannierHamiltonian:
-        """Wannier Hamiltonian of `atoms` (default: the last calculated) as a sparse `WannierHamiltonian`, eV.
-
-        Elements below `threshold` (eV) in size are left out. `options` go to the model: `progress(done, total)` of kind
-        wander; `hermitian` and `orbitals` of kind published (a wander Hamiltonian is always Hermitian).
-        """
-        from .electronic.hamiltonian import WannierHamiltonian
-
-        atoms, layers = self._checked(atoms)
-        if not isinstance(threshold, Real) or not 0 <= threshold < np.inf:
-            raise InputError(f"threshold is {threshold!r}; it must be a finite energy of at least 0 eV")
-        if self.model.is_equivariant:
-            if not options.pop("hermitian", True):
-                raise InputError(
-                    "hermitian=False is for models of kind published; this one is Hermitian by construction"
-                )
-            if options.get("progress") is not None and not callable(options["progress"]):
-                raise InputError("progress is a function of (pairs done, pairs in all)")
-        blocks = _as_input_error(self.model.hamiltonian, atoms, layers, **options)
-        h = WannierHamiltonian.from_pairs(atoms, self.model.shells, blocks, check=options.get("hermitian", True))
-        return h.truncate(threshold) if threshold else h
-
-    def get_band_structure(
-        self,
-        atoms: Atoms | None = None,
-        path=None,
-        npoints: int | None = None,
-        n_bands: int | None = None,
-        reference: str | float = "fermi",
-        **options,
-    ) -> BandStructure:
-        """Bands as an ASE `BandStructure`, energies relative to the vacuum level.
-
-        Parameters
-        ----------
-        path : str or BandPath
-            Special points such as "GMKG"; default: the standard path of the plane's lattice.
-        npoints : int
-        n_bands : int
-            Only the bands nearest the gap; their absolute indices are in `bs.band_indices`.
-        reference : "fermi", "vacuum" or float
-            Only sets `bs.reference`.
-        **options
-            `threshold`, `hermitian` as for `get_wannier_hamiltonian`; the rest goes to the eigensolver, see
-            `ase_wander.electronic.bands.band_structure`.
-        """
-        from .electronic.bands import band_structure
-
-        h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
-        return _as_input_error(band_structure, h, path, npoints, n_bands, reference, **options)
-
-    def get_fermi_level(self, atoms: Atoms | None = None) -> float:
-        """Fermi level (eV, relative to vacuum): mid-gap of an insulator."""
-        return self.get_wannier_hamiltonian(atoms).fermi_level()
-
-    def get_dos(self, atoms: Atoms | None = None, *, kpts=None, **options):
-        """Density of states; the options of `ase_wander.electronic.properties.dos.density_of_states`.
-
-        Parameters
-        ----------
-        kpts : (int, int), array_like (n_k, 3), optional
-            A Gamma-centred mesh of the plane, reduced by the layer group of the atoms (up to 0.001 Å) and time
-            reversal, or k-points with their `weights`. Parts by layer, by atom or of one's own choice are not
-            symmetric: for those, and for models that are not equivariant, a mesh is reduced by time reversal alone.
-        **options
-            Also `threshold`, `hermitian` as for `get_wannier_hamiltonian`.
-        """
-        from .electronic.properties.dos import density_of_states
-
-        h = self.get_wannier_hamiltonian(atoms, **_pop_model_options(options))
-        if kpts is not None and np.ndim(kpts) == 1 and np.issubdtype(np.asarray(kpts).dtype, np.integer):
-            symmetric = self.model.is_equivariant and options.get("project") in (None, "species", "shell")
-            kpts, options["weights"] = _as_input_error(_mesh, h.atoms, kpts, symmetric)
-        return _as_input_error(density_of_states, h, kpts=kpts, **options)
+    def _warn_outside(self, atoms, layers, outside=None):
+        """Name, once per structure, atoms and layers outside the training data; `outside` (n,) where known."""
+        if self._outside_named or self.model.trust is None:
+            return
+        fresh = self._judged is not layers  # the same array while layers are kept
+        if fresh:
+            self._judged, self._findings = layers, domain.stray_layers(self.model, atoms, layers)
+        if outside is not None and not outside.any() and not any(f.is_outside for f in self._findings):
+            return
+        found = domain.widened(self.model.uncertainty(atoms, layers), layers, self._findings)
+        if found["outside"].any():
+            self._outside_named = True
+            domain.warn(domain.outside_in_words(self.model, atoms, found))
 
     def get_descriptors(self, atoms: Atoms | None = None) -> np.ndarray:
         """RAER of every atom, (n_atoms, n_raer)."""
-        return _as_input_error(self.model.descriptors, *self._checked(atoms))
+        return as_input_error(self.model.descriptors, *self._checked(atoms))
 
     def get_uncertainty(self, atoms: Atoms | None = None) -> dict:
         """Standard deviations of what the model predicts, and the atoms outside its training data.
@@ -329,40 +273,15 @@ class WanderCalculator(Calculator):
                 f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
                 "when it was shipped (ase_wander.evaluation.uncertainty.fit_trust)"
             )
-        known = self.atoms is not None and self.results  # asked for again, it is there
-        if known and (atoms is None or (isinstance(atoms, Atoms) and not self.check_state(atoms))):
+        with self._lock:
+            known = self.atoms is not None and self.results  # asked for again, it is there
+            if not known or (atoms is not None and not (isinstance(atoms, Atoms) and not self.check_state(atoms))):
+                return self._judge(*self._checked(atoms))
             if self._uncertainty is None:
-                self._uncertainty = _as_input_error(self.model.uncertainty, *self._checked(self.atoms))
+                self._uncertainty = self._judge(*self._checked(self.atoms))
             return deepcopy(self._uncertainty)  # the caller's own, as ASE's results are
-        return _as_input_error(self.model.uncertainty, *self._checked(atoms))
 
-
-def _pop_model_options(options):
-    """Take what `get_wannier_hamiltonian` knows out of `options`."""
-    return {k: options.pop(k) for k in ("hermitian", "orbitals", "threshold") if k in options}
-
-
-def _mesh(atoms, mesh, symmetric):
-    """k-points (n, 3) and weights of a mesh in the plane, (n1, n2) or (n1, n2, 1)."""
-    mesh = [int(n) for n in mesh]
-    if len(mesh) not in (2, 3) or min(mesh) < 1 or mesh[2:] not in ([], [1]):
-        raise ValueError(f"kpts is {tuple(mesh)}; a mesh of the plane takes two positive integers")
-    if symmetric:
-        from .moire import irreducible_kpoints
-
-        return irreducible_kpoints(atoms, mesh[:2])
-    from .electronic.filling import monkhorst_pack
-
-    return monkhorst_pack([*mesh[:2], 1])
-
-
-def _as_input_error(function, *args, **kwargs):
-    """Call; what a lower floor refuses as ValueError is the calculator's InputError, and still a ValueError."""
-    try:
-        return function(*args, **kwargs)
-    except ValueError as error:
-        raise _BadInput(str(error)) from None
-
-
-class _BadInput(InputError, ValueError):
-    """Bad input in ASE's words, and the ValueError that every reader and builder raises."""
+    def _judge(self, atoms, layers):
+        """Uncertainty of atoms and of whole layers."""
+        found = as_input_error(self.model.uncertainty, atoms, layers)
+        return domain.widened(found, layers, domain.stray_layers(self.model, atoms, layers))

@@ -17,6 +17,8 @@ FLOORS = [
     "training",
     "relaxation",
     "calculator",
+    "electrons",
+    "domain",
     "loading",
     "data",
     "published",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import warnings
 
 from .common import PROGRAM, CommandError, release_locks, version
 
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         from .data import with_action
 
         argv = with_action(argv)
+    shown, warnings.showwarning = warnings.showwarning, _show_warning
     try:
         arguments = build_parser(command).parse_args(argv)
         return int(arguments.main(arguments) or 0)
@@ -89,7 +91,13 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _fail(_one_line(error), getattr(error, "exit_code", 2))
     finally:
+        warnings.showwarning = shown
         release_locks()
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """One line for the user's eyes; where in the code it came up is no news to them."""
+    print(f"{PROGRAM}: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _is_bad_input(error):

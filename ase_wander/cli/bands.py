@@ -141,6 +141,20 @@ def load_or_predict(folder, calculator, atoms):
     if folder.has(HAMILTONIAN):
         console().print("Hamiltonian: finished before")
         return WannierHamiltonian.load(folder / HAMILTONIAN)
+    import warnings
+
+    from ..domain import NonsenseWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NonsenseWarning)
+        try:
+            return _predict(calculator, atoms)
+        except NonsenseWarning as nonsense:
+            raise CommandError(f"no bands: {nonsense}") from None
+
+
+def _predict(calculator, atoms):
+    """The model's Hamiltonian, behind a progress bar where it reports progress."""
     if not calculator.model.reports_progress:
         return calculator.get_wannier_hamiltonian(atoms)
     from rich.progress import Progress

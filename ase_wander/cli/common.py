@@ -141,7 +141,7 @@ def make_calculator(arguments, atoms=None):
 
 def calculator_settings(calculator) -> dict:
     """Settings that results depend on: model, hash of its weights, dtype; not the device."""
-    return {key: value for key, value in calculator.todict().items() if key != "device"}
+    return {key: value for key, value in calculator.parameters.items() if key not in ("device", "bandpath")}
 
 
 def read_structure(filename):

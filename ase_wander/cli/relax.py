@@ -39,7 +39,8 @@ def add_parser(subparsers) -> None:
         "relax",
         help="relax any layered structure that ASE reads",
         description="Relax a layered structure, at fixed cell or with --cell. Writes structure.extxyz, "
-        "relaxation.traj and, for two layers, corrugation.png. A killed run goes on where it stopped when started again, and ends in the same bits.",
+        "relaxation.traj and, for two layers, corrugation.png. A killed run goes on where it stopped when started "
+        "again, and ends in the same bits.",
     )
     parser.add_argument("file", metavar="FILE", help="structure in any format that ASE reads (its last frame)")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")

@@ -205,9 +205,11 @@ class WanderModel(nn.Module):
             atom = atom.cpu().numpy()
             yield atom, atom, np.zeros((len(atom), 3), int), blocks
         done, products = 0, self.heads.products(graph, tensors, scalars)
+        rows = {kind: self.heads.rows_for(kind, tensors) for kind in ("intra", "inter")}
         for name, index in self.heads.classes(graph):
+            known = {"products": products, "rows": rows[name.split("_")[1]]}
             for part in index.split(PAIRS_PER_PASS):
-                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part, products=products)
+                blocks = self.heads.hopping_blocks(graph, tensors, scalars, name, part, **known)
                 p = part.cpu().numpy()
                 yield pairs.i[p], pairs.j[p], pairs.shift[p], blocks
                 yield pairs.j[p], pairs.i[p], -pairs.shift[p], blocks.transpose(1, 2)

@@ -31,6 +31,9 @@ INPUTS = {
     "neutral": ("cell", "layer"),
 }
 
+#: Short pairs of paths per pass of their networks, see `model.wander.PAIRS_PER_PASS`.
+STEPS_PER_PASS = 1024
+
 
 class HamiltonianHeads(nn.Module):
     """Dressed atoms -> blocks.
@@ -183,24 +186,25 @@ class HamiltonianHeads(nn.Module):
             out.append((index, blocks))
         return out
 
-    def hopping_blocks(self, graph, tensors, scalars, name, index, frames=None, products=None):
-        """Blocks of one class for pairs `index`; `frames` of these bonds where they are known already; `products` of paths."""
-        i, j = graph.pair_i[index], graph.pair_j[index]
+    def rows_for(self, kind, tensors):
+        """Tensors of the heads of `kind` as rows (n, q, c), channels side by side in memory; the same for all pairs."""
+        return self.tensors_for(kind, tensors).transpose(1, 2).contiguous()
+
+    def hopping_blocks(self, graph, tensors, scalars, name, index, frames=None, products=None, rows=None):
+        """Blocks of one class for pairs `index`; `frames` of these bonds, `products` of paths and `rows` where known already."""
+        i, j, kind = graph.pair_i[index], graph.pair_j[index], name.split("_")[1]
         if frames is None:
             frames = BondFrames(graph.pair_vector[index], self.l_max)
-        blocks = self.pair_blocks(graph, self.hopping[name], name.split("_")[1], tensors, scalars, i, j, frames)
-        if products is not None and name.endswith("inter"):
+        rows = self.rows_for(kind, tensors) if rows is None else rows
+        blocks = self.pair_blocks(graph, self.hopping[name], rows, self.scalars_for(kind, scalars), i, j, frames)
+        if products is not None and kind == "inter":
             fade = smooth_cutoff(frames.r, self.hopping[name].cutoff, self.hopping[name].taper)
             blocks = blocks + fade[:, None, None] * products[index, : blocks.shape[1], : blocks.shape[2]]
         return blocks
 
-    def pair_blocks(self, graph, head, kind, tensors, scalars, i, j, frames):
-        """Blocks of `head` for atoms i, j, with axial orbitals contracted along the normals of their sites."""
+    def pair_blocks(self, graph, head, rows, scalars, i, j, frames):
+        """Blocks of `head` for atoms i, j of one pair of species, axial orbitals contracted along the normals of their sites."""
         take = lambda t, k: t.index_select(0, k)  # its backward is an index_add, far cheaper than that of t[k]
-        scalars = self.scalars_for(kind, scalars)
-        rows = (
-            self.tensors_for(kind, tensors).transpose(1, 2).contiguous()
-        )  # (n, q, c): channels side by side in memory
         blocks = head(frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
         axes = [
             axis_harmonics(graph.normal[k], self.shells[z]) if self.axial[z] else None
@@ -209,30 +213,35 @@ class HamiltonianHeads(nn.Module):
         return contract(blocks, *axes)
 
     def products(self, graph, tensors, scalars):
-        """Products along the paths between layers for all pairs of the graph, (p, d, d) in eV, without the cutoff; None without paths."""
+        """Products along the paths between layers for all pairs of the graph, (p, d, d) in eV, without the cutoff.
+
+        None of heads without paths.
+        """
         if self.steps is None or graph.paths is None:
             return None
-        paths, steps = graph.paths, self.steps
-        rows, columns = max(self.sizes), max(self.sizes[s] for s in steps.facing)
+        paths, steps, n_species = graph.paths, self.steps, len(self.sizes)
+        rows, scalars = self.rows_for("inter", tensors), self.scalars_for("inter", scalars)
+        d, f = max(self.sizes), max(self.sizes[s] for s in steps.facing)
 
-        def blocks_of(i, j, vector, head_of, rows):
-            out = tensors.new_zeros(len(i), rows, columns)
-            key = graph.species[i] * len(self.sizes) + graph.species[j]
+        def blocks_of(i, j, vector, heads, d):
+            """Blocks padded to (p, d, f)."""
+            out = rows.new_zeros(len(i), d, f)
+            key = graph.species[i] * n_species + graph.species[j]
             for k in torch.unique(key).tolist():
-                index = torch.nonzero(key == k).squeeze(1)
-                head = head_of(*divmod(k, len(self.sizes)))
-                frames = BondFrames(vector[index], self.l_max)
-                b = self.pair_blocks(graph, head, "inter", tensors, scalars, i[index], j[index], frames)
-                b = nn.functional.pad(b, (0, columns - b.shape[2], 0, rows - b.shape[1]))
-                out = out.index_add(0, index, b)
+                a, b = divmod(k, n_species)
+                for part in torch.nonzero(key == k).squeeze(1).split(STEPS_PER_PASS):
+                    frames = BondFrames(vector[part], self.l_max)
+                    blocks = self.pair_blocks(graph, heads(a, b), rows, scalars, i[part], j[part], frames)
+                    padded = nn.functional.pad(blocks, (0, f - blocks.shape[2], 0, d - blocks.shape[1]))
+                    out = out.index_add(0, part, padded)
             return out
 
-        a = blocks_of(paths.step_i, paths.step_j, paths.step_vector, lambda z, s: steps.blocks[f"{z}{s}"], rows)
-        v = blocks_of(
-            paths.jump_i, paths.jump_j, paths.jump_vector, lambda s, t: self.hopping[f"{s}{t}_inter"], columns
+        inside = blocks_of(paths.step_i, paths.step_j, paths.step_vector, lambda a, b: steps.blocks[f"{a}{b}"], d)
+        between = blocks_of(
+            paths.jump_i, paths.jump_j, paths.jump_vector, lambda a, b: self.hopping[f"{a}{b}_inter"], f
         )
-        v = v * steps.taper(paths.jump_vector.square().sum(1).sqrt())[:, None, None]
-        return steps.products(paths, a, v, len(graph.pair_i))
+        between = between * steps.taper(paths.jump_vector.square().sum(1).sqrt())[:, None, None]
+        return steps.products(paths, inside, between, len(graph.pair_i))
 
     def fit(self, graphs, environments):
         """Set the scales of the dressings from sample structures (lists of Graph and Environment)."""

@@ -77,10 +77,12 @@ def test_reference_blocks_give_the_reference_eigenvalues(configurations, tiny):
     assert np.abs(own.numpy() - whole.eigenvalues(kpts)).max() < 1e-5
 
 
-@pytest.mark.parametrize("stage", ["forcefield", "hamiltonian"])
-def test_gradient_of_the_loss(configurations, stage):
+@pytest.mark.parametrize(
+    "stage, inter_input", [("forcefield", "tensors"), ("hamiltonian", "tensors"), ("hamiltonian", "paths")]
+)
+def test_gradient_of_the_loss(configurations, stage, inter_input):
     torch.manual_seed(0)
-    model = new_model(CONFIG).double()
+    model = new_model({**CONFIG, "heads": {**CONFIG["heads"], "inter_input": inter_input}}).double()
     if stage == "forcefield":
         samples, weights = ForceFieldSamples(configurations, model, torch.float64), STAGES[0]["weights"]
         module = model.force_field
@@ -107,7 +109,10 @@ def test_gradient_of_the_loss(configurations, stage):
 
 
 # ---------------------------------------------------------------- the loop
-def test_a_share_of_the_pairs_gives_the_loss_in_the_mean(configurations, tiny):
+@pytest.mark.parametrize("inter_input", ["tensors", "paths"])
+def test_a_share_of_the_pairs_gives_the_loss_in_the_mean(configurations, inter_input):
+    torch.manual_seed(0)
+    tiny = new_model({**CONFIG, "heads": {**CONFIG["heads"], "inter_input": inter_input}})
     weights = {"onsite": 0.1, "spread": 0.25, "inter": 2.0}
     samples = HamiltonianSamples(configurations[:2], tiny.double(), torch.float64, weights)
     samples.fit_normalisation()
