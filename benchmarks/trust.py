@@ -32,7 +32,7 @@ from ase_wander.evaluation.uncertainty import (
     area_under_curve,
     calibrations,
     cross_validated,
-    fit_trust,
+    fit_uncertainty,
     observe,
     predicted,
     scores,
@@ -260,13 +260,13 @@ def main():
         c.hamiltonian = None  # forces only
     print("| test | score | AUC |\n|---|---|---|")
     training, held_out = split(data, model.config["validation_fraction"])
-    fit_trust(model, data)
+    fit_uncertainty(model, data)
     judge("validation split", model, training, held_out, True)
     near, label = [c for c in data if c.kind == "p1"], "p1 -> other cells"
     training, _ = split(near)
     config = {k: model.config[k] for k in ("species", "shells", "electrons", "force_field", "heads")}
     small = small_force_field({**config, "name": label}, training, Path(arguments.out), arguments.steps)
-    fit_trust(small, near, 0.15)
+    fit_uncertainty(small, near, 0.15)
     judge(label, small, training, [c for c in data if c.kind != "p1"], False)
 
 

@@ -22,8 +22,8 @@ from ..training.record import read_record
 from ..training.train import load_configurations
 from .evaluate import evaluate
 from .figures import write_figures
-from .report import class_lines, learning_curve, summary, symmetry_lines, table_lines, trust_lines, write_report
-from .uncertainty import fit_trust
+from .report import class_lines, learning_curve, summary, symmetry_lines, table_lines, uncertainty_lines, write_report
+from .uncertainty import fit_uncertainty
 
 
 def ship(model, config, run, folder, equilibrium) -> Path:
@@ -68,7 +68,7 @@ def ship(model, config, run, folder, equilibrium) -> Path:
             loaded = load_model(made)
             model.config["equilibrium"] = equilibrium(loaded, layer_to_relax(config, configurations))
             try:
-                model.trust = fit_trust(loaded, configurations, config.validation_fraction)
+                model.trust = fit_uncertainty(loaded, configurations, config.validation_fraction)
             except ValueError:  # no held-out configuration with energy and forces: the card shows no section on it
                 model.trust = None
             model.save(made)
@@ -293,7 +293,7 @@ def error_lines(model, report, record) -> list[str]:
             "configuration is judged by a calibration on the others; AUC: an error above 3 times the median has the "
             "larger deviation.",
             "",
-            *trust_lines(report),
+            *uncertainty_lines(report),
             "",
             "![reliability](reliability.png)",
             "",

@@ -70,7 +70,7 @@ def symmetry_lines(report) -> list[str]:
     return lines
 
 
-def trust_lines(report) -> list[str]:
+def uncertainty_lines(report) -> list[str]:
     """How well the model knows its errors, as Markdown lines; none of a model without an uncertainty."""
     t = report.get("trust")
     if not t:
@@ -107,7 +107,7 @@ def print_table(report, console) -> None:
             f"\nStandard deviations, calibrated {report['trust']['calibration']}; AUC: an error above 3 times the "
             "median has the larger deviation" + ("" if report["trust"]["calibration"] != SHIPPED else f". {ELSEWHERE}")
         )
-        for line in trust_lines(report):
+        for line in uncertainty_lines(report):
             console.print(line)
     console.print("\n" + summary(report))
 

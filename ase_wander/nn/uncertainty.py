@@ -30,7 +30,7 @@ import torch
 
 from .radial import smooth_cutoff
 
-#: Arrays of a fitted Trust, by name.
+#: Arrays of a FittedUncertainty, by name.
 ARRAYS = ("mean", "whiten", "blunt", "limit", "nearest", "forces", "energy", "hamiltonian")
 
 #: Room (relative) that the range of nearest distances leaves before an atom counts as outside of it.
@@ -43,7 +43,7 @@ OPPOSITE = 0.9
 SINGLE = 1e-4
 
 
-class Trust:
+class FittedUncertainty:
     """Distances to the training data and what they say of errors.
 
     Index legend: z species, f invariants.
@@ -68,8 +68,9 @@ class Trust:
             setattr(self, name, np.asarray(arrays[name], float))
         z, f = self.mean.shape
         for name in ("forces", "hamiltonian"):
-            if getattr(self, name).shape == (z + 1,):
-                setattr(self, name, np.insert(getattr(self, name), z, np.zeros(z)))
+            values = getattr(self, name)
+            if values.shape == (z + 1,):
+                setattr(self, name, np.insert(values, z, np.where(np.isnan(values[:z]), np.nan, 0.0)))
         shapes = {
             "whiten": (z, f, f),
             "blunt": (z, f),
@@ -283,3 +284,7 @@ def neighbour_distances(graph) -> np.ndarray:
     """Distances (n, k) in Å, inf for padding."""
     r = graph.vector.detach().norm(dim=-1)
     return torch.where(graph.mask > 0, r, torch.full_like(r, torch.inf)).cpu().numpy()
+
+
+#: The name of the class in version 0.1.
+Trust = FittedUncertainty

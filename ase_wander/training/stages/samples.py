@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ...electronic.blocks import PairBlocks, blocks_to_csr
+from ...electronic.assembly import blocks_to_csr
+from ...electronic.blocks import PairBlocks
 from ...model.graphs import build_graph
 from ...nn.bond_frame import BondFrames
 from ...nn.electrostatics import SlabPotential
