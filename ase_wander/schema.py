@@ -1,5 +1,4 @@
-"""Configurations as dataclasses: a field says what its key in the file must hold, in one place for type, check and
-default.
+"""Configurations as dataclasses: a field states type, check and default of its key in the file.
 
 >>> @dataclass
 ... class Settings:
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields
 from typing import Any, NoReturn, TypeVar
 
-from .checks import is_integer, is_number
+from .checks import is_integer, is_number, shown
 
 T = TypeVar("T")
 
@@ -79,7 +78,7 @@ def check_value(check: Check | None, value, name: str, fail: Fail) -> None:
     """Fail where a value is not what it must be."""
     wrong = check(value) if check else None
     if wrong:
-        fail(name, f"{value!r:.100} {wrong}")
+        fail(name, f"{shown(value)} {wrong}")
 
 
 def check_keys(cls: type, raw: Mapping, fail: Fail, prefix: str = "") -> None:

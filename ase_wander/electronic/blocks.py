@@ -17,7 +17,8 @@ INTEGER_ARRAYS = ("pair_i", "pair_j", "pair_shift", "block_ptr")
 
 @dataclass(frozen=True)
 class PairBlocks:
-    """Blocks of ordered atom pairs: what a model predicts, a reference file holds and a `WannierHamiltonian` is made of.
+    """Blocks of ordered atom pairs: what a model predicts, a reference file holds and a `WannierHamiltonian` is made
+    of.
 
     Block p holds the elements <w_i,0|H|w_j,R> between the orbitals of atom i = pair_i[p] in the home cell and those of
     atom j = pair_j[p] in the cell R = pair_shift[p]. It unpacks, and is indexed, in the order of its fields.
@@ -109,7 +110,10 @@ class PairBlocks:
         )
 
     def find(self, i, j, shift) -> np.ndarray:
-        """Place of every pair (i, j, shift) among these pairs, -1 where it is absent; i, j (m,), shift (m, 3) -> (m,)."""
+        """Place of every pair (i, j, shift) among these pairs, -1 where it is absent.
+
+        I, j (m,), shift (m, 3) -> (m,).
+        """
         own = np.column_stack([self.pair_i, self.pair_j, self.pair_shift])
         wanted = np.column_stack([i, j, shift])
         if not len(own) or not len(wanted):

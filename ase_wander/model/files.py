@@ -139,6 +139,7 @@ def check_shapes(data: bytes, model, file: Path) -> None:
     wrong = next((k for k in sorted({*expected, *shapes}) if expected.get(k) != shapes.get(k)), None)
     if wrong is not None:
         raise ValueError(
-            f"{file}: not weights of this model ({wrong} has the shape {shapes.get(wrong, 'missing')}, {CONFIG} asks for "
+            f"{file}: not weights of this model ({wrong} has the shape {shapes.get(wrong, 'missing')}, {CONFIG} asks "
+            "for "
             f"{expected.get(wrong, 'none')})"
         )

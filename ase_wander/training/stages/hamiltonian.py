@@ -63,10 +63,15 @@ class HamiltonianSamples:
     def __len__(self):
         return len(self.samples)
 
-    def fit_normalisation(self):
-        """Spread of the elements against distance per class, of the on-site tensors, and of the node invariants."""
+    def fit_normalisation(self, only=None):
+        """Spread of the elements against distance per class, of the on-site tensors, and of the node invariants.
+
+        `only` names the classes of hoppings that need it, where everything else was taken from a trained model.
+        """
         heads = self.model.heads
-        fit_hopping_scale(heads, self.samples)
+        fit_hopping_scale(heads, self.samples, only)
+        if only is not None:
+            return
         fit_onsite_scale(heads, self.samples)
         graphs = [s.graph for s in self.samples]
         heads.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])
@@ -81,8 +86,9 @@ class HamiltonianSamples:
         return Environment(geometry, torch.cat([s.raw for s in chosen]), torch.cat([s.raer for s in chosen]))
 
     def predict(self, chosen):
-        """Blocks of several samples in one pass: a list of (on-site blocks by species, dict of hopping blocks,
-        vacuum step in eV)."""
+        """Blocks of several samples in one pass: (on-site blocks by species, hopping blocks, vacuum step in eV) of
+        each.
+        """
         heads = self.model.heads
         graph = collate([s.graph for s in chosen])
         environment = self.environment(graph, chosen)
@@ -200,8 +206,9 @@ class HamiltonianSamples:
         return ((torch.nan_to_num(square) * w).sum() / w.sum()).sqrt().item() * 1e3
 
     def band_weights(self, s, window=1.0):
-        """Which eigenvalues lie within `window` eV of the gap, and the weight of each: 1 there, 0.2 elsewhere, times
-        the k weight."""
+        """Which eigenvalues lie within `window` eV of the gap, and their weights: 1 there, else 0.2, times the k
+        weight.
+        """
         near = losses.band_window(s.eigenvalues, s.n_occupied, window)
         return near, losses.band_importance(near) * s.kweights[:, None]
 
