@@ -52,7 +52,7 @@ class WanderCalculator(Electrons, Calculator):
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     accepts_bandpath_keyword = True
-    ignored_changes = frozenset(("initial_charges", "initial_magmoms"))
+    ignored_changes = {"initial_charges", "initial_magmoms"}  # neither changes any result
 
     def __init__(
         self,
@@ -271,7 +271,7 @@ class WanderCalculator(Electrons, Calculator):
         if self.model.trust is None:
             raise PropertyNotImplementedError(
                 f"model {self.model.name!r} ({self.model.kind}) has no uncertainty: none was fitted "
-                "when it was shipped (ase_wander.evaluation.uncertainty.fit_trust)"
+                "when it was shipped (ase_wander.evaluation.uncertainty.fit_uncertainty)"
             )
         with self._lock:
             known = self.atoms is not None and self.results  # asked for again, it is there

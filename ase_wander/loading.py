@@ -15,7 +15,7 @@ from .model.files import (
     check_seal,
     check_shapes,
     load_state,
-    load_trust,
+    load_uncertainty,
     read_config,
     read_weights,
 )
@@ -59,7 +59,7 @@ def load_model(model: str | PathLike, device: str = "cpu", dtype: str = "float64
     except (RuntimeError, KeyError, TypeError, IndexError) as error:
         fail("force_field, heads", f"no model of these sizes ({error})")
     load_state(loaded, data, folder / WEIGHTS)
-    loaded.digest, loaded.trust = digest, load_trust(folder / TRUST, digest)
+    loaded.digest, loaded.trust = digest, load_uncertainty(folder / TRUST, digest)
     try:
         return loaded.to(device=torch.device(device), dtype=dtypes[str(dtype).replace("torch.", "")]).eval()
     except (RuntimeError, AssertionError) as error:

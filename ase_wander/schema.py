@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields
 from typing import Any, NoReturn, TypeVar
 
-from .checks import is_integer, is_number
+from .checks import is_integer, is_number, shown
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def check_value(check: Check | None, value, name: str, fail: Fail) -> None:
     """Fail where a value is not what it must be."""
     wrong = check(value) if check else None
     if wrong:
-        fail(name, f"{value!r:.100} {wrong}")
+        fail(name, f"{shown(value)} {wrong}")
 
 
 def check_keys(cls: type, raw: Mapping, fail: Fail, prefix: str = "") -> None:

@@ -23,7 +23,14 @@ import torch
 
 from ase_wander import DomainWarning, WanderCalculator, load_model
 from ase_wander.data.dataset import load_dataset, split
-from ase_wander.evaluation.uncertainty import area_under_curve, cross_validated, fit_trust, observe, predicted, scores
+from ase_wander.evaluation.uncertainty import (
+    area_under_curve,
+    cross_validated,
+    fit_uncertainty,
+    observe,
+    predicted,
+    scores,
+)
 from ase_wander.moire import twisted_bilayer
 from ase_wander.nn.uncertainty import features
 from ase_wander.training.loop import LoopSettings, fit
@@ -214,13 +221,13 @@ def main():
         c.hamiltonian = None  # forces only
     print("| test | score | AUC |\n|---|---|---|")
     training, held_out = split(data, model.config["validation_fraction"])
-    fit_trust(model, data)
+    fit_uncertainty(model, data)
     judge("validation split", model, training, held_out, True)
     near, label = [c for c in data if c.kind == "p1"], "p1 -> other cells"
     training, _ = split(near)
     config = {k: model.config[k] for k in ("species", "shells", "electrons", "force_field", "heads")}
     small = small_force_field({**config, "name": label}, training, Path(arguments.out), arguments.steps)
-    fit_trust(small, near, 0.15)
+    fit_uncertainty(small, near, 0.15)
     judge(label, small, training, [c for c in data if c.kind != "p1"], False)
 
 

@@ -1,10 +1,12 @@
 """Kinds of inter-layer heads, trained on untwisted cells alone and judged on twisted ones.
 
-python benchmarks/twisted_heads.py TWISTED [--kinds tensors ends additive paths] [--steps 1500] [--out runs/twisted_heads]
+python benchmarks/twisted_heads.py TWISTED [--kinds tensors ends additive paths] [--steps 1500] [--out
+runs/twisted_heads]
 
-TWISTED is a folder of reference data of twisted bilayers (models/mos2-bilayer/twisted.yaml makes them). Force field, dressing,
-on-site and intra-layer heads are those of the shipped model and stay what they are; the inter-layer part of every kind is trained
-anew on the elements between the layers. Held-out cells like those of the training stand beside the twisted ones.
+TWISTED is a folder of reference data of twisted bilayers (models/mos2-bilayer/twisted.yaml makes them). Force field,
+dressing, on-site and intra-layer heads are those of the shipped model and stay what they are; the inter-layer part of
+every kind is trained anew on the elements between the layers. Held-out cells like those of the training stand beside
+the twisted ones.
 """
 
 import argparse
@@ -26,7 +28,8 @@ from ase_wander.training.loop import LoopSettings, fit
 from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.train import load_configurations
 
-#: What every kind adds to the heads of the shipped model. "ends": additive, without terms of both ends and without paths.
+#: What every kind adds to the heads of the shipped model. "ends": additive, without terms of both ends and without
+#: paths.
 KINDS = {
     "tensors": {"inter_input": "tensors"},
     "ends": {"inter_input": "paths", "jump_reach": 0.1},
@@ -98,7 +101,16 @@ def judge(model, held_out, twisted):
 
 def table(results):
     """Lines of a Markdown table."""
-    yield "| inter-layer heads | held out: H meV | held out: inter R² | twisted: H meV | inter R² | Σ p_z–p_z meV | Γ meV | gap meV |"
+    columns = (
+        "held out: H meV",
+        "held out: inter R²",
+        "twisted: H meV",
+        "inter R²",
+        "Σ p_z–p_z meV",
+        "Γ meV",
+        "gap meV",
+    )
+    yield f"| inter-layer heads | {' | '.join(columns)} |"
     yield "|---|---|---|---|---|---|---|---|"
     for kind, found in results.items():
         aligned = [f"{found['aligned']['elements']:.3f}", f"{found['aligned']['inter_R2']:.4f}"]

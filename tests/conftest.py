@@ -82,8 +82,8 @@ def configurations():
 def model(configurations):
     """The shipped weights with an uncertainty fitted to the few configurations."""
     from ase_wander import load_model
-    from ase_wander.evaluation.uncertainty import fit_trust
+    from ase_wander.evaluation.uncertainty import fit_uncertainty
 
     model = load_model("mos2-bilayer")
-    fit_trust(model, configurations, 0.15)
+    fit_uncertainty(model, configurations, 0.15)
     return model

@@ -95,7 +95,11 @@ XYZ = 'Lattice="3 0 0 0 3 0 0 0 9" Properties=species:S:1:pos:R:3\n'
 BAD = {
     "empty": ("x.xyz", b"", "the file is empty"),
     "no structure": ("x.xyz", b"hello", r"x\.xyz.*: no structure that ASE can read"),
-    "endless": ("x.xyz", f"900000000000\n{XYZ}C 0 0 0\n".encode(), r"x\.xyz:1: no structure, 900000000000 atoms announced"),
+    "endless": (
+        "x.xyz",
+        f"900000000000\n{XYZ}C 0 0 0\n".encode(),
+        r"x\.xyz:1: no structure, 900000000000 atoms announced",
+    ),
     "cut": ("x.extxyz", f"3\n{XYZ}C 0 0 0\n".encode(), r"x\.extxyz:1: no structure, 3 atoms announced"),
     "negative": ("x.xyz", f"-2\n{XYZ}C 0 0 0\n".encode(), "no structure that ASE can read"),
     "no atoms": ("x.xyz", f"0\n{XYZ}".encode(), r"x\.xyz.*"),

@@ -27,7 +27,7 @@ def add_parser(subparsers):
     evaluate.add_argument(
         "data",
         nargs="*",
-        help="folders in the format of the reference data, or extended XYZ files; default: the folder data of the model",
+        help="folders in the format of the reference data, or extended XYZ files; default: the model's folder data",
     )
     evaluate.add_argument("--all", action="store_true", help="all configurations, not only the validation split")
     evaluate.add_argument("--out", help="folder for report.json and figures")
@@ -167,11 +167,11 @@ def evaluation_progress(out, what="evaluate"):
 def fit_uncertainty(model, name, configurations):
     """Fit the uncertainty of a model and write it into its folder."""
     from ..catalogue import model_folder
-    from ..evaluation.uncertainty import fit_trust
+    from ..evaluation.uncertainty import fit_uncertainty
 
     with evaluation_progress(console(), "uncertainty") as progress:
-        fit_trust(model, configurations, progress=progress)
-    model.save_trust(model_folder(name))
+        fit_uncertainty(model, configurations, progress=progress)
+    model.save_uncertainty(model_folder(name))
 
 
 def run_evaluate(arguments):

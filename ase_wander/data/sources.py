@@ -4,55 +4,83 @@ it.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ..schema import check_keys, number, one_of, setting, text
 from .dataset import LABELS, load_dataset
-
-#: Keys of a source.
-KEYS = ("path", "kind", "weight", "withhold", "include", "exclude", "structure", "vacuum_level", "hold_out")
 
 #: Kinds of sources; found out from the path where not given.
 KINDS = ("folder", "extxyz", "wannier90")
 
 
-def check_source(source, fail) -> dict:
-    """Normal form of one entry of `data`: a dict of KEYS; `fail(key, what)` raises for what is wrong.
+def are_names(value):
+    """Check of a list of names or of patterns."""
+    good = isinstance(value, list) and value and all(isinstance(x, str) for x in value)
+    return None if good else "is not a name or a list of names"
 
-    `path`: see `load_dataset`; `kind`: one of KINDS, what the path must be; `weight`: factor of its configurations in
-    every loss; `withhold`: labels (of LABELS) that training must not see, validation keeps them; `include`, `exclude`:
-    patterns of configuration names; `structure`: of Wannier90 output, see `load_dataset`; `vacuum_level`: eV, taken off
-    its
-    Hamiltonians and eigenvalues; `hold_out`: with false all of it is trained on, whatever the names say (data that were
-    made to fill a gap, not to judge).
+
+def is_switch(value):
+    """Check of true or false."""
+    return None if isinstance(value, bool) else "is not true or false"
+
+
+@dataclass
+class Source:
+    """One entry of `data` in a training configuration.
+
+    Attributes
+    ----------
+    path : str
+        See `load_dataset`.
+    kind : str
+        One of KINDS: what the path must be.
+    weight : float
+        Factor of its configurations in every loss.
+    withhold : list of str
+        Labels that training must not see; validation keeps them.
+    include, exclude : list of str
+        Patterns of configuration names.
+    structure : str
+        For Wannier90 output, see `load_dataset`.
+    vacuum_level : float
+        Taken off its Hamiltonians and eigenvalues, eV.
+    hold_out : bool
+        With false all of it is trained on, whatever the names say: data made to fill a gap, not to judge.
     """
+
+    path: str = setting(text("is not a path"))
+    kind: str = setting(one_of(KINDS), "")
+    weight: float = setting(number(above=0, what="is not a positive number"), 1.0)
+    withhold: list = setting(are_names, factory=list)
+    include: list = setting(are_names, factory=list)
+    exclude: list = setting(are_names, factory=list)
+    structure: str = setting(text("is not a path"), "")
+    vacuum_level: float = setting(number(-math.inf, what="is not a number"), 0.0)
+    hold_out: bool = setting(is_switch, True)
+
+
+#: Keys of a source.
+KEYS = tuple(f.name for f in fields(Source))
+
+
+def check_source(source, fail) -> dict:
+    """Normal form of one entry of `data`: the keys of `Source` that it has; `fail(key, what)` raises."""
     if isinstance(source, str):
         return {"path": source}
     if not isinstance(source, dict) or not isinstance(source.get("path"), str):
         fail("", f"{source!r} is not a path, or a mapping with path and any of {', '.join(KEYS[1:])}")
     source = dict(source)
-    for key in source:
-        if key not in KEYS:
-            fail(f".{key}", f"unknown; known: {', '.join(KEYS)}")
-    if source.get("kind", KINDS[0]) not in KINDS:
-        fail(".kind", f"{source['kind']!r} is not known; known: {', '.join(KINDS)}")
     for key in ("withhold", "include", "exclude"):
-        if key in source:
-            source[key] = [source[key]] if isinstance(source[key], str) else source[key]
-            if not isinstance(source[key], list) or not source[key] or not all(isinstance(x, str) for x in source[key]):
-                fail(f".{key}", f"{source[key]!r} is not a name or a list of names")
+        if isinstance(source.get(key), str):
+            source[key] = [source[key]]
+    check_keys(Source, source, fail, ".")
     for label in source.get("withhold", ()):
         if label not in LABELS:
             fail(".withhold", f"{label!r} is no label; known: {', '.join(LABELS)}")
-    for key, least in (("weight", 0.0), ("vacuum_level", -float("inf"))):
-        value = source.get(key, 1.0)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not least < value < float("inf"):
-            fail(f".{key}", f"{value!r} is not a {'positive ' if key == 'weight' else ''}number")
-    if not isinstance(source.get("hold_out", True), bool):
-        fail(".hold_out", f"{source['hold_out']!r} is not true or false")
-    if not isinstance(source.get("structure", ""), str):
-        fail(".structure", f"{source['structure']!r} is not a path")
     return source
 
 

@@ -7,7 +7,7 @@ from ase.spectrum.band_structure import BandStructure
 
 from .kpath import resolve_path
 from .solvers.kpoints import solve_kpoints
-from .solvers.snapshots import worthwhile
+from .solvers.snapshots import path_method
 
 
 def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", **options):
@@ -36,8 +36,7 @@ def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", 
     path = resolve_path(h._require_atoms("a band structure"), path, npoints)
     indices = range(h.n_orbitals) if n_bands is None else h.band_window(n_bands)
     _check_reference(reference)
-    if options.get("method", "auto") == "auto" and worthwhile(h, path.kpts, n_bands):
-        options["method"] = "snapshots"
+    options["method"] = path_method(h, path.kpts, n_bands, options.get("sigma"), options.get("method", "auto"))
     data = solve_kpoints(h, path.kpts, n_bands, **options)
     energies = data.energies
     if reference == "vacuum":

@@ -1,4 +1,4 @@
-"""Atom-pair blocks of a Hamiltonian, the sparse matrices made of them, and their Bloch sum on one merged pattern.
+"""Atom-pair blocks of a Hamiltonian, and the Bloch sum of its sparse matrices on one merged pattern.
 
 Index legend: p pairs, R cell shifts, z stored elements of the merged pattern.
 """
@@ -17,7 +17,8 @@ INTEGER_ARRAYS = ("pair_i", "pair_j", "pair_shift", "block_ptr")
 
 @dataclass(frozen=True)
 class PairBlocks:
-    """Blocks of ordered atom pairs: what a model predicts, a reference file holds and a `WannierHamiltonian` is made of.
+    """Blocks of ordered atom pairs: what a model predicts, a reference file holds and a `WannierHamiltonian` is made
+    of.
 
     Block p holds the elements <w_i,0|H|w_j,R> between the orbitals of atom i = pair_i[p] in the home cell and those of
     atom j = pair_j[p] in the cell R = pair_shift[p]. It unpacks, and is indexed, in the order of its fields.
@@ -109,7 +110,10 @@ class PairBlocks:
         )
 
     def find(self, i, j, shift) -> np.ndarray:
-        """Place of every pair (i, j, shift) among these pairs, -1 where it is absent; i, j (m,), shift (m, 3) -> (m,)."""
+        """Place of every pair (i, j, shift) among these pairs, -1 where it is absent.
+
+        I, j (m,), shift (m, 3) -> (m,).
+        """
         own = np.column_stack([self.pair_i, self.pair_j, self.pair_shift])
         wanted = np.column_stack([i, j, shift])
         if not len(own) or not len(wanted):
@@ -130,54 +134,6 @@ class PairBlocks:
         return atoms.positions[self.pair_j] + self.pair_shift @ atoms.cell.array - atoms.positions[self.pair_i]
 
 
-def blocks_to_csr(counts, pair_i, pair_j, pair_shift, block, block_ptr):
-    """One CSR matrix per cell shift from raveled atom-pair blocks.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_atoms,)
-        Orbitals per atom.
-    pair_i, pair_j : ndarray of int, shape (n_pairs,)
-    pair_shift : ndarray of int, shape (n_pairs, 3)
-    block : ndarray, shape (sum of counts[i] * counts[j],)
-        All blocks raveled row-major, eV.
-    block_ptr : ndarray of int, shape (n_pairs + 1,)
-        Offsets into `block`.
-
-    Returns
-    -------
-    cell_shifts : ndarray of int, shape (n_R, 3), in lexical order
-    matrices : list of csr_matrix (n_orbitals, n_orbitals)
-
-    Raises
-    ------
-    ValueError
-        When the arrays do not belong together, an atom does not exist, an element is not finite
-        or a pair appears twice, naming the pair.
-    """
-    counts = np.asarray(counts)
-    i, j = np.asarray(pair_i, np.int64), np.asarray(pair_j, np.int64)
-    shift = np.asarray(pair_shift, np.int64).reshape(len(i), 3)
-    block, ptr = np.asarray(block), np.asarray(block_ptr, np.int64)
-    _check_pairs(counts, i, j, shift, block, ptr)
-    n = int(counts.sum())
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
-    cell_shifts, which = unique_rows(shift)
-    row = np.empty(len(block), np.int64)
-    col = np.empty(len(block), np.int64)
-    for ni, nj in {(a, b) for a, b in zip(*np.unique(np.stack([counts[i], counts[j]]), axis=1))}:
-        p = np.flatnonzero((counts[i] == ni) & (counts[j] == nj))
-        z = ptr[p, None, None] + np.arange(ni * nj).reshape(ni, nj)
-        row[z] = (which[p] * n + first[i[p]])[:, None, None] + np.arange(ni)[:, None]
-        col[z] = first[j[p]][:, None, None] + np.arange(nj)
-    # All shifts stacked on top of each other: one conversion in C instead of n_R.
-    dtype = np.complex128 if np.iscomplexobj(block) else np.float64
-    stacked = csr_matrix((block.astype(dtype), (row, col)), shape=(len(cell_shifts) * n, n))
-    stacked.eliminate_zeros()
-    stacked.sort_indices()
-    return cell_shifts, [stacked[r * n : (r + 1) * n] for r in range(len(cell_shifts))]
-
-
 def unique_rows(shift):
     """Distinct rows of an (n, 3) integer array in lexical order, and the row of each entry."""
     if not len(shift):
@@ -187,37 +143,6 @@ def unique_rows(shift):
     key = np.ravel_multi_index((shift - low).T, size)
     unique, which = np.unique(key, return_inverse=True)
     return np.stack(np.unravel_index(unique, size), axis=1) + low, which
-
-
-def _check_pairs(counts, i, j, shift, block, ptr):
-    if len(j) != len(i) or len(ptr) != len(i) + 1:
-        raise ValueError(f"{len(i)} pair_i, {len(j)} pair_j and {len(ptr)} block_ptr do not belong together")
-    if not len(i):
-        raise ValueError("no pairs: the Hamiltonian is empty")
-    for name, index in (("pair_i", i), ("pair_j", j)):
-        bad = np.flatnonzero((index < 0) | (index >= len(counts)))
-        if len(bad):
-            raise ValueError(f"{name}[{bad[0]}] = {index[bad[0]]}: there are only {len(counts)} atoms")
-    wrong = np.flatnonzero(np.diff(ptr) != counts[i] * counts[j])
-    if len(wrong):
-        p = wrong[0]
-        raise ValueError(
-            f"the block of pair {p} (atoms {i[p]}, {j[p]}, cell {shift[p].tolist()}) has {np.diff(ptr)[p]} "
-            f"elements, its orbitals need {counts[i[p]]} x {counts[j[p]]}"
-        )
-    if ptr[0] != 0 or ptr[-1] != len(block):
-        raise ValueError(f"block_ptr runs from {ptr[0]} to {ptr[-1]}, block has {len(block)} elements")
-    bad = np.flatnonzero(~np.isfinite(block))
-    if len(bad):
-        p = int(np.searchsorted(ptr, bad[0], side="right")) - 1
-        raise ValueError(f"the block of atoms {i[p]}, {j[p]}, cell {shift[p].tolist()} is not finite")
-    low, size = shift.min(axis=0), np.ptp(shift, axis=0) + 1
-    key = np.ravel_multi_index((i, j, *(shift - low).T), (len(counts), len(counts), *size))
-    order = np.argsort(key, kind="stable")
-    twice = np.flatnonzero(np.diff(key[order]) == 0)
-    if len(twice):
-        p = order[twice[0]]
-        raise ValueError(f"the pair of atoms {i[p]}, {j[p]}, cell {shift[p].tolist()} appears twice")
 
 
 def opposite_shifts(cell_shifts):

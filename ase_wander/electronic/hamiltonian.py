@@ -12,7 +12,8 @@ import numpy as np
 from ase import Atoms
 
 from . import bands, filling, transforms
-from .blocks import BlochSum, PairBlocks, blocks_to_csr, hermiticity_error
+from .assembly import blocks_to_csr
+from .blocks import BlochSum, PairBlocks, hermiticity_error
 from .io import interop, storage, wannier90
 from .kpath import resolve_path
 from .orbitals import orbital_counts, orbital_table

@@ -156,8 +156,8 @@ def difference(after, before, step=1.0):
         wrapped = np.flatnonzero((np.abs(moved) > 0.5).any(axis=1))
         if len(wrapped):
             raise ValueError(
-                f"atom {wrapped[0]} moved by {moved[wrapped[0]].round(3).tolist()} lattice vectors: it was wrapped into "
-                "another cell between the two Hamiltonians"
+                f"atom {wrapped[0]} moved by {moved[wrapped[0]].round(3).tolist()} lattice vectors: it was wrapped "
+                "into another cell between the two Hamiltonians"
             )
     table = {}
     for h, factor in ((after, 1 / step), (before, -1 / step)):

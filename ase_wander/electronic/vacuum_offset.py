@@ -1,13 +1,14 @@
 """Vacuum-level offset of a layer by regression, for Hamiltonians whose zero of energy is not the vacuum level.
 
-A periodic code without a dipole correction, or Wannier90 after it, leaves every calculation with a zero of its own. Blocks
-learned from such data do not know how the layers of another stack line up. WANDER (Qi, Gong, Yan, npj Comput. Mater. 2025, doi
-10.1038/s41524-025-01668-5, section II.C) adds to the on-site diagonal of every layer
+A periodic code without a dipole correction, or Wannier90 after it, leaves every calculation with a zero of its own.
+Blocks learned from such data do not know how the layers of another stack line up. WANDER (Qi, Gong, Yan, npj Comput.
+Mater. 2025, doi 10.1038/s41524-025-01668-5, section II.C) adds to the on-site diagonal of every layer
 
     H_ii -> H_ii + C(eps, x),      eps = sqrt(A / A_0) - 1,      x = N_out / N_in,
 
-C a polynomial fitted to calculations in which the vacuum level is known. A is the area of a formula unit of the layer in the cell, A_0 that of
-the layer at rest; N_in and N_out are read as the numbers of atoms in this layer and in all others. For data with the vacuum level as zero C vanishes.
+C a polynomial fitted to calculations in which the vacuum level is known. A is the area of a formula unit of the layer
+in the cell, A_0 that of the layer at rest; N_in and N_out are read as the numbers of atoms in this layer and in all
+others. For data with the vacuum level as zero C vanishes.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class VacuumOffset:
 
     @classmethod
     def fit(cls, strains, ratios, offsets, area, degree=2):
-        """Least squares; of monomials that the data do not tell apart (x never varies, say) the solution of smallest norm.
+        """Least squares; of monomials that the data do not tell apart (x never varies, say) the solution of smallest
+        norm.
 
         Parameters
         ----------
@@ -74,7 +76,8 @@ class VacuumOffset:
         if not np.isfinite([strains, ratios, offsets]).all():
             bad = int(np.argmin(np.isfinite([strains, ratios, offsets]).all(0)))
             raise ValueError(
-                f"layer {bad} of the data: strain {strains[bad]}, ratio {ratios[bad]}, offset {offsets[bad]} are not all finite"
+                f"layer {bad} of the data: strain {strains[bad]}, ratio {ratios[bad]}, offset {offsets[bad]} are not "
+                "all finite"
             )
         if not area > 0 or degree != int(degree) or degree < 0:
             raise ValueError(

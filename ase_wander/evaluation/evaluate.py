@@ -10,7 +10,7 @@ import numpy as np
 from ..catalogue import CONFIG
 from ..data.dataset import SIGMA_MILD, is_validation
 from ..training.bars import check_bars
-from . import uncertainty as trust
+from . import uncertainty
 from .hamiltonian_errors import eigenvalue_errors, hamiltonian_errors, has_own_zero
 from .report import class_lines, print_table, table_lines, write_report  # noqa: F401
 from .symmetry import symmetry_checks
@@ -78,7 +78,7 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
 
 
 def _configuration(model, c, samples):
-    """Row of the report of one configuration, and what `trust.observe` says of it (None without)."""
+    """Row of the report of one configuration, and what `uncertainty.observe` says of it (None without)."""
     row = {"name": c.name, "kind": c.kind, "sigma": c.assumed_sigma, "n_atoms": len(c.atoms)}
     out, found, blocks = model.compute(c.atoms, c.layers), None, None
     if "forces" in c.results:
@@ -114,7 +114,7 @@ def _configuration(model, c, samples):
         row["vacuum_step"] = abs(step)
     if model.trust is None or not {"energy", "forces"} <= set(c.results):
         return row, None
-    return row, trust.observe(model, c, out, found)
+    return row, uncertainty.observe(model, c, out, found)
 
 
 def formula_units(numbers) -> int:
@@ -159,13 +159,13 @@ def _trust(model, observed, validation_fraction, samples):
     own_split = validation_fraction is not None and len(observed) > 2
     n_species = model.force_field.n_species
     if own_split:
-        deviations = trust.cross_validated(observed, n_species)
+        deviations = uncertainty.cross_validated(observed, n_species)
     else:
-        deviations = trust.predicted(observed, model.trust.arrays())
+        deviations = uncertainty.predicted(observed, model.trust.arrays())
     samples["trust"] = (observed, deviations)
     return {
         "calibration": "on the other held-out configurations" if own_split else "as shipped",
-        **trust.scores(observed, deviations),
+        **uncertainty.scores(observed, deviations),
     }
 
 

@@ -22,8 +22,8 @@ from ..training.record import read_record
 from ..training.train import load_configurations
 from .evaluate import evaluate
 from .figures import write_figures
-from .report import class_lines, learning_curve, summary, symmetry_lines, table_lines, trust_lines, write_report
-from .uncertainty import fit_trust
+from .report import class_lines, learning_curve, summary, symmetry_lines, table_lines, uncertainty_lines, write_report
+from .uncertainty import fit_uncertainty
 
 
 def ship(model, config, run, folder, equilibrium) -> Path:
@@ -55,7 +55,7 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     model.config["data_sha256"] = record["data_sha256"]
     if config.bars:
         model.config["bars"] = config.bars
-    whole = sorted(c.name for c in configurations if not c.hold_out)
+    whole = sorted({c.name for c in configurations if not c.hold_out} | set(model.config.get("trained_whole", ())))
     if whole:  # what no later evaluation may take for held out
         model.config["trained_whole"] = whole
     model.config["layers"] = layer_counts(c for c in configurations if model.refusal(c.atoms, c.layers) is None)
@@ -68,7 +68,7 @@ def ship(model, config, run, folder, equilibrium) -> Path:
             loaded = load_model(made)
             model.config["equilibrium"] = equilibrium(loaded, layer_to_relax(config, configurations))
             try:
-                model.trust = fit_trust(loaded, configurations, config.validation_fraction)
+                model.trust = fit_uncertainty(loaded, configurations, config.validation_fraction)
             except ValueError:  # no held-out configuration with energy and forces: the card shows no section on it
                 model.trust = None
             model.save(made)
@@ -92,7 +92,7 @@ def check_shippable(config, folder, configurations=None) -> None:
     """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise ValueError(f"{folder}: is not a folder")
-    if not config.is_published:
+    if not (config.is_published or config.start_from):
         missing = [
             kind for kind in ("forcefield", "hamiltonian") if {kind, "joint"}.isdisjoint(s.kind for s in config.stages)
         ]
@@ -293,7 +293,7 @@ def error_lines(model, report, record) -> list[str]:
             "configuration is judged by a calibration on the others; AUC: an error above 3 times the median has the "
             "larger deviation.",
             "",
-            *trust_lines(report),
+            *uncertainty_lines(report),
             "",
             "![reliability](reliability.png)",
             "",

@@ -63,7 +63,7 @@ def symmetry_lines(report) -> list[str]:
     return lines
 
 
-def trust_lines(report) -> list[str]:
+def uncertainty_lines(report) -> list[str]:
     """How well the model knows its errors, as Markdown lines; none of a model without an uncertainty."""
     t = report.get("trust")
     if not t:
@@ -101,7 +101,7 @@ def print_table(report, console) -> None:
             "median "
             "has the larger deviation"
         )
-        for line in trust_lines(report):
+        for line in uncertainty_lines(report):
             console.print(line)
     console.print("\n" + summary(report))
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..data.dataset import split
-from ..nn.uncertainty import Trust, deviation, features, nearest_distances
+from ..nn.uncertainty import FittedUncertainty, deviation, features, nearest_distances
 
 #: Smallest eigenvalue of a covariance, relative to its largest, for the deviations and for the domain.
 FLOOR, DOMAIN_FLOOR = 1e-6, 1e-3
@@ -18,7 +18,7 @@ WITHIN = 0.99
 POWER, POWER_SPREAD = 1.0, 0.5
 
 
-def fit_trust(model, configurations, validation_fraction=None, progress=None) -> Trust:
+def fit_uncertainty(model, configurations, validation_fraction=None, progress=None) -> FittedUncertainty:
     """Fit the uncertainty of `model` and attach it as `model.trust`; `model.save` keeps it.
 
     Parameters
@@ -48,7 +48,7 @@ def fit_trust(model, configurations, validation_fraction=None, progress=None) ->
     total, rows = len(training) + len(held_out), []
     statistics = training_statistics(model, training, progress and (lambda k: progress(k, total)))
     unknown = np.full(model.force_field.n_species + 1, np.nan)
-    model.trust = Trust(**statistics, forces=unknown, energy=unknown, hamiltonian=unknown)
+    model.trust = FittedUncertainty(**statistics, forces=unknown, energy=unknown, hamiltonian=unknown)
     for number, c in enumerate(held_out):
         rows.append(observe(model, c))
         if progress:
@@ -59,7 +59,7 @@ def fit_trust(model, configurations, validation_fraction=None, progress=None) ->
 
 
 def training_statistics(model, configurations, progress=None) -> dict:
-    """Arrays `mean`, `whiten`, `blunt`, `limit`, `nearest` of `nn.uncertainty.Trust`."""
+    """Arrays `mean`, `whiten`, `blunt`, `limit`, `nearest` of `nn.uncertainty.FittedUncertainty`."""
     n_species = model.force_field.n_species
     rows, species, nearest = [], [], []
     for number, c in enumerate(configurations):
@@ -133,7 +133,7 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
 
 def calibrations(rows, n_species) -> dict:
-    """`forces`, `energy` and `hamiltonian` of `nn.uncertainty.Trust` from observed configurations; nan without any."""
+    """`forces`, `energy` and `hamiltonian` of `nn.uncertainty.FittedUncertainty` from observed configurations; nan without any."""
     out = {}
     for name in ("forces", "energy", "hamiltonian"):
         distance, square, species = _pairs(rows, name)
@@ -244,3 +244,7 @@ def scores(rows, deviations) -> dict:
             "n": len(size),
         }
     return out
+
+
+#: The name of the function in version 0.1.
+fit_trust = fit_uncertainty

@@ -91,4 +91,4 @@ EXPORT void pair_energies_f64(const Structure* s, const Constants* c, int64_t fr
     pair_energies(*s, *c, from, to, energies, forces, virial, nearest);
 }
 
-EXPORT int version() { return 1; }
+EXPORT int version() { return 2; }

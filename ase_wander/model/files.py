@@ -1,4 +1,5 @@
-"""Files of a model folder: which folders are models, configuration, weights and fitted uncertainty bound to them by hash."""
+"""Files of a model folder: which folders are models, configuration, weights and fitted uncertainty bound to them by
+hash."""
 
 from __future__ import annotations
 
@@ -13,15 +14,17 @@ from safetensors.torch import save as save_safetensors
 
 from ..catalogue import CONFIG
 from ..files import atomic_write
-from ..nn.uncertainty import Trust
+from ..nn.uncertainty import FittedUncertainty
 
 WEIGHTS = "weights.safetensors"
 
-#: What `evaluation.uncertainty.fit_trust` found out about the weights: distances to the training data and their meaning.
+#: What `evaluation.uncertainty.fit_uncertainty` found out about the weights: distances to the training data and their
+#: meaning.
 TRUST = "trust.safetensors"
 
 
-#: Key of config.json: hash of its other keys together with the weights and the uncertainty. Folders of version 0.1 have none.
+#: Key of config.json: hash of its other keys together with the weights and the uncertainty. Folders of version 0.1
+#: have none.
 SEAL = "folder_sha256"
 
 #: A config.json beyond this size (bytes) is none.
@@ -49,7 +52,8 @@ def seal(config: dict, weights: str, trust: bytes | None) -> str:
 
 
 def check_seal(folder: Path, config: dict, weights: str) -> None:
-    """ValueError naming config.json where it, or trust.safetensors, is not what was written together with the weights."""
+    """ValueError naming config.json where it, or trust.safetensors, is not what was written together with the
+    weights."""
     if SEAL not in config:
         return
     file = folder / TRUST
@@ -68,7 +72,8 @@ def write_config(folder: Path, config: dict, weights: str) -> None:
 
 
 def read_weights(folder: Path, config: dict) -> tuple[bytes, str]:
-    """Contents of the weights file and their SHA-256; ValueError naming the file when it is not the one that `config` means."""
+    """Contents of the weights file and their SHA-256; ValueError naming the file when it is not the one that `config`
+    means."""
     file, expected = folder / WEIGHTS, config.get("sha256")
     if not isinstance(expected, (str, type(None))):
         raise ValueError(f"{folder / CONFIG}: sha256: {expected!r} is not text")
@@ -83,26 +88,27 @@ def read_weights(folder: Path, config: dict) -> tuple[bytes, str]:
     return data, digest
 
 
-def trust_bytes(trust: Trust, digest: str) -> bytes:
-    """A fitted Trust in float32, bound to the weights of hash `digest` by an array of its bytes."""
+def uncertainty_bytes(trust: FittedUncertainty, digest: str) -> bytes:
+    """A FittedUncertainty in float32, bound to the weights of hash `digest` by an array of its bytes."""
     arrays = {k: torch.tensor(v, dtype=torch.float32).contiguous() for k, v in trust.arrays().items()}
     return save_safetensors({**arrays, "weights_sha256": torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8)})
 
 
-def load_trust(file: Path, digest: str) -> Trust | None:
-    """Read what `trust_bytes` wrote; None without a file, ValueError naming a file that is damaged or of other weights."""
+def load_uncertainty(file: Path, digest: str) -> FittedUncertainty | None:
+    """Read what `uncertainty_bytes` wrote; None without a file, ValueError naming a file that is damaged or of other
+    weights."""
     if not file.is_file():
         return None
     try:
         arrays = load_safetensors(file.read_bytes())
         of = bytes(arrays.pop("weights_sha256").tolist()).hex()
-        trust = Trust(**{k: v.numpy() for k, v in arrays.items()})
+        trust = FittedUncertainty(**{k: v.numpy() for k, v in arrays.items()})
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{file}: not a fitted uncertainty ({' '.join(str(error).split())})") from None
     if of != digest:
         raise ValueError(
             f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew "
-            "(evaluation.uncertainty.fit_trust)"
+            "(evaluation.uncertainty.fit_uncertainty)"
         )
     return trust
 
@@ -121,7 +127,8 @@ def load_state(model, data: bytes, file: Path) -> None:
 
 
 def check_shapes(data: bytes, model, file: Path) -> None:
-    """ValueError naming the file unless a model, built without memory on torch's meta device, has the arrays of `data`."""
+    """ValueError naming the file unless a model, built without memory on torch's meta device, has the arrays of
+    `data`."""
     try:
         size = int.from_bytes(data[:8], "little")
         found = json.loads(data[8 : 8 + size]) if size < len(data) else {}
@@ -132,6 +139,7 @@ def check_shapes(data: bytes, model, file: Path) -> None:
     wrong = next((k for k in sorted({*expected, *shapes}) if expected.get(k) != shapes.get(k)), None)
     if wrong is not None:
         raise ValueError(
-            f"{file}: not weights of this model ({wrong} has the shape {shapes.get(wrong, 'missing')}, {CONFIG} asks for "
+            f"{file}: not weights of this model ({wrong} has the shape {shapes.get(wrong, 'missing')}, {CONFIG} asks "
+            "for "
             f"{expected.get(wrong, 'none')})"
         )

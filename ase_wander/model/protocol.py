@@ -45,7 +45,7 @@ class Model(Protocol):
         Size of the descriptors.
     n_parameters : int
         Number of trained weights.
-    trust : Trust or None
+    trust : FittedUncertainty or None
         Fitted uncertainty.
     """
 

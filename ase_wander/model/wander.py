@@ -16,10 +16,10 @@ from ..electronic.blocks import PairBlocks
 from ..files import atomic_write
 from ..nn.electrostatics import SlabPotential
 from ..nn.heads import HamiltonianHeads
-from ..nn.uncertainty import Trust
+from ..nn.uncertainty import FittedUncertainty
 from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
-from .files import TRUST, WEIGHTS, read_config, trust_bytes, write_config
+from .files import TRUST, WEIGHTS, read_config, uncertainty_bytes, write_config
 from .forces import ForcePass
 from .graphs import build_graph, half_list
 
@@ -28,7 +28,8 @@ PAIRS_PER_PASS = 1024
 
 
 class WanderModel(nn.Module):
-    """Force field and Hamiltonian heads of one material family; of kind `two-center` where the heads see the distance alone.
+    """Force field and Hamiltonian heads of one material family; of kind `two-center` where the heads see the distance
+    alone.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class WanderModel(nn.Module):
         radii = covalent_radii[numbers]
         self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
         self.digest = ""
-        self.trust: Trust | None = None
+        self.trust: FittedUncertainty | None = None
         self.force_pass = ForcePass()
 
     def _head_options(self, options):
@@ -140,7 +141,8 @@ class WanderModel(nn.Module):
         return graph, self.force_field(graph)[1]
 
     def uncertainty(self, atoms: Atoms, layers) -> dict:
-        """Standard deviations of energy, forces and H, and the atoms outside the training data: `nn.uncertainty.Trust.uncertainty`.
+        """Standard deviations of energy, forces and H, and the atoms outside the training data:
+        `nn.uncertainty.FittedUncertainty.uncertainty`.
 
         ValueError when none was fitted to the model.
         """
@@ -157,11 +159,13 @@ class WanderModel(nn.Module):
     # ------------------------------------------------------------------ Hamiltonian
     @torch.no_grad()
     def hamiltonian(self, atoms: Atoms, layers, progress=None) -> PairBlocks:
-        """Blocks of every ordered pair within the cutoff, on-site included; `progress` is called with (pairs done, pairs)."""
+        """Blocks of every ordered pair within the cutoff, on-site included; `progress` is called with (pairs done,
+        pairs)."""
         graph, pairs = self.pair_graph(atoms, layers)
         slab = self.slab(self.positions(atoms), atoms.cell.array)
         found = (
-            (*pair, blocks.cpu().numpy().astype(float)) for *pair, blocks in self.blocks(graph, pairs, slab, progress)
+            (*pair, blocks.cpu().numpy().astype(float, copy=False))
+            for *pair, blocks in self.blocks(graph, pairs, slab, progress)
         )
         return PairBlocks.from_parts(found, self.count_electrons(atoms))
 
@@ -189,7 +193,8 @@ class WanderModel(nn.Module):
         return SlabPotential(positions, cell, self.heads.smearing) if self.heads.smearing else None
 
     def blocks(self, graph, pairs, slab, progress=None):
-        """Yield i, j (p,), shift (p, 3) and the tensor of blocks (p, n_i, n_j) in eV, part by part, every ordered pair once."""
+        """Yield i, j (p,), shift (p, 3) and the tensor of blocks (p, n_i, n_j) in eV, part by part, every ordered
+        pair once."""
         environment, _ = self.force_field.environment(graph)
         tensors, scalars = self.heads.dress(graph, environment)
         for atom, blocks in self.heads.onsite_blocks(graph, tensors, scalars, slab):
@@ -221,7 +226,8 @@ class WanderModel(nn.Module):
 
     # ------------------------------------------------------------------ files
     def save(self, folder) -> Path:
-        """Write `config.json`, `weights.safetensors` and, where it was fitted, `trust.safetensors` into `folder`, each atomically."""
+        """Write `config.json`, `weights.safetensors` and, where it was fitted, `trust.safetensors` into `folder`,
+        each atomically."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.detach().cpu().to(torch.float32).contiguous() for k, v in self.state_dict().items()}
@@ -232,7 +238,7 @@ class WanderModel(nn.Module):
         write_config(folder, {"kind": self.kind, **self.config, "sha256": digest}, digest)
         return folder
 
-    def save_trust(self, folder) -> None:
+    def save_uncertainty(self, folder) -> None:
         """Write `trust.safetensors` into the folder that this model came from, and bind its `config.json` to it."""
         folder = Path(folder)
         config = read_config(folder)
@@ -247,7 +253,7 @@ class WanderModel(nn.Module):
         if self.trust is None:
             file.unlink(missing_ok=True)
         else:
-            atomic_write(file, trust_bytes(self.trust, digest))
+            atomic_write(file, uncertainty_bytes(self.trust, digest))
 
 
 def _species_ordered(pairs, species):

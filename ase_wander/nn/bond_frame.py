@@ -11,7 +11,8 @@ from functools import cache
 
 import torch
 
-from .angular import on_cpu, wigner_d
+from . import turned
+from .angular import L_MAX, on_cpu, wigner_d
 
 
 def bond_rotation(unit: torch.Tensor) -> torch.Tensor:
@@ -33,6 +34,10 @@ class BondFrames:
     """Rotation matrices D_l of a set of bonds, l = 0 ... l_max."""
 
     def __init__(self, vector: torch.Tensor, l_max: int):
+        lib = turned.library(vector)
+        if lib and l_max <= L_MAX:
+            self.r, self.d = turned.bond_matrices(lib, vector, l_max)
+            return
         self.r = vector.square().sum(-1).sqrt()
         rotation = bond_rotation(vector / self.r.unsqueeze(-1))
         self.d = [wigner_d(rotation, l) for l in range(l_max + 1)]
@@ -57,6 +62,9 @@ class BondFrames:
         With `reversed_bond` they are seen from the bond's other end, in the frame mirrored at z = 0: Y_lm -> (-1)^(l +
         m) Y_lm. A mirror, not a half turn: it keeps the sense of rotation about the bond, so both ends may be mixed.
         """
+        lib = turned.library(tensors, *self.d)
+        if lib:
+            return turned.by_order(lib, self.d, tensors, reversed_bond)
         l_max = len(self.d) - 1
         parts = tensors.split([2 * l + 1 for l in range(l_max + 1)], 1)
         turn = [mirror_signs(l).to(d)[:, None] * d if reversed_bond else d for l, d in enumerate(self.d)]
@@ -68,6 +76,9 @@ class BondFrames:
 
     def to_crystal(self, block: torch.Tensor, l1: int, l2: int) -> torch.Tensor:
         """Block (p, 2 l1 + 1, 2 l2 + 1) from the bond frame to the crystal axes: D1^T B D2."""
+        lib = turned.library(block, self.d[l1], self.d[l2])
+        if lib:
+            return turned.to_crystal(lib, block, self.d[l1], self.d[l2])
         return self.d[l1].transpose(1, 2) @ block @ self.d[l2]
 
 

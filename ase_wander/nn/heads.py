@@ -20,10 +20,10 @@ from .paths import Steps
 from .radial import smooth_cutoff
 from .two_center import AxialHopping, ConstantOnsite, Undressed
 
-#: What a head may look at besides the distance. Hoppings: equivariant tensors and scalars of both atoms; their RAERs; the raw
-#: invariants of their environments; nothing; inter-layer ones either end's own layer, additively, so that they hold at every
-#: twist, and on top of that products along the paths through the facing atoms.
-#: On-site blocks: tensors and scalars; nothing.
+#: What a head may look at besides the distance. Hoppings: equivariant tensors and scalars of both atoms; their RAERs;
+#: the raw invariants of their environments; nothing; inter-layer ones either end's own layer, additively, so that they
+#: hold at every twist, and on top of that products along the paths through the facing atoms. On-site blocks: tensors
+#: and scalars; nothing.
 INPUTS = {
     "onsite_input": ("tensors", "constant"),
     "intra_input": ("tensors", "raer", "environment", "distance"),
@@ -40,11 +40,13 @@ class HamiltonianHeads(nn.Module):
 
     Parameters
     ----------
-    shells : list of int or str, l of the one shell of every species, or "pz", "dz2": one orbital along the local normal.
+    shells : list of int or str, l of the one shell of every species, or "pz", "dz2": one orbital along the local
+        normal.
     cutoff, taper : Å; hopping elements go smoothly to zero between taper and cutoff.
     smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic part out.
     onsite_input, intra_input, inter_input : see INPUTS.
-    facing : list of int, species through whose atoms paths lead from layer to layer, all by default; step_reach, jump_reach : Å,
+    facing : list of int, species through whose atoms paths lead from layer to layer, all by default; step_reach,
+        jump_reach : Å,
         longest steps inside a layer, and from one to the other: see `nn.paths`.
     neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
     """
@@ -141,7 +143,9 @@ class HamiltonianHeads(nn.Module):
                         yield f"{a}{b}_{kind}", index
 
     def dress(self, graph: Graph, environment: Environment):
-        """Node tensors (n, c, q) and node scalars (n, s), the RAERs and invariants that some head asks for after them."""
+        """Node tensors (n, c, q) and node scalars (n, s), the RAERs and invariants that some head asks for after
+        them.
+        """
         tensors, scalars = self.dressing(graph, environment, self.extra)
         if self.layer_dressing is not None:
             own_tensors, own_scalars = self.layer_dressing(graph, environment)
@@ -191,7 +195,10 @@ class HamiltonianHeads(nn.Module):
         return self.tensors_for(kind, tensors).transpose(1, 2).contiguous()
 
     def hopping_blocks(self, graph, tensors, scalars, name, index, frames=None, products=None, rows=None):
-        """Blocks of one class for pairs `index`; `frames` of these bonds, `products` of paths and `rows` where known already."""
+        """Blocks of one class for pairs `index`.
+
+        `frames` of these bonds, `products` of paths and `rows` where known already.
+        """
         i, j, kind = graph.pair_i[index], graph.pair_j[index], name.split("_")[1]
         if frames is None:
             frames = BondFrames(graph.pair_vector[index], self.l_max)
@@ -203,7 +210,9 @@ class HamiltonianHeads(nn.Module):
         return blocks
 
     def pair_blocks(self, graph, head, rows, scalars, i, j, frames):
-        """Blocks of `head` for atoms i, j of one pair of species, axial orbitals contracted along the normals of their sites."""
+        """Blocks of `head` for atoms i, j of one pair of species, axial orbitals contracted along the normals of
+        their sites.
+        """
         take = lambda t, k: t.index_select(0, k)  # its backward is an index_add, far cheaper than that of t[k]
         blocks = head(frames, take(rows, i), take(rows, j), take(scalars, i), take(scalars, j))
         axes = [
@@ -254,8 +263,9 @@ class HamiltonianHeads(nn.Module):
 
         `potential` maps charges to the slab's potential (see `onsite_blocks`).
 
-        In training mode `noise` times a unit normal is added to every atom's tensors and scalars: most cells of the data
-        hold equal atoms only, which leaves the response to differing neighbours open; noise asks for the least one.
+        In training mode `noise` times a unit normal is added to every atom's tensors and scalars: most cells of the
+        data hold equal atoms only, which leaves the response to differing neighbours open; noise asks for the least
+        one.
         """
         tensors, scalars = self.dress(graph, environment)
         if self.training and self.noise > 0:

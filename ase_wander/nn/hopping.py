@@ -94,17 +94,27 @@ class HoppingHead(BondHead):
             self.right = nn.ModuleList(nn.Linear(n_gated, n_cross, bias=False) for _ in self.orders)
             self.pseudo = nn.Linear(l_max * n_cross, self.counts[1], bias=False)
 
-    def tensors_to_block(self, near, far, scalars_i, scalars_j, radial):
-        """Block in the bond frame before scaling: `near` seen from i, `far` from j, as `BondFrames.by_order` gives."""
-        # W [near, far] = W_near near + W_far far, and so on: without copying the inputs side by side
-        lifted = []  # (p, 2, g)
+    def lifted(self, near, far):
+        """Mixed tensors of |m| > 0, (p, 2, g) each: seen from i and, where both directions are evaluated, from j."""
+        there, back = [], []
         for m, lift in zip(self.orders, self.lift):
+            # W [near, far] = W_near near + W_far far, and so on: without copying the inputs side by side
             of_near, of_far = lift.weight.chunk(2, 1)
-            lifted.append(nn.functional.linear(near[m], of_near) + nn.functional.linear(far[m], of_far))
+            if not self.symmetric:
+                there.append(nn.functional.linear(near[m], of_near) + nn.functional.linear(far[m], of_far))
+                continue
+            both = torch.cat([of_near, of_far])  # either end as the near one and as the far one
+            (a_near, a_far), (b_near, b_far) = (nn.functional.linear(x[m], both).chunk(2, 2) for x in (near, far))
+            there.append(a_near + b_far)
+            back.append(b_near + a_far)
+        return there, back
+
+    def tensors_to_block(self, lifted, near, far, scalars_i, scalars_j, radial):
+        """Block in the bond frame before scaling: m = 0 parts `near` seen from i, `far` from j, the others `lifted`."""
         norms = [0.1 * v.square().sum(1) for v in lifted]
         h = self.first.bias
         for x, weight in zip(
-            [scalars_i, scalars_j, radial, near[0], far[0]] + norms, self.first.weight.split(self.inputs, 1)
+            [scalars_i, scalars_j, radial, near, far] + norms, self.first.weight.split(self.inputs, 1)
         ):
             h = torch.addmm(h, x, weight.T)
         h = nn.functional.silu(h)
@@ -128,6 +138,7 @@ class HoppingHead(BondHead):
         near = frames.by_order(tensors_i)
         far = frames.by_order(tensors_j, reversed_bond=True)
         radial = self.radial(frames.r)
-        block = self.tensors_to_block(near, far, scalars_i, scalars_j, radial)
-        back = self.tensors_to_block(far, near, scalars_j, scalars_i, radial) if self.symmetric else None
+        there, back = self.lifted(near, far)
+        block = self.tensors_to_block(there, near[0], far[0], scalars_i, scalars_j, radial)
+        back = self.tensors_to_block(back, far[0], near[0], scalars_j, scalars_i, radial) if self.symmetric else None
         return self.finished(frames, block, back)

@@ -23,7 +23,7 @@ import torch
 
 from .radial import smooth_cutoff
 
-#: Arrays of a fitted Trust, by name.
+#: Arrays of a FittedUncertainty, by name.
 ARRAYS = ("mean", "whiten", "blunt", "limit", "nearest", "forces", "energy", "hamiltonian")
 
 #: Room (relative) that the range of nearest distances leaves before an atom counts as outside of it.
@@ -33,7 +33,7 @@ MARGIN = 0.03
 SINGLE = 1e-4
 
 
-class Trust:
+class FittedUncertainty:
     """Distances to the training data and what they say of errors.
 
     Index legend: z species, f invariants.
@@ -232,3 +232,7 @@ def neighbour_distances(graph) -> np.ndarray:
     """Distances (n, k) in Å, inf for padding."""
     r = graph.vector.detach().norm(dim=-1)
     return torch.where(graph.mask > 0, r, torch.full_like(r, torch.inf)).cpu().numpy()
+
+
+#: The name of the class in version 0.1.
+Trust = FittedUncertainty

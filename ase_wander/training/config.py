@@ -7,6 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from ..catalogue import CONFIG
 from ..checks import read_mapping
 from ..data.sources import check_source
 from ..model.config import TWO_CENTER, check_model_config
@@ -20,7 +21,7 @@ from .stages.published import HAMILTONIAN_SETTINGS, SGDSettings
 from .terms import WEIGHTS, reported, weighed_terms, with_defaults
 
 #: Keys that only one sort of kind has: those of our own networks, those of the published ones.
-NETWORK_KEYS = ("species", "shells", "electrons", "force_field", "heads", "stages", "device", "dtype")
+NETWORK_KEYS = ("species", "shells", "electrons", "force_field", "heads", "stages", "start_from", "device", "dtype")
 PUBLISHED_KEYS = ("forces", "hamiltonian")
 
 #: Keys that every file needs, and those that our own networks need besides.
@@ -91,6 +92,8 @@ class TrainConfig:
     seed, threads : int
     device, dtype : str
         Where training computes, and in what precision.
+    start_from : str, optional
+        Trained model, a name or a folder, whose weights training starts from, see `start.start_from`.
     licence, notes : str, optional
         Text for the card; `notes` says by what method the data were made, and their extent.
     bars : dict
@@ -114,6 +117,7 @@ class TrainConfig:
     threads: int = setting(integer(), 1)
     device: str = setting(text(), "cpu")
     dtype: str = setting(one_of(("float32", "float64")), "float32")
+    start_from: str | None = setting(text(), None)
     licence: str | None = setting(text(), None)
     notes: str | None = setting(text(), None)
     bars: dict = setting(None, factory=dict)
@@ -170,6 +174,8 @@ def load_config(path) -> TrainConfig:
     sizes = {p.name: p.default for p in signature(HamiltonianHeads).parameters.values()} | config.heads
     if sizes["taper"] >= sizes["cutoff"]:
         fail("heads.taper", f"{sizes['taper']:g} Å is not below the cutoff of {sizes['cutoff']:g} Å")
+    if config.start_from and (path.parent / config.start_from / CONFIG).is_file():
+        config.start_from = str((path.parent / config.start_from).resolve())
     config.stages = [_stage(stage, k, len(config.species), fail) for k, stage in enumerate(config.stages)]
     names = [s.name for s in config.stages]
     if len(set(names)) < len(names):

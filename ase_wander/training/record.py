@@ -16,9 +16,9 @@ from .settings import LoopSettings
 from .terms import count_labels, with_defaults
 
 
-def record_run(folder, config, configurations, resume):
+def record_run(folder, config, configurations, resume, start=None):
     """Write `run.json`, what the run is made of; with `resume`, refuse a run directory of other data or another
-    configuration."""
+    configuration, or one that starts from other weights (`start`, see `start.Start`)."""
     import ase
     import numpy
 
@@ -27,6 +27,7 @@ def record_run(folder, config, configurations, resume):
         "config": json.loads(json.dumps(config.to_dict(), default=asdict)),
         "data_sha256": dataset_hash(configurations),
         "n_configurations": len(configurations),
+        "start": {"name": start.name, "sha256": start.digest, "new": start.new} if start else None,
         "labels": {
             stage.name: count_labels(
                 withhold(split(configurations, config.validation_fraction)[0]), stage.kind, stage.weights
@@ -47,6 +48,7 @@ def record_run(folder, config, configurations, resume):
         for what, old, new in (
             ("config", compared(before["config"]), compared(record["config"])),
             ("data_sha256", before["data_sha256"], record["data_sha256"]),
+            ("model to start from", before.get("start"), record["start"]),
         ):
             if old != new:
                 differs = (

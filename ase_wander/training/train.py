@@ -25,6 +25,7 @@ from .stages.forcefield import ForceFieldSamples
 from .stages.hamiltonian import HamiltonianSamples
 from .stages.joint import JointSamples
 from .stages.published import bilayers, check_bilayers, train_published
+from .start import start_from
 from .terms import count_labels, select, why_none
 
 
@@ -104,14 +105,14 @@ def train(config: TrainConfig, folder, resume=False, report=None) -> WanderModel
             report = None
         together(lambda: _check_folder(folder, resume), only_first=True)
         torch.set_num_threads(int(config.threads))
-        configurations, training, validation, model = together(lambda: _prepare(config))
+        configurations, training, validation, model, start = together(lambda: _prepare(config))
         lock = together(lambda: _occupy(folder), only_first=True)
         try:
-            together(lambda: record_run(folder, config, configurations, resume), only_first=True)
+            together(lambda: record_run(folder, config, configurations, resume, start), only_first=True)
             if model is None:
                 return _train_published(config, folder, configurations, training, validation, report)
             for number, stage in enumerate(config.stages):
-                _train_stage(config, number, stage, model, training, validation, folder, resume, report, device)
+                _train_stage(config, number, stage, model, start, training, validation, folder, resume, report, device)
         finally:
             if lock is not None and distributed.rank() == 0:
                 os.close(lock)
@@ -155,7 +156,9 @@ def _occupy(folder):
 
 
 def _prepare(config):
-    """All configurations, those to train and to validate on, and an untrained model (None for kind `published`)."""
+    """All configurations, those to train and to validate on, the model (None for kind `published`), and what it has
+    taken from another one (None where it has not).
+    """
     torch.manual_seed(int(config.seed))
     configurations = load_configurations(config)
     training, validation = split(configurations, config.validation_fraction)
@@ -164,14 +167,16 @@ def _prepare(config):
         if distributed.size() > 1:
             raise ValueError("kind: published networks are trained by one process; start without torchrun")
         check_bilayers(training, validation)
-        return configurations, training, validation, None
+        return configurations, training, validation, None, None
     check_material(config)
     check_data(config, configurations, training)
     try:
         model = new_model(config)
     except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"force_field, heads: no model of these sizes ({error})") from None
-    return configurations, training, validation, model.to(_dtype(config))
+    model = model.to(_dtype(config))
+    start = start_from(model, config.start_from) if config.start_from else None
+    return configurations, training, validation, model, start
 
 
 def _dtype(config):
@@ -194,7 +199,7 @@ def _train_published(config, folder, configurations, training, validation, repor
     )
 
 
-def _train_stage(config, number, stage, model, training, validation, folder, resume, report, device):
+def _train_stage(config, number, stage, model, start, training, validation, folder, resume, report, device):
     """Train one part of `model` in place, or load it where the stage has finished."""
     done = folder / f"{stage.name}.done.pt"
 
@@ -232,6 +237,7 @@ def _train_stage(config, number, stage, model, training, validation, folder, res
         model,
         samples,
         *({part, "joint"}.isdisjoint(before) and kind in (part, "joint") for part in ("forcefield", "hamiltonian")),
+        start=start,
     )
     for p in module.parameters():
         p.requires_grad_(True)
@@ -264,18 +270,21 @@ def samples_of(kind, configurations, model, weights, dtype=torch.float32):
     return (JointSamples if kind == "joint" else HamiltonianSamples)(configurations, model, dtype, weights)
 
 
-def prepare(model, samples, force_field, heads) -> None:
+def prepare(model, samples, force_field, heads, start=None) -> None:
     """Fit what is not trained, reference energies, walls, scales, of the parts that the first stage of theirs begins
-    with.
+    with. A part that `start` took whole keeps what it has, and heads of which it took a part get new scales only for
+    the classes of hoppings that it lacks.
     """
-    if force_field:
+    if force_field and start and start.whole("force_field"):
+        getattr(samples, "force_field", samples).fit_contacts(keep=True)
+    elif force_field:
         of_part = getattr(samples, "force_field", samples)
         model.force_field.energy_scale.fill_(0.1)
         of_part.fit_reference()
         of_part.fit_contacts()
         of_part.fit_normalisation()
-    if heads:
-        getattr(samples, "hamiltonian", samples).fit_normalisation()
+    if heads and not (start and start.whole("heads")):
+        getattr(samples, "hamiltonian", samples).fit_normalisation(start.unscaled() if start else None)
 
 
 class _Borrowed:

@@ -126,6 +126,15 @@ def test_bad_requests_are_named():
     assert kpoints.solve_kpoints(h, KPTS).energies.shape == (6, 2)
 
 
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setattr(pardiso, "library", lambda threads=1: None)
+    monkeypatch.setattr(kpoints, "WORTH_MKL", 100)
+    monkeypatch.setattr(kpoints, "choose_method", lambda *args, **kwargs: "superlu")
+    h = make_supercell(graphene_model(), (9, 9, 1))
+    with pytest.warns(UserWarning, match="pip install mkl"):
+        h.eigenvalues(KPTS[:1], 4)
+
+
 def test_real_points_may_have_a_solver_of_their_own(monkeypatch):
     """Full rows: dense LDL^H at general k, PARDISO where H(k) is real; the same bands either way."""
     if not pardiso.available():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase.dft.kpoints import BandPath
 
-from ase_wander.electronic import bands
+from ase_wander.electronic.properties.unfolding import unfold
 from ase_wander.electronic.solvers import kpoints, parallel, snapshots
 from ase_wander.electronic.solvers.counting import Counted, count_on, genuine
 from ase_wander.electronic.solvers.interpolation import chebyshev_nodes, lagrange, node_count
@@ -211,6 +211,24 @@ def test_band_structures_take_snapshots_where_they_pay(folded, monkeypatch):
     assert (fast.band_indices == exact.band_indices).all()
 
 
+def test_unfolded_weights_are_those_of_the_exact_states(folded, monkeypatch):
+    """Also at Dirac points of other valleys; weights of degenerate bands are compared together."""
+    cell = graphene_model().atoms.cell.array[:2, :2]
+    kpts = np.linspace([0.3, 0.3, 0], [0.36, 0.36, 0], 40)
+    monkeypatch.setattr(snapshots, "SMALLEST", 90)
+    solved_at = []
+    solve = parallel.solve_one
+    monkeypatch.setattr(parallel, "solve_one", lambda *args: solved_at.append(args[1]) or solve(*args))
+    energies, weights = unfold(folded, cell, kpts, 8)
+    assert 0 < len(solved_at) < 20
+    exact_energies, exact_weights = unfold(folded, cell, kpts, 8, method="exact")
+    assert np.abs(energies - exact_energies).max() < 1e-4
+    for e, w, w_exact in zip(exact_energies, weights, exact_weights):
+        # The two bands of this k carry the whole weight, whatever crosses them.
+        for group in np.split(np.arange(8), np.flatnonzero(np.diff(e) > 1e-4) + 1):
+            assert w[group].sum() == pytest.approx(w_exact[group].sum(), abs=2e-2)
+
+
 def test_what_snapshots_cannot_do_is_named(folded):
     kpts = on_path(folded)
     with pytest.raises(ValueError, match="needs n_bands"):
@@ -226,4 +244,4 @@ def test_what_snapshots_cannot_do_is_named(folded):
     del crooked.__dict__["is_hermitian"]
     with pytest.raises(ValueError, match="not Hermitian"):
         solve_kpoints(crooked, kpts, 4, method="snapshots")
-    assert bands.worthwhile(crooked, kpts, 4) is False
+    assert snapshots.path_method(crooked, kpts, 4) == "auto"

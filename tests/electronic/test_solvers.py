@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ase_wander.electronic.solvers import pardiso
+from ase_wander.electronic.solvers import eigensolvers, pardiso
 from ase_wander.electronic.solvers.eigensolvers import choose_method, nearest_bands, verify_window, window_bands
 from ase_wander.electronic.solvers.factorisation import BACKENDS, SingularShift, factorise
 from ase_wander.electronic.solvers.lanczos import both_sides, invert_lanczos
@@ -84,6 +84,18 @@ def test_window_is_found_from_any_guess(big):
         assert pairs.first == 100 and np.abs(pairs.energies - dense[100:108]).max() < 1e-8
 
 
+def test_a_window_is_found_with_a_second_factorisation(big, monkeypatch):
+    """A shift 80 bands off: the inertia says by how many, the bands around it how far that is in energy."""
+    matrix = big.at_k(np.array([0.4, 0.1, 0]))
+    dense = np.linalg.eigvalsh(matrix.toarray())
+    made = []
+    monkeypatch.setattr(eigensolvers, "factorise", lambda *args: made.append(args[1]) or factorise(*args))
+    for guess in (dense[220], dense[400]):
+        pairs = window_bands(matrix, 300, 308, guess, method="superlu")
+        assert np.abs(pairs.energies - dense[300:308]).max() < 1e-8
+    assert len(made) == 4
+
+
 def test_filling_of_graphene_and_of_an_insulator():
     h = graphene_model()
     assert h.fermi_level() == pytest.approx(0.3, abs=1e-9) and h.band_gap() < 1e-9
@@ -116,6 +128,7 @@ def test_the_solver_fits_the_matrix():
 
     sparse = "pardiso" if pardiso.available() else "superlu"
     assert choose(500, 8, 0.1) == "dense" and choose(5000, 3000, 0.1) == "dense"
+    assert choose(1700, 40, 0.9) == "dense" and choose(1700, 8, 0.9) == "ldl"
     assert choose(5000, 8, 0.1) == sparse
     assert choose(5000, 8, 0.9) == "ldl"
     assert choose(5000, 8, 0.9, counted=False) == ("pardiso" if pardiso.available() else "ldl")

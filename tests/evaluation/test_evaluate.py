@@ -20,7 +20,7 @@ from ase_wander.evaluation.report import (
     shipped_learning_curve,
     symmetry_lines,
     table_lines,
-    trust_lines,
+    uncertainty_lines,
     write_report,
 )
 from ase_wander.evaluation.symmetry import hermiticity, symmetry_checks
@@ -112,7 +112,7 @@ def test_the_whole_report(model, configurations, tmp_path):
     }
     assert all((tmp_path / name).stat().st_size > 10_000 for name in names)
     assert "net force on a layer per MoS2" in table_lines(report)[3]
-    assert report["trust"]["calibration"] == "as shipped" and len(trust_lines(report)) == 5
+    assert report["trust"]["calibration"] == "as shipped" and len(uncertainty_lines(report)) == 5
     assert len(symmetry_lines(report)) == 5
     assert report["table"]["vacuum_step"] is None or report["table"]["vacuum_step"] >= 0
 
@@ -123,7 +123,7 @@ def test_a_model_without_charges_or_uncertainty(configurations):
 
     plain = new_model({**CONFIG, "heads": {**CONFIG["heads"], "smearing": 0}}).double()
     report = evaluate(plain, configurations[:1], None)
-    assert report["trust"] is None and trust_lines(report) == [] and report["table"]["vacuum_step"] is None
+    assert report["trust"] is None and uncertainty_lines(report) == [] and report["table"]["vacuum_step"] is None
 
 
 def test_bars_are_those_of_the_model(model, configurations, monkeypatch):

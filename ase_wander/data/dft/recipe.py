@@ -21,7 +21,8 @@ class Recipe:
 
     Attributes
     ----------
-    shells : dict symbol -> list of one shell, as in a model's configuration: an l, or "pz" for p along the local normal.
+    shells : dict symbol -> list of one shell, as in a model's configuration: an l, or "pz" for p along the local
+        normal.
     engine : "gpaw" or "espresso".
     cutoff : eV, of the plane waves.
     xc : exchange-correlation functional.
@@ -30,15 +31,16 @@ class Recipe:
     length : Å; the k-grid has the least number of points n with n |a| >= length along each in-plane vector a.
     bands : bands of the calculation per atom of every species, symbol -> number.
     converged_bands : number of them, counted from below, per atom of every species, that the eigensolver converges.
-    semicore : bands per atom of every species below an isolated manifold; None asks for disentanglement, or, without `window`,
-        for finding the manifold by itself (`data.wannier.manifold`).
+    semicore : bands per atom of every species below an isolated manifold; None asks for disentanglement, or, without
+        `window`, for finding the manifold by itself (`data.wannier.manifold`).
     window : (low, high) in eV about the Fermi level, where the bands of an entangled manifold must be right.
-    fade : {height, centre, width, gate}, weights of the states of an entangled manifold (`projection.fade_weights`, eV above the
+    fade : {height, centre, width, gate}, weights of the states of an entangled manifold (`projection.fade_weights`, eV
+        above the
         Fermi level); None freezes the window's states instead, as Wannier90 does.
     extent : Å, length of the Hamiltonian's elements that are written.
     density, eigenstates : convergence criteria, as in GPAW.
-    symmetry : use the structure's point group: fewer k-points, and no Hamiltonian, whose transform needs the whole grid; energy,
-        forces, stress and eigenvalues are what they are without (a reference for `evaluate`, GPAW only).
+    symmetry : use the structure's point group: fewer k-points, and no Hamiltonian, whose transform needs the whole
+        grid; energy, forces, stress and eigenvalues are what they are without (a reference for `evaluate`, GPAW only).
     max_band_error : eV; a Hamiltonian whose bands miss the DFT eigenvalues by more (rms, inside the window) is refused.
     options : further settings of the engine (pseudopotentials, commands, ...).
     """
@@ -135,7 +137,10 @@ class Recipe:
         return tuple(max(math.ceil(self.length / lengths[axis] - 1e-9), 1) for axis in (0, 1)) + (1,)
 
     def count(self, key: str, atoms) -> int:
-        """Number of bands of `bands`, `converged_bands` or `semicore` in a cell, rounded up; ValueError for a species without one."""
+        """Number of bands of `bands`, `converged_bands` or `semicore` in a cell, rounded up.
+
+        ValueError for a species without one.
+        """
         table = getattr(self, key)
         missing = sorted(set(atoms.symbols) - set(table))
         if missing:

@@ -112,7 +112,9 @@ class Plan:
 
 
 def quantile(spec, u: float) -> float:
-    """Value at share `u` of a distribution: a number e (uniform on -e..e), [low, high], or [[value, share below], ...]."""
+    """Value at share `u` of a distribution: a number e (uniform on -e..e), [low, high], or [[value, share below],
+    ...].
+    """
     if np.ndim(spec) == 0:
         return float(spec) * (2 * u - 1)
     if np.ndim(spec) == 1:
@@ -125,8 +127,9 @@ def gap_at(spec, u: float, shift, stacking: str) -> float:
     """Gap of a configuration, Å.
 
     With {top, hollow, spread, origin} it follows the registry: first harmonics of a hexagonal lattice,
-    gap = hollow + (top - hollow) (1 + 2 f)/3 ± spread, f = (cos 2 pi s1 + cos 2 pi s2 + cos 2 pi (s1 - s2))/3, which is 1 where like atoms
-    lie on top of each other (s = 0) and -1/2 at the other two symmetric registries (s = (1/3, 2/3), (2/3, 1/3)).  `origin` moves s = 0, by stacking.
+    gap = hollow + (top - hollow) (1 + 2 f)/3 ± spread, f = (cos 2 pi s1 + cos 2 pi s2 + cos 2 pi (s1 - s2))/3, which is
+    1 where like atoms lie on top of each other (s = 0) and -1/2 at the other two symmetric registries (s = (1/3, 2/3),
+    (2/3, 1/3)). `origin` moves s = 0, by stacking.
     """
     if np.isscalar(spec):
         return float(spec)
@@ -143,7 +146,8 @@ def read_plan(raw, folder=".") -> Plan:
     Parameters
     ----------
     raw : dict
-        material (a known name, or a structure file relative to `folder`), lattice_constant, seed, vacuum, kinds (list of dicts, see `Kind`).
+        material (a known name, or a structure file relative to `folder`), lattice_constant, seed, vacuum, kinds (list
+        of dicts, see `Kind`).
 
     Raises
     ------
@@ -296,7 +300,8 @@ def _check_names(kinds):
         for other, m in taken.get(kind.prefix, []):
             if other.first < kind.first + kind.count and kind.first < other.first + other.count:
                 raise ValueError(
-                    f"sampling.kinds[{n}]: names from {kind.prefix}_{kind.first:04d} on are taken by kinds[{m}]: change prefix or first"
+                    f"sampling.kinds[{n}]: names from {kind.prefix}_{kind.first:04d} on are taken by kinds[{m}]: "
+                    "change prefix or first"
                 )
         taken.setdefault(kind.prefix, []).append((kind, n))
 

@@ -1,4 +1,6 @@
-"""Wannier90 output as reference data: H(R) of `seed_hr.dat` or `seed_tb.dat` as blocks of atom pairs, bands on its k-grid."""
+"""Wannier90 output as reference data: H(R) of `seed_hr.dat` or `seed_tb.dat` as blocks of atom pairs, bands on its
+k-grid.
+"""
 
 from __future__ import annotations
 
@@ -70,10 +72,12 @@ def read_structure(file) -> Atoms:
 
 
 def read_arrays(file, atoms) -> dict:
-    """Arrays of one Wannier90 calculation as in our own files (see DATA: pair_i ... block_ptr, kpts, kweights, eigenvalues).
+    """Arrays of one Wannier90 calculation as in our own files (see DATA: pair_i ... block_ptr, kpts, kweights,
+    eigenvalues).
 
-    Orbitals are those of the projections of `seed.win`, sorted by atom, l and m. Where the k-grid is known every element
-    goes to the nearest image(s) of its pair, which undoes the arbitrary cell of the R-vectors (as use_ws_distance does).
+    Orbitals are those of the projections of `seed.win`, sorted by atom, l and m. Where the k-grid is known every
+    element goes to the nearest image(s) of its pair, which undoes the arbitrary cell of the R-vectors (as
+    use_ws_distance does).
 
     Parameters
     ----------

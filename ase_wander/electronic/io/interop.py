@@ -52,7 +52,9 @@ def to_pythtb(h, threshold=0.0):
 
 
 def _half(h, threshold):
-    """On-site energies (n,), and one of every pair of hoppings H_ij(R), H_ji(-R): values, i, j (n_hops,), R (n_hops, 3)."""
+    """On-site energies (n,), and one of every pair of hoppings H_ij(R), H_ji(-R): values, i, j (n_hops,), R
+    (n_hops, 3).
+    """
     onsite, parts = np.zeros(h.n_orbitals), []
     for shift, block in zip(h.cell_shifts, h.blocks):
         if tuple(shift) < (0, 0, 0):

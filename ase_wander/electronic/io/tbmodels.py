@@ -1,7 +1,7 @@
 """Files of TBmodels (.hdf5), read and written with h5py alone; TBmodels itself need not be there.
 
-Layout of `tbmodels.Model.to_hdf5`, TBmodels 1.4: H = sum over the stored R of (H_R e^{2 pi i k.R}) + its conjugate, with
-one of each pair R, -R (first non-zero component positive) and half of H(0); H_R[i, j] = <i,0|H|j,R>.
+Layout of `tbmodels.Model.to_hdf5`, TBmodels 1.4: H = sum over the stored R of (H_R e^{2 pi i k.R}) + its conjugate,
+with one of each pair R, -R (first non-zero component positive) and half of H(0); H_R[i, j] = <i,0|H|j,R>.
 """
 
 from __future__ import annotations

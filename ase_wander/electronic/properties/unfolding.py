@@ -12,6 +12,7 @@ from ...structure import plane_axes, plane_normal, slab_heights, standing_positi
 from ..kpath import resolve_path
 from ..orbitals import orbital_kinds
 from ..solvers.kpoints import solve_kpoints
+from ..solvers.snapshots import path_method
 
 
 def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublattice=None, **options):
@@ -70,6 +71,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     super_k = kpts.copy()
     super_k[:, :2] = kpts[:, :2] @ np.rint(matrix).T
     super_k[:, 2] = 0
+    options["method"] = path_method(h, super_k, n_bands, sigma, options.get("method", "auto"))
     data = solve_kpoints(h, super_k, n_bands, sigma, vectors=True, **options)
     # Phases from positions in units of the supercell, so that strain of the cell does not dephase them.
     phase_position = positions @ np.linalg.inv(cell) @ np.rint(matrix)

@@ -27,7 +27,7 @@ FULL_FACTOR = 0.5
 SLACK = 32
 
 #: Longest step (eV) to another shift.
-FARTHEST = 1.0
+FARTHEST = 2.0
 
 METHODS = ("auto", "dense", "superlu", "pardiso", "ldl")
 

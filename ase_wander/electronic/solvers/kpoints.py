@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from .nonhermitian import check_request
 from .onepoint import Request, good_shift, solve_one
 from .parallel import Restart, SnapshotFile, progress_bar, run_tasks
 from .snapshots import TOLERANCE, PathModel, margin
+
+#: From this many orbitals on it is worth saying that MKL is missing.
+WORTH_MKL = 3000
 
 #: From this many orbitals on PARDISO beats the dense LDL^T at real H(k), however full its factor (docs/electronic.md).
 REAL_SPARSE = 3000
@@ -63,6 +67,13 @@ def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=Fa
         return Request(int(n_bands), lo, None if sigma is None else float(sigma), False, "general", threads, False)
     chosen = choose_method(n, n_bands, method, counted=lo is not None, fill=lambda: 2 * h.factor_elements / n**2)
     # PARDISO counts real matrices as they are; the dense LDL^H is for complex ones, which it would have to double.
+    if method == "auto" and chosen == "superlu" and n >= WORTH_MKL:
+        warnings.warn(
+            f"MKL PARDISO is not installed: SuperLU takes its place for {n} orbitals, up to 2.5 times slower "
+            "(pip install mkl, or ase-wander[fast])",
+            UserWarning,
+            stacklevel=4,
+        )
     real = "pardiso" if method == "auto" and chosen == "ldl" and n >= REAL_SPARSE and pardiso.available() else None
     return Request(int(n_bands), lo, None if sigma is None else float(sigma), vectors, chosen, threads, verify, real)
 

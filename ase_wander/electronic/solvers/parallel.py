@@ -22,7 +22,9 @@ _shared = None
 
 
 def run_tasks(h, tasks, n_jobs=1, executor=None):
-    """Number and result of every ``solve_one(h, *task)``, as soon as it is there, in whatever order the workers finish."""
+    """Number and result of every ``solve_one(h, *task)``, as soon as it is there, in whatever order the workers
+    finish.
+    """
     if executor is not None:
         # A dask client ships h once; other executors pickle it with every task.
         remote = executor.scatter(h, broadcast=True) if hasattr(executor, "scatter") else h

@@ -92,10 +92,11 @@ class ForceFieldSamples:
         self.model.force_field.reference_energy.copy_(solution)
 
     @torch.no_grad()
-    def fit_contacts(self, margin=0.95):
+    def fit_contacts(self, margin=0.95, keep=False):
         """Walls of the repulsion at `margin` of the shortest distance of every class of pairs.
 
-        None for a class that does not come.
+        None for a class that does not come. With `keep` the walls that are there stay, or move to shorter distances:
+        those of the data of the model that training started from.
         """
         ff = self.model.force_field
         shortest = torch.full_like(ff.contact, torch.inf)
@@ -106,7 +107,13 @@ class ForceFieldSamples:
             flat = torch.stack([i.flatten() for i in index])[:, g.mask.flatten() > 0]
             place = (flat[0] * len(shortest) + flat[1]) * 2 + flat[2]
             shortest.view(-1).scatter_reduce_(0, place, r.flatten()[g.mask.flatten() > 0].to(shortest), "amin")
-        ff.contact.copy_(torch.where(shortest.isfinite(), margin * shortest, 0.0))
+        walls = torch.where(shortest.isfinite(), margin * shortest, 0.0)
+        if keep:
+            there = ff.contact > 0
+            walls = torch.where(
+                there & (walls > 0), torch.minimum(ff.contact, walls), torch.where(there, ff.contact, walls)
+            )
+        ff.contact.copy_(walls)
 
     @torch.no_grad()
     def fit_normalisation(self):

@@ -63,10 +63,15 @@ class HamiltonianSamples:
     def __len__(self):
         return len(self.samples)
 
-    def fit_normalisation(self):
-        """Spread of the elements against distance per class, of the on-site tensors, and of the node invariants."""
+    def fit_normalisation(self, only=None):
+        """Spread of the elements against distance per class, of the on-site tensors, and of the node invariants.
+
+        `only` names the classes of hoppings that need it, where everything else was taken from a trained model.
+        """
         heads = self.model.heads
-        fit_hopping_scale(heads, self.samples)
+        fit_hopping_scale(heads, self.samples, only)
+        if only is not None:
+            return
         fit_onsite_scale(heads, self.samples)
         graphs = [s.graph for s in self.samples]
         heads.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])

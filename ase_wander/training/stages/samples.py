@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ...electronic.blocks import PairBlocks, blocks_to_csr
+from ...electronic.assembly import blocks_to_csr
+from ...electronic.blocks import PairBlocks
 from ...model.graphs import build_graph
 from ...nn.bond_frame import BondFrames
 from ...nn.electrostatics import SlabPotential
@@ -179,7 +180,9 @@ def _targets(sizes, reference, classes, pairs, keep, dtype):
 
 
 def _places(sizes, species, first, classes, pairs, keep):
-    """Cells R (n_shifts, 3), and where the elements of every class and of the on-site blocks stand in the raveled H(R)."""
+    """Cells R (n_shifts, 3), and where the elements of every class and of the on-site blocks stand in the raveled
+    H(R).
+    """
     i, j, shift, _ = pairs
     n_orbitals = int(first[-1])
     cells, cell_of = np.unique(
@@ -203,7 +206,9 @@ def _places(sizes, species, first, classes, pairs, keep):
 
 
 def thin(sample: HamiltonianSample, classes, share) -> HamiltonianSample:
-    """A sample with a random share of its pairs, at least one of every class; good for elements alone, as places are gone.
+    """A sample with a random share of its pairs, at least one of every class.
+
+    Good for elements alone, as places are gone.
 
     Parameters
     ----------
@@ -233,7 +238,9 @@ def thin(sample: HamiltonianSample, classes, share) -> HamiltonianSample:
 
 
 def _all_pairs(reference, atoms, cutoff):
-    """Pairs of the reference, then those within the cutoff that it lacks: i, j (p,), shift (p, 3), number of the former."""
+    """Pairs of the reference, then those within the cutoff that it lacks: i, j (p,), shift (p, 3), number of the
+    former.
+    """
     within = neighbour_pairs(atoms, cutoff)
     if reference is None:
         return within.i, within.j, within.shift, 0
@@ -248,7 +255,10 @@ def _all_pairs(reference, atoms, cutoff):
 
 
 def reference_states(data, dims) -> np.ndarray:
-    """Eigenvectors of the reference's H(k) at its k-points, (n_k, n_orbitals, n_orbitals), complex; `dims` orbitals per atom."""
+    """Eigenvectors of the reference's H(k) at its k-points, (n_k, n_orbitals, n_orbitals), complex.
+
+    `dims` orbitals per atom.
+    """
     *arrays, _ = PairBlocks.from_arrays(data)
     cells, blocks = blocks_to_csr(dims, *arrays)
     phase = np.exp(2j * np.pi * data["kpts"] @ cells.T)

@@ -16,12 +16,15 @@ ONSITE_SPREAD = 0.3
 
 
 @torch.no_grad()
-def fit_hopping_scale(heads, samples) -> None:
+def fit_hopping_scale(heads, samples, only=None) -> None:
     """Set each class's typical size of an element as a function of distance: a parabola in its logarithm.
 
-    A class that no reference has gets an exponential, as Slater-Koster integrals have (see `TAIL`).
+    A class that no reference has gets an exponential, as Slater-Koster integrals have (see `TAIL`). `only` names the
+    classes that are looked at, by default all.
     """
     for name, head in heads.hopping.items():
+        if only is not None and name not in only:
+            continue
         found = [(s.r[name][s.known.get(name, slice(None))], s.targets[name]) for s in samples if name in s.targets]
         if not found:
             size, at, decay = TAIL
