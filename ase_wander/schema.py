@@ -1,5 +1,4 @@
-"""Configurations as dataclasses: a field says what its key in the file must hold, in one place for type, check and
-default.
+"""Configurations as dataclasses: a field states type, check and default of its key in the file.
 
 >>> @dataclass
 ... class Settings:

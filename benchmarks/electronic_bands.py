@@ -1,7 +1,8 @@
-"""Bands of bilayer MoS2 along Γ-M-K-Γ: from snapshots, and every k-point on its own as before them.
+"""Bands of a twisted bilayer along Γ-M-K-Γ: from snapshots, and every k-point on its own as before them.
 
     python benchmarks/electronic_bands.py                 # (4, 1): 366 atoms, 1,342 orbitals
     python benchmarks/electronic_bands.py --m 9           # (9, 1): 1,626 atoms, 5,962 orbitals; minutes
+    python benchmarks/electronic_bands.py --material graphene --m 11 --bands 16 --before superlu   # 1,588 atoms
     python benchmarks/electronic_bands.py --hamiltonian h.npz --path GMKG
 
 Some k-points are solved on their own before the path is followed and as many after it, with the solver that was chosen
@@ -87,6 +88,7 @@ def measure(name, h, arguments):
 def main():
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--material", default="MoS2")
     parser.add_argument("--m", type=int, nargs="*", default=[4])
     parser.add_argument("--hamiltonian", help="a saved WannierHamiltonian instead")
     parser.add_argument("--path", default="GMKG")
@@ -100,8 +102,10 @@ def main():
         measure(arguments.hamiltonian, WannierHamiltonian.load(arguments.hamiltonian), arguments)
         return
     for m in arguments.m:
-        atoms = twisted_bilayer("MoS2", m=m, r=1)
-        measure(f"MoS2 ({m}, 1), {len(atoms)} atoms", WanderCalculator().get_wannier_hamiltonian(atoms), arguments)
+        atoms = twisted_bilayer(arguments.material, m=m, r=1)
+        model = WanderCalculator(f"{arguments.material.lower()}-bilayer")
+        name = f"{arguments.material} ({m}, 1), {len(atoms)} atoms"
+        measure(name, model.get_wannier_hamiltonian(atoms), arguments)
 
 
 if __name__ == "__main__":

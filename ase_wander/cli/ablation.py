@@ -163,9 +163,7 @@ def _bar(table, left, what):
 
 
 def _blocks(table, name, header, rows):
-    """The table of a group in parts that fit a console: what does not depend on a split, then one part for each
-    split.
-    """
+    """Parts of a group's table that fit a console: one for all splits together, then one for each split."""
     from ..evaluation.ablation.results import QUANTITIES, SPLITS
 
     columns, title = table.groups[name]["columns"], table.groups[name]["title"]

@@ -219,11 +219,18 @@ def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict
     return {
         **compared,
         **_error_bound(bs, folder),
+        **_band_indices(bs, hamiltonian),
         "n_orbitals": hamiltonian.n_orbitals,
         "n_electrons": hamiltonian.n_electrons,
         "fermi_level": float(bs.reference),
         **gap_on_path(bs),
     }
+
+
+def _band_indices(bs, hamiltonian) -> dict:
+    """First and last of the absolute band indices of BANDS, which ASE's format has no place for."""
+    window = hamiltonian.band_window(bs.energies.shape[2])
+    return {"band_indices": [window.start, window.stop - 1]}
 
 
 def _error_bound(bs, folder) -> dict:

@@ -1,6 +1,4 @@
-"""Command `data`: look at reference data, make them by a campaign of calculations, convert them, propose what to
-compute next.
-"""
+"""Command `data`: show, compute, convert reference data, and propose what to compute next."""
 
 from __future__ import annotations
 
@@ -154,9 +152,7 @@ def _dry_run(config, folder):
 
 @contextmanager
 def _terminated_as_interrupted():
-    """A polite kill ends a campaign like an interrupt from the keyboard: its processes end, what is finished is
-    collected.
-    """
+    """End a campaign on SIGTERM as on an interrupt: stop its processes, collect what is finished."""
 
     def interrupt(*_):
         raise KeyboardInterrupt

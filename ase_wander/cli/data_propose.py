@@ -97,9 +97,7 @@ def _patches(arguments):
 
 @contextmanager
 def _quiet():
-    """Candidates are expected to lie outside of the training data: the calculator's warnings would say so one by
-    one.
-    """
+    """Silence the calculator's warnings: candidates are expected to lie outside the training data."""
     import warnings
 
     with warnings.catch_warnings():

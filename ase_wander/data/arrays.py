@@ -75,9 +75,7 @@ def _check_finite(data, names):
 
 
 def check_blocks(data, n_atoms, n_orbitals=None) -> None:
-    """ValueError unless the arrays of a Hamiltonian file fit together: shapes, indices, sizes of blocks, finite
-    numbers.
-    """
+    """ValueError unless shapes, indices and block sizes of a Hamiltonian file agree and all numbers are finite."""
     n_pairs = len(np.atleast_1d(data["pair_i"]))
     if "eigenvalues" in data:
         check_eigenvalues(data, n_atoms, n_orbitals)

@@ -1,6 +1,4 @@
-"""Data of a training run from any mix of sources: each a path, or a path with what to take of it and how to weigh
-it.
-"""
+"""Data of a training run from any mix of sources."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..structure import standing_positions
+from ..structure import standing_cells
 from .kpath import special_points
 
 
@@ -40,9 +40,7 @@ def _disperses_along_third(h):
     """Whether hoppings lead from a slab to its image along the third vector, wherever the cell boundary cuts it."""
     if (h.cell_shifts[:, 2] == 0).all():
         return False
-    atoms = h.atoms
-    moved = np.linalg.solve(atoms.cell.array.T, (standing_positions(atoms) - atoms.positions).T)[2]
-    lifted = np.rint(moved).astype(int)[h.orbitals["atom"]]
+    lifted = standing_cells(h.atoms)[h.orbitals["atom"]]
     for shift, block in zip(h.cell_shifts, h.blocks):
         coo = block.tocoo()
         if (shift[2] + lifted[coo.row] != lifted[coo.col]).any():

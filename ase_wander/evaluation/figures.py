@@ -1,6 +1,4 @@
-"""Figures of an evaluation: parity by class, errors against distance, bands near the gap, reliability of the
-deviations.
-"""
+"""Figures of an evaluation: parity by class, errors by distance, bands near the gap, reliability."""
 
 from __future__ import annotations
 

@@ -27,8 +27,7 @@ from .uncertainty import fit_uncertainty
 
 
 def ship(model, config, run, folder, equilibrium) -> Path:
-    """Write `model` with its equilibrium, its uncertainty, `report.json` on the validation split and `card.md` into
-    `folder`.
+    """Write `model`, its equilibrium, uncertainty, `report.json` and `card.md` into `folder`.
 
     All of it is made in a folder beside `folder` first; only when it is complete do its files take the place of those
     of the same names. Other files in `folder` stay.
@@ -87,9 +86,7 @@ def ship(model, config, run, folder, equilibrium) -> Path:
 
 
 def check_shippable(config, folder, configurations=None) -> None:
-    """ValueError when a run of `config` cannot become a model: untrained parts, nothing to measure errors on, no
-    folder.
-    """
+    """ValueError when a run cannot become a model: untrained parts, nothing held out, no folder."""
     if Path(folder).exists() and not Path(folder).is_dir():
         raise ValueError(f"{folder}: is not a folder")
     if not (config.is_published or config.start_from):
@@ -108,9 +105,7 @@ def check_shippable(config, folder, configurations=None) -> None:
 
 
 def layer_to_relax(config, configurations):
-    """The material's name, or the file's layer with `info["gap"]`, the median distance (Å) of mid-planes in the
-    data.
-    """
+    """The material's name, or the file's layer with `info["gap"]`, the median gap (Å) in the data."""
     if not config.material_file:
         return config.material
     atoms = read_layer(config.material_file)

@@ -67,9 +67,7 @@ def facing_atoms(configuration) -> tuple[np.ndarray, np.ndarray]:
 
 
 def facing_sum(configuration, shells, i, j, shift, block, ptr, r_max=12.0) -> float:
-    """Sum over all pairs within `r_max` (Å) of the p_z - p_z elements between facing atoms, per atom of a layer
-    (eV).
-    """
+    """Lattice sum of the p_z - p_z elements between facing atoms within `r_max` (Å), per atom of a layer (eV)."""
     c = configuration
     below, above = facing_atoms(c)
     i, j, ptr = (np.asarray(a).astype(int) for a in (i, j, ptr))

@@ -1,5 +1,4 @@
-"""Force fields from elsewhere as the source of the RAER: whatever gives descriptors of atoms can feed the Hamiltonian
-heads.
+"""Force fields from elsewhere as the source of the RAER: anything with atomic descriptors can feed the heads.
 
 A backbone sees an environment as a list of bonds and answers with one energy and one row of descriptors per atom, both
 differentiable in the bond vectors. Its descriptors take the place of the RAER, its energies that of our network;
@@ -37,8 +36,7 @@ class Backbone(Protocol):
     n_descriptors: int
 
     def __call__(self, species: torch.Tensor, i: torch.Tensor, j: torch.Tensor, vector: torch.Tensor):
-        """Energies (n,) in eV, up to a constant per species, and descriptors (n, n_descriptors), unchanged by
-        rotations.
+        """Energies (n,) in eV up to a constant per species, and invariant descriptors (n, n_descriptors).
 
         `species` (n,) indexes the list of atomic numbers that the factory was given; `i`, `j` (p,) are all ordered
         pairs within the cutoff, `vector` (p, 3), Å, points from i to j.
@@ -91,8 +89,7 @@ class BackboneForceField(ForceField):
 
 
 class MaceBackbone(nn.Module):
-    """MACE (Batatia et al., arXiv:2206.07697) from the package `mace-torch`: the scalars of all its layers are the
-    RAER.
+    """MACE (Batatia et al., arXiv:2206.07697) from `mace-torch`: the scalars of all its layers are the RAER.
 
     Parameters
     ----------
@@ -192,9 +189,7 @@ def _import_mace():
 
 
 class _quiet(warnings.catch_warnings):
-    """Without the warnings of the packages below MACE, and without what its import adds to the process's
-    environment.
-    """
+    """Silence warnings of packages below MACE, and undo what its import does to the environment."""
 
     def __enter__(self):
         self._environment = dict(os.environ)

@@ -25,9 +25,7 @@ def species_index(atoms: Atoms, species) -> np.ndarray:
 
 
 def half_list(pairs: NeighbourPairs) -> NeighbourPairs:
-    """Each unordered pair once: i < j, or for an atom and its own image the shift that is lexicographically
-    positive.
-    """
+    """Each unordered pair once: i < j, or for an atom and its own image the lexicographically positive shift."""
     s = pairs.shift
     positive = (s[:, 0] > 0) | ((s[:, 0] == 0) & ((s[:, 1] > 0) | ((s[:, 1] == 0) & (s[:, 2] > 0))))
     return pairs.select((pairs.i < pairs.j) | ((pairs.i == pairs.j) & positive))

@@ -96,8 +96,7 @@ def interlayer_distance(atoms: Atoms, lower: int = 0, layers=None) -> tuple[np.n
 
 
 class PeriodicSurface:
-    """A quantity over the plane, smooth (piecewise cubic, Clough and Tocher) between the points where it is known, with
-    the cell's period.
+    """Periodic smooth interpolation over the plane (piecewise cubic, Clough and Tocher).
 
     Parameters
     ----------

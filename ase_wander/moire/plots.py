@@ -155,9 +155,7 @@ def _style():
 
 
 def _axes(ax, cell, extra=0.0):
-    """Axes with limits around the cell, on a new figure of fitting shape unless given (`extra`: inches for a
-    legend).
-    """
+    """Axes with limits around the cell, on a new figure unless given (`extra`: inches for a legend)."""
     from ..plotting import new_axes
 
     corners = np.array([[0, 0], cell[0], cell[1], cell.sum(axis=0)])

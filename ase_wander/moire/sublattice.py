@@ -169,8 +169,7 @@ def _same_lattice(one, other):
 
 
 def reference_sites(atoms: Atoms, layer: int, layers: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """One atom per primitive cell of a layer: the metals where there is one per cell, else the like atoms of its first
-    one.
+    """One atom per primitive cell of a layer: metals if there is one per cell, else atoms like its first one.
 
     Returns
     -------
@@ -199,9 +198,7 @@ def reference_sites(atoms: Atoms, layer: int, layers: np.ndarray, lattice: np.nd
 
 
 def local_areas(atoms: Atoms, sites: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """Area of the plane that belongs to each site of a layer, Å^2, shape (n_sites,): the local lattice cell, by central
-    differences.
-    """
+    """Area of the local lattice cell at each site, Å^2, shape (n_sites,), by central differences."""
     points = atoms.positions[sites, :2]
     search = PeriodicPoints(atoms.cell.array[:2, :2], points)
     steps = []

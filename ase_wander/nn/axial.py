@@ -1,5 +1,4 @@
-"""A single axial orbital per atom (graphene's p_z): no complete shell, so an axis is needed, the local normal of the
-layer.
+"""A single axial orbital per atom (graphene's p_z), along the local normal of the layer.
 
 With n_i the unit normal at atom i the orbital is Y_l(n_i) . |l m>, and with a block B_ij of complete shells
 
@@ -53,8 +52,7 @@ def contract(block: torch.Tensor, left=None, right=None) -> torch.Tensor:
 
 
 class AxialOnsite(nn.Module):
-    """On-site energy (n, 1, 1) of an axial orbital: a function of the atom's scalars and of its tensors seen along its
-    normal.
+    """On-site energy (n, 1, 1) of an axial orbital, from the atom's scalars and its tensors along its normal.
 
     Components of even degree along the normal enter as they are, those of odd degree, whose sign is that of the normal,
     squared.

@@ -25,9 +25,7 @@ REACH = 6.0
 
 
 def fourier_kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """G K_G/pi of x = G sigma/sqrt2 and y = |z|/(sqrt2 sigma), exp and erfc joined through erfcx where they would
-    overflow.
-    """
+    """G K_G/pi of x = G sigma/sqrt2 and y = |z|/(sqrt2 sigma), through erfcx where exp and erfc overflow."""
     # exp(G|z|) erfc(x + y) = exp(-(x^2 + y^2)) erfcx(x + y), since 2 x y = G |z|
     gauss = torch.exp(-(x * x + y * y))
     u = x - y

@@ -35,9 +35,7 @@ class Environment:
     invariants: torch.Tensor | None = None
 
     def up_to(self, l_max: int) -> Environment:
-        """The same with harmonics and raw densities of at least degree `l_max`: heads may look closer than the force
-        field does.
-        """
+        """The same with harmonics and raw densities of degree `l_max` or more, which the heads may need."""
         geometry = self.geometry.up_to(l_max)
         raw = self.raw if self.raw.shape[-1] >= (l_max + 1) ** 2 else Density.raw(geometry)
         return self if geometry is self.geometry and raw is self.raw else replace(self, geometry=geometry, raw=raw)

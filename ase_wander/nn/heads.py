@@ -143,9 +143,7 @@ class HamiltonianHeads(nn.Module):
                         yield f"{a}{b}_{kind}", index
 
     def dress(self, graph: Graph, environment: Environment):
-        """Node tensors (n, c, q) and node scalars (n, s), the RAERs and invariants that some head asks for after
-        them.
-        """
+        """Node tensors (n, c, q) and node scalars (n, s), then the RAERs and invariants that some head needs."""
         tensors, scalars = self.dressing(graph, environment, self.extra)
         if self.layer_dressing is not None:
             own_tensors, own_scalars = self.layer_dressing(graph, environment)

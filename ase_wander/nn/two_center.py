@@ -1,5 +1,4 @@
-"""Slater-Koster: blocks of the symmetry of their bond alone, from the distance and, on request, from scalars of both
-atoms.
+"""Slater-Koster blocks: functions of the distance and, on request, of scalars of both atoms.
 
 H_ij = D_1^T [ sum_m V_|m|(r, ...) (|m><m| + |-m><-m|) ] D_2 in the frame of the bond, J. C. Slater and G. F. Koster,
 Phys. Rev. 94, 1498 (1954): V_llm of the distance only, for the model kind `two-center`; with the atoms' RAERs as

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase.data import covalent_radii
 
-from ..structure import BOND_SCALE, neighbour_pairs
+from ..structure import BOND_SCALE, neighbour_pairs, standing_cells, standing_positions
 from .environment import CHALCOGEN, METAL, Bilayer
 
 #: Below this misalignment (degrees) of the bottom layer the frame is the simulation's own, as published.
@@ -79,7 +79,7 @@ def find_frame(atoms, layers, metal, chalcogen):
         raise ValueError(
             f"the published networks need the first two lattice vectors in the xy plane, not {cell[:2].tolist()}"
         )
-    positions, shift_z = _contiguous(atoms)
+    positions, shift_z = standing_positions(atoms).copy(), standing_cells(atoms)
     height = [positions[layers == label, 2].mean() for label in labels]
     layer = (layers == labels[np.argmax(height)]).astype(int)
     for n in (0, 1):
@@ -97,21 +97,6 @@ def find_frame(atoms, layers, metal, chalcogen):
     turn = rotation(angle) if angle else np.eye(3)
     bilayer = Bilayer(positions @ turn, cell @ turn, element, layer, inner, (1, orientation))
     return Frame(bilayer, float(angle), float(twist), shift_z)
-
-
-def _contiguous(atoms):
-    """Positions with the largest empty space along a periodic third axis outside the stack, and the cells added."""
-    positions = atoms.positions.copy()
-    if not atoms.pbc[2]:
-        return positions, np.zeros(len(atoms), int)
-    s = atoms.cell.scaled_positions(positions)[:, 2]
-    ordered = np.sort(s % 1.0)
-    gaps = np.diff(np.append(ordered, ordered[0] + 1))
-    start = ordered[(np.argmax(gaps) + 1) % len(ordered)]
-    # Only what lies apart from the first layer's cell moves; a stack that is contiguous as given stays.
-    cells = np.floor(s - start + 1e-9).astype(int)
-    shift = -(cells - cells[np.argmin(s)])
-    return positions + shift[:, None] * atoms.cell.array[2], shift
 
 
 def _directions(atoms, layer, element):

@@ -64,8 +64,7 @@ def pair_network(element_i, element_j, same_layer, distance):
 
 
 def network_inputs(element, layer, pairs, shift, raer, onsite_inputs, decimals=None):
-    """Inputs by network: the environment on site, both RAERs and (1/R, R/R^2) in a layer, the latter alone between
-    layers.
+    """Inputs by network: environment (on site), RAERs with (1/R, R/R^2) (in a layer), R alone (between layers).
 
     Parameters
     ----------

@@ -46,8 +46,7 @@ def chalcogen_orbitals(angle, side):
 
 
 def orbital_rotations(frame):
-    """Orthogonal matrices U of every atom: |published_p> = sum_g U_pg |g>, g the real harmonics in the simulation's
-    axes.
+    """Orthogonal matrices U of every atom: |published_p> = sum_g U_pg |g>, g the harmonics of the simulation.
 
     The axes follow the layer: turned with it, and by 180 degrees about the chalcogens of an antiparallel layer.
 

@@ -21,6 +21,7 @@ from .slab import (
     plane_normal,
     slab_cell,
     slab_heights,
+    standing_cells,
     standing_positions,
     upward,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "plane_normal",
     "slab_cell",
     "slab_heights",
+    "standing_cells",
     "standing_positions",
     "upward",
 ]

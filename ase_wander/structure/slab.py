@@ -46,22 +46,24 @@ def slab_cell(atoms: Atoms) -> np.ndarray:
     return cell
 
 
-def standing_positions(atoms: Atoms) -> np.ndarray:
-    """Positions (n, 3) with the vacuum outside the stack, so that heights are those of one slab.
+def standing_cells(atoms: Atoms) -> np.ndarray:
+    """Cells (n,) int along the third vector by which atoms beyond the largest empty space are moved, so that a slab
+    that is periodic along it stands in one piece with the vacuum outside; the first atom stays."""
+    if not atoms.pbc[2]:
+        return np.zeros(len(atoms), int)
+    normal = plane_normal(atoms)
+    period, heights = atoms.cell.array[2] @ normal, atoms.positions @ normal
+    start, _ = _largest_gap(heights, abs(period))
+    moved = (heights - start + 1e-9) % abs(period) - heights
+    return np.rint((moved - moved[0]) / period).astype(int)
 
-    Where the third direction is periodic, atoms beyond the largest empty space are moved by whole third vectors; the
-    first atom stays.
-    """
+
+def standing_positions(atoms: Atoms) -> np.ndarray:
+    """Positions (n, 3) of a slab in one piece: whole third vectors added, so that phases in the plane stay those of the
+    crystal (see `standing_cells`)."""
     if not atoms.pbc[2]:
         return atoms.positions
-    normal, positions = plane_normal(atoms), atoms.positions
-    period = atoms.cell.array[2] @ normal
-    heights = positions @ normal
-    start, _ = _largest_gap(heights, abs(period))
-    folded = (heights - start + 1e-9) % abs(period)
-    # whole lattice vectors only, so that phases in the plane stay those of the crystal
-    whole = np.round((folded - heights - (folded - heights)[0]) / period)
-    return positions + whole[:, None] * atoms.cell.array[2]
+    return atoms.positions + standing_cells(atoms)[:, None] * atoms.cell.array[2]
 
 
 def slab_heights(atoms: Atoms) -> np.ndarray:
@@ -90,6 +92,8 @@ def doubt_about_the_third_vector(atoms: Atoms) -> str:
     A slab that was wrapped across the cell boundary stands in two parts far from each other, and a bulk crystal whose
     periodicity was taken away leaves no more room above the stack than between two layers.
     """
+    if atoms.pbc[2]:
+        return ""
     inside = empty_inside(atoms)
     if inside >= WIDE_GAP:
         return (

@@ -16,9 +16,7 @@ QUANTITIES = [
 
 
 def check_bars(bars, fail) -> None:
-    """Call `fail(key, what)`, which raises, unless `bars` maps keys of QUANTITIES to two numbers, a first bar and an
-    aim, in its unit.
-    """
+    """Check that `bars` maps keys of QUANTITIES to a first bar and an aim; `fail(key, what)` raises."""
     known = [key for key, *_ in QUANTITIES]
     if not isinstance(bars, dict):
         fail("bars", f"{bars!r} is not a mapping from quantities to [first bar, aim]; known: {', '.join(known)}")

@@ -132,8 +132,7 @@ def _to_cpu(value):
 
 
 def add_up(parameters: list, loss: float, terms: dict) -> tuple[float, dict]:
-    """Add gradients (in place), losses and terms of the shares of all processes: those of the batch, the same bits
-    everywhere.
+    """Add gradients (in place), losses and terms of all processes, with the same bits everywhere.
 
     A parameter keeps no gradient (None) where no process has one, so that the optimiser leaves it alone as in one
     process.

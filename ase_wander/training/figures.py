@@ -37,8 +37,7 @@ def plot_learning_curves(run, stages, folder) -> None:
 
 
 def plot_logs(logs, folder) -> None:
-    """`learning.png` in `folder`: errors against steps, a panel for each unit, with the stages of a run one after the
-    other.
+    """Draw `learning.png`: errors against steps, a panel for each unit, stages one after the other.
 
     `logs` holds by stage rows with `step` and, now and then, `validation` and `train`: dicts of errors.
 

@@ -66,9 +66,7 @@ def vacuum_step_loss(error):
 
 
 def band_window(eigenvalues, n_occupied, window=1.0):
-    """Which eigenvalues (k, m), eV, lie within `window` of the gap, or of the overlap of both bands where there is
-    none.
-    """
+    """Which eigenvalues (k, m), eV, lie within `window` of the gap, or of the band overlap of a metal."""
     top, bottom = eigenvalues[:, n_occupied - 1].max(), eigenvalues[:, n_occupied].min()
     return (eigenvalues > torch.minimum(top, bottom) - window) & (eigenvalues < torch.maximum(top, bottom) + window)
 

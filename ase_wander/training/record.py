@@ -17,8 +17,10 @@ from .terms import count_labels, with_defaults
 
 
 def record_run(folder, config, configurations, resume, start=None):
-    """Write `run.json`, what the run is made of; with `resume`, refuse a run directory of other data or another
-    configuration, or one that starts from other weights (`start`, see `start.Start`)."""
+    """Write `run.json`; with `resume`, refuse a run directory of other data or another configuration.
+
+    A run that starts from other weights (`start`, see `start.Start`) is refused too.
+    """
     import ase
     import numpy
 

@@ -91,9 +91,7 @@ def why_none(configuration, kind, weights) -> str:
 
 
 def count_labels(configurations, kind, weights) -> dict:
-    """Number of configurations that each weighed term finds its labels in, and `skipped`, those that the stage does not
-    use.
-    """
+    """Configurations with the labels of each weighed term, and `skipped`, those that the stage does not use."""
     used = select(configurations, kind, weights)
     out = {term: sum(all(map(c.has, labels)) for c in used) for term, labels in weighed_terms(kind, weights).items()}
     return out | {"skipped": len(configurations) - len(used)}

@@ -42,9 +42,7 @@ def new_model(config: TrainConfig | Mapping) -> WanderModel:
 
 
 def check_material(config) -> None:
-    """ValueError unless the material can be built, of the species of the configuration: a finished model is relaxed as
-    it.
-    """
+    """ValueError unless the material can be built of the configuration's species, as a finished model is relaxed."""
     try:
         if config.material_file:
             cell = twisted_bilayer(
@@ -62,9 +60,7 @@ def check_material(config) -> None:
 
 
 def check_data(config, configurations, training) -> None:
-    """ValueError for data that the stages cannot be trained on: species, labels, Hamiltonians, an empty training
-    set.
-    """
+    """ValueError for data without training set, labels, Hamiltonians or enough atoms of a species."""
     if not training:
         raise ValueError(
             f"all {len(configurations)} configurations of the data fall into the validation split; "
@@ -271,9 +267,10 @@ def samples_of(kind, configurations, model, weights, dtype=torch.float32):
 
 
 def prepare(model, samples, force_field, heads, start=None) -> None:
-    """Fit what is not trained, reference energies, walls, scales, of the parts that the first stage of theirs begins
-    with. A part that `start` took whole keeps what it has, and heads of which it took a part get new scales only for
-    the classes of hoppings that it lacks.
+    """Fit what is not trained: reference energies, walls and scales of the parts that begin with this stage.
+
+    A part that `start` took whole keeps what it has. Heads of which it took a part get new scales only for the classes
+    of hoppings that it lacks.
     """
     if force_field and start and start.whole("force_field"):
         getattr(samples, "force_field", samples).fit_contacts(keep=True)

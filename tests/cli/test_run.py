@@ -69,6 +69,7 @@ def test_results_belong_together(finished):
     np.testing.assert_allclose(h.atoms.positions, atoms.positions, atol=1e-7)
     np.testing.assert_allclose(bs.energies[0], h.eigenvalues(bs.path.kpts, 20), atol=1e-9)
     n_occupied = 7 * 14
+    assert summary["band_indices"] == [n_occupied - 10, n_occupied + 9]
     edges = h.eigenvalues(bs.path.kpts)[:, n_occupied - 1 : n_occupied + 1]
     assert summary["gap"] == pytest.approx(edges[:, 1].min() - edges[:, 0].max(), abs=1e-9)
     assert (

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from ase_wander.electronic.filling import default_grid
+from ase_wander.electronic.hamiltonian import WannierHamiltonian
+from ase_wander.electronic.io.exports import read_wanniertools, write_wanniertools
 from ase_wander.electronic.properties.analysis import density_map, fat_bands
 from ase_wander.electronic.properties.optics import optical_conductivity
 from ase_wander.electronic.properties.spin import spin_texture
@@ -167,3 +169,57 @@ def test_crystals_disperse_along_the_third_vector():
     atoms.set_cell([*atoms.cell.array[:2], [0, 0, 6.0]])
     atoms.pbc = True
     assert default_grid(p_model(atoms))[2] == 6
+
+
+@pytest.mark.parametrize("spin", [False, True])
+def test_files_of_wanniertools_do_not_depend_on_the_order_of_orbitals(spin, tmp_path):
+    """Its projectors stand atom by atom, spin up before spin down, and its H follows them."""
+    h = p_model(bilayer())
+    h = with_spin_orbit(h, COUPLING) if spin else h
+    texts = []
+    for name, order in (("sorted", np.arange(h.n_orbitals)), ("shuffled", None)):
+        order = np.random.default_rng(0).permutation(h.n_orbitals) if order is None else order
+        (tmp_path / name).mkdir()
+        paths = write_wanniertools(reordered(h, order), tmp_path / name)
+        shifts, blocks = read_wanniertools(paths[0])
+        # inside an atom the order is free, but H and the list of projectors must agree on it
+        projectors = [line.split()[1:] for line in paths[1].read_text().splitlines() if line[:2] in ("B ", "N ")][-4:]
+        energies = WannierHamiltonian(
+            h.atoms, h.orbitals, shifts, blocks, h.n_electrons, spin_degeneracy=h.spin_degeneracy
+        ).eigenvalues(K)
+        assert energies == pytest.approx(h.eigenvalues(K), abs=1e-8)
+        home = blocks[shifts.tolist().index([0, 0, 0])].toarray()
+        texts.append((projectors, np.diag(home).real))
+        on = np.tile(np.repeat(np.arange(4), 3), 2 if spin else 1)
+        assert np.diag(home).real == pytest.approx(np.where(h.atoms.numbers[on] == 5, 1.5, -1.5), abs=1e-9)
+    assert [sorted(p) for p in texts[0][0]] == [sorted(p) for p in texts[1][0]]
+
+
+@pytest.mark.parametrize("spin", [False, True])
+def test_files_of_wannier90_keep_the_order_of_orbitals(spin, tmp_path):
+    h = p_model(bilayer())
+    h = with_spin_orbit(h, COUPLING) if spin else h
+    h = reordered(h, np.random.default_rng(7).permutation(h.n_orbitals))
+    h.write_wannier90(tmp_path / "seed")
+    back = WannierHamiltonian.from_wannier90(tmp_path / "seed")
+    for name in ("atom", "l", "m", "spin", "label"):
+        assert np.array_equal(back.orbitals[name], h.orbitals[name]), name
+    assert back.eigenvalues(K) == pytest.approx(h.eigenvalues(K), abs=1e-8)
+    assert np.abs((back.at_k(K) - h.at_k(K)).toarray()).max() < 1e-9
+
+
+def test_size_threshold_and_progress_of_wannier90_files(tmp_path, monkeypatch):
+    h, calls = p_model(bilayer()), []
+    h.write_wannier90(tmp_path / "all", progress=lambda done, total: calls.append((done, total)))
+    n = len(h.blocks)
+    assert calls == [(k, 2 * n) for k in range(1, 2 * n + 1)]
+    cut = h.truncate(0.2)
+    assert len(cut.blocks) < n
+    h.write_wannier90(tmp_path / "cut", threshold=0.2)
+    back = WannierHamiltonian.from_wannier90(tmp_path / "cut")
+    assert back.eigenvalues(K) == pytest.approx(cut.eigenvalues(K), abs=1e-8)
+    monkeypatch.setattr("ase_wander.electronic.io.wannier90.LARGE", 1000)
+    with pytest.warns(UserWarning, match=r"_hr.dat and .*_tb.dat take \d+ MB.*threshold="):
+        h.write_wannier90(tmp_path / "large")
+    with pytest.raises(ValueError, match="_tb.dat would take .*GB"):
+        h.write_wannier90(tmp_path / "refused", files=("tb",), max_bytes=1e3)

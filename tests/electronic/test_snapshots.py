@@ -54,6 +54,15 @@ def test_bands_are_those_of_the_exact_solver_within_their_bounds(model):
     assert (data.first == h.band_window(10).start).all()
 
 
+@pytest.mark.parametrize("n_bands, n_electrons", [(1, 162), (2, 162), (3, 0), (4, 324)])
+def test_few_bands_and_windows_at_the_ends_of_the_spectrum(folded, n_bands, n_electrons):
+    h = folded.replace(n_electrons=n_electrons)
+    kpts = on_path(h)
+    data = solve_kpoints(h, kpts, n_bands, method="snapshots")
+    assert len(solved(data)) < 0.7 * len(kpts)
+    assert (np.abs(data.energies - h.eigenvalues(kpts, n_bands)) <= data.bounds + 1e-9).all()
+
+
 def test_states_are_eigenstates_in_the_lattice_gauge(folded):
     kpts = on_path(folded, npoints=24)
     data = solve_kpoints(folded, kpts, 6, method="snapshots", vectors=True, tolerance=1e-5)

@@ -16,8 +16,7 @@ from ...plotting import NEUTRAL, STYLE, VALENCE
 
 
 def plot_check(h, check, labels, recipe, *, title=None, npoints=200, path=None, dft=None):
-    """Bands of H (lines) over DFT states (dots coloured by the orbitals' share) along the path, and errors by energy
-    beside them.
+    """Bands of H over DFT states (dots coloured by the orbitals' share) along the path, with errors by energy.
 
     Parameters
     ----------
@@ -93,9 +92,7 @@ def save(figure, path) -> None:
 
 
 def points_on_path(bandpath, kpts):
-    """Where k-points, or minus them, lie on an unbroken path up to reciprocal lattice vectors: abscissae (n,) and
-    indices (n,).
-    """
+    """Abscissae (n,) and indices (n,) of k-points, or of minus them, on an unbroken path."""
     corners = [bandpath.special_points[name] for name in parse_path_string(bandpath.path)[0]]
     shifts = np.array([[i, j, 0] for i in range(-2, 3) for j in range(-2, 3)])
     rows, start = set(), 0.0

@@ -174,9 +174,7 @@ def run_program(name, options, folder, stem) -> str:
 
 
 def run_scf(work, recipe, options, folder, dipole) -> dict:
-    """Self-consistent run: energy (extrapolated to zero smearing), forces, efermi, version, and stress without a dipole
-    layer.
-    """
+    """Self-consistent run: energy at zero smearing, forces, efermi, version, and stress without a dipole layer."""
     stem = "dipole" if dipole else "scf"
     (folder / f"{stem}.in").write_text(text.pw_input(work, recipe, options, folder, calculation="scf", dipole=dipole))
     return text.read_scf(run_program("pw", options, folder, stem), folder / f"{stem}.pwo", stress=not dipole)

@@ -64,9 +64,7 @@ def worst(deviations: dict, n_atoms: int) -> float:
 
 
 def fingerprint(atoms: Atoms, descriptors) -> np.ndarray:
-    """Mean and spread of the atoms' descriptors by species, for every species in ascending order: independent of size
-    and order.
-    """
+    """Mean and spread of the descriptors by species, in ascending order: independent of size and order."""
     descriptors = np.asarray(descriptors, float)
     parts = [descriptors[atoms.numbers == z] for z in np.unique(atoms.numbers)]
     return np.concatenate([part for d in parts for part in (d.mean(axis=0), d.std(axis=0))])
@@ -130,8 +128,7 @@ def named(chosen, prefix: str = "al", first: int = 0) -> list[Atoms]:
 
 
 def as_slab(atoms: Atoms, vacuum: float) -> Atoms:
-    """A copy for reference calculations: pbc (T, T, F), third vector along z, `vacuum` Å of empty height in all, no
-    velocities.
+    """Copy for reference calculations: pbc (T, T, F), z along the third vector, `vacuum` Å empty, no velocities.
 
     Raises
     ------

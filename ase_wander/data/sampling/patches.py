@@ -129,9 +129,7 @@ class LayerCells:
         self.numbers = np.array(self.numbers)
 
     def at(self, point) -> tuple[np.ndarray, np.ndarray]:
-        """Lattice vectors (2, 2) and motif (n_basis, 3: fractional, height above the mid-plane) of the cell nearest to
-        a point (2,).
-        """
+        """Lattice vectors (2, 2) and motif (n_basis, 3: fractional, height) of the cell nearest to a point (2,)."""
         site = self._points[self._sites.nearest(np.atleast_2d(point))[0][0]]
         steps = []
         for t in self.lattice:  # central differences
@@ -145,9 +143,7 @@ class LayerCells:
 
 
 def _sublattices(atoms, own, sites, heights, lattice):
-    """(atoms, mean fractional offset from the reference sites) of every sublattice of a layer, that of the sites
-    first.
-    """
+    """(atoms, mean fractional offset from the sites) of every sublattice of a layer, the sites first."""
     residue = (atoms.positions[own, :2] - atoms.positions[sites[0], :2]) @ np.linalg.inv(lattice)
     at_site = np.isin(own, sites)
     origin = _circular_mean(residue[at_site])

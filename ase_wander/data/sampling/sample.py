@@ -144,9 +144,7 @@ def resolve(plan: Plan) -> Monolayer:
 
 
 def build(plan: Plan, kind: Kind, drawn: Draw, layer: Monolayer) -> tuple[Atoms, np.ndarray]:
-    """The undisplaced cell of a draw, with `arrays["layer"]` and `info["a"]`, and its supercell matrix (lower
-    layer).
-    """
+    """Undisplaced cell of a draw, with `arrays["layer"]` and `info["a"]`, and its supercell matrix."""
     if kind.twist:
         atoms = twisted_bilayer(
             plan.material,
@@ -179,9 +177,7 @@ def build(plan: Plan, kind: Kind, drawn: Draw, layer: Monolayer) -> tuple[Atoms,
 
 
 def order(kinds) -> list[tuple[int, int]]:
-    """(kind, index) of every configuration of a plan, interleaved so that every prefix holds all kinds in
-    proportion.
-    """
+    """(kind, index) of every configuration of a plan, interleaved: every prefix holds all kinds in proportion."""
     keyed = sorted(((i + 0.5) / kind.count, k, i) for k, kind in enumerate(kinds) for i in range(kind.count))
     return [(k, i) for _, k, i in keyed]
 

@@ -124,8 +124,7 @@ def isolated_groups(eigenvalues, amplitudes, separation=SEPARATION, covered=COVE
 
 
 def covered_share(amplitudes) -> np.ndarray:
-    """For every first band, the least share (over k) that its group of n_orbitals bands has of the orthonormalised
-    orbitals.
+    """Least share (over k) of the orbitals in the group of n_orbitals bands that starts at each band.
 
     The smallest singular value counts, not the sum: one orbital that the group does not reach makes its gauge
     undefined.

@@ -1,5 +1,4 @@
-"""Hamiltonian files at a third of their size: pairs up to a cutoff, one of each pair and its reverse, rounded to a
-microelectronvolt.
+"""Hamiltonian files at a third of their size: pairs up to a cutoff, no reverse pairs, rounded to about 1 µeV.
 
 H(-R) = H(R)ᵀ gives the reverse of a pair, the structure gives its distance. Elements and eigenvalues are multiples of
 2^-20 eV, far below the noise of any label (0.01 meV); single precision holds them exactly up to 16 eV, and their zero

@@ -1,5 +1,4 @@
-"""Band edges against local stacking: bands of small untwisted cells over all shifts of the layers, laid over a moiré
-cell.
+"""Band edges against local stacking, from bands of small untwisted cells over all shifts of the layers.
 
 Where the stacking changes slowly, the band edges of the untwisted bilayer at the local shift act as potentials for
 holes and electrons: M. H. Naik and M. Jain, PRL 121, 266401 (2018); F. Wu et al., PRL 121, 026402 (2018).

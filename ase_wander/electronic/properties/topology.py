@@ -129,8 +129,7 @@ def chern_number(h, group, shape=(24, 24)):
 
 
 def wilson_loops(h, group, n_loops=41, n_points=40):
-    """Phases (n_loops, n_group) / 2 pi of Wilson loops along k1, for k2 from 0 to 1/2: hybrid Wannier centres in [0,
-    1).
+    """Hybrid Wannier centres in [0, 1): phases / 2 pi of Wilson loops along k1 for k2 from 0 to 1/2.
 
     They are fractions of the first lattice vector, positions of the orbitals included; of a Hamiltonian without atoms
     all orbitals count as sitting at the origin. A. A. Soluyanov and D. Vanderbilt, PRB 83, 235401 (2011).

@@ -75,11 +75,11 @@ def count_on(before, after, lo, hi):
 
 
 def _cut(energies, window):
-    """Position of the widest opening in the middle half of the window: so many pairs lie below."""
-    length = window.stop - window.start
-    first, last = window.start + length // 4, window.stop - length // 4
-    if last - first < 2:
-        first, last = max(first - 1, 0), min(last + 1, len(energies))
+    """Position of the widest opening in or near the middle half of the window: so many pairs lie below."""
+    quarter = (window.stop - window.start) // 4
+    # At most its outer edges: pairs beyond may be lost from one k-point to the next, those inside are all found again.
+    first = max(window.start + quarter - 3, window.start - 1, 0)
+    last = min(window.stop - quarter + 3, window.stop + 1, len(energies))
     if last - first < 2:
         return first
     return first + 1 + int(np.argmax(np.diff(energies[first:last])))
@@ -101,17 +101,22 @@ def _nearest_cut(energies, energy, reach=3):
     return first + 1 + int(np.argmax(np.diff(energies[first:last])))
 
 
-def error_bounds(counted, lo, hi):
+def error_bounds(counted, lo, hi, n_orbitals):
     """Bound (eV) on the error of each Ritz value of bands lo to hi - 1, shape (hi - lo,); inf where there is none.
 
     Lehmann's bounds from an energy above the window and from one below, in openings of the bands: each says that so
-    many eigenvalues lie this side of it, and the count says which they are.
+    many eigenvalues lie this side of it, and the count says which they are. At the bottom of the spectrum of
+    `n_orbitals` bands a Ritz value is never below its band, at the top never above.
     """
     window = counted.window(lo, hi)
     if window is None:
         return np.full(hi - lo, np.inf)
     energies = counted.ritz.energies[window]
     upper, lower = np.full((2, hi - lo), np.inf)
+    if hi == n_orbitals:
+        lower[:] = 0
+    if lo == 0:
+        upper[:] = 0
     n_above = _opening(counted.ritz, window)
     if n_above is not None:
         below, _ = lehmann(counted.ritz, _middle(counted.ritz.energies, window.stop + n_above))

@@ -19,9 +19,7 @@ def real_parts(matrix):
 
 
 def general_bands(matrix, request):
-    """`Eigenpairs` without states: the bands of `request` (a window, or those nearest to sigma) among the real
-    parts.
-    """
+    """`Eigenpairs` without states: the bands of `request` among the real parts of the eigenvalues."""
     energies = real_parts(matrix)
     if request.lo is not None:
         first = request.lo

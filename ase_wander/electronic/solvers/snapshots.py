@@ -157,7 +157,7 @@ class PathModel:
                 return False
             window = here.window(self.lo, self.hi)
             self.energies[k] = here.ritz.energies[window]
-            self.bounds[k] = error_bounds(here, self.lo, self.hi) + line.error
+            self.bounds[k] = error_bounds(here, self.lo, self.hi, self.h.n_orbitals) + line.error
             if not (self.bounds[k] <= self.tolerance).all():
                 return False
             if self.states is not None:
@@ -171,12 +171,15 @@ class PathModel:
 
     def _step(self, line, here, t, there, left, depth=0):
         """`Counted` at position `there` from the one at t, by halved steps where the bands turn fast."""
-        sigma = good_shift(here.ritz.energies[here.window(self.lo, self.hi)])
+        sigma = good_shift(here.ritz.energies)
         below = here.first + int(np.searchsorted(here.ritz.energies, sigma))
         b, a = line.pencil(there, sigma)
         n_below, n_above = below - left.first, left.first + len(left.ritz.energies) - below
-        after = genuine(harmonic_ritz(b, a, sigma, max(n_below, 1), max(n_above, 1)))
-        counted = count_on(here, after, self.lo, self.hi)
+        try:
+            after = genuine(harmonic_ritz(b, a, sigma, max(n_below, 1), max(n_above, 1)))
+        except np.linalg.LinAlgError:  # sigma lies on a band
+            after = None
+        counted = None if after is None else count_on(here, after, self.lo, self.hi)
         if counted is not None or depth == HALVINGS:
             return counted
         middle = (t + there) / 2

@@ -26,9 +26,7 @@ LINES = {
 
 
 def plot_ablation(table, results, noise):
-    """Figure with one panel for each of the groups `inputs`, `cutoff`, `raer` of the table that has results, and one
-    for H against bands.
-    """
+    """Figure with a panel for each group that has results, and one for H against bands."""
     panels = [
         (draw, rows)
         for draw, name in ((_inputs, "inputs"), (_cutoffs, "cutoff"), (_sizes, "raer"))

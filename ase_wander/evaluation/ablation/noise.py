@@ -46,9 +46,7 @@ class Disturbed:
 
 
 def disturbance(kind, level, seed=0):
-    """Function for `Disturbed`: noise of mean absolute size `level` (eV) on the elements within 12 Å, or a cut at
-    `level` (Å).
-    """
+    """Function for `Disturbed`: noise of mean size `level` (eV) within 12 Å, or a cut at `level` (Å)."""
 
     def disturb(configuration, data):
         size, r = np.diff(data["block_ptr"]), np.repeat(data["pair_distance"], np.diff(data["block_ptr"]))

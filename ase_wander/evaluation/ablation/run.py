@@ -181,9 +181,7 @@ def work(path, folder, results, row, seed, only_force_field=False, report=None):
 
 
 def pending(table, folder, results, rows=None, seeds=None):
-    """Tasks (row, seed, only_force_field) that are left: force fields that several processes must not train at once,
-    then runs.
-    """
+    """Remaining tasks (row, seed, only_force_field): shared force fields first, then runs."""
     runs = [run for run in table.runs(rows) if (not seeds or run.seed in seeds) and not load_result(results, run)]
     shared = {}
     for run in runs:

@@ -62,9 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """A row with a seed: `config` as `load_config` gives it, `key` and `force_field_key` say what decides its
-    weights.
-    """
+    """A row with a seed: its TrainConfig, and keys of what decides its weights."""
 
     row: Row
     seed: int
@@ -188,9 +186,7 @@ class Table:
 
 
 def _force_field(base, own) -> dict:
-    """Options of a row's force field: those of the base, as far as a backbone from elsewhere knows them, and its
-    own.
-    """
+    """Options of a row's force field: the base's, as far as its backbone knows them, and its own."""
     known = force_field_options(own) if own.get("backbone") in BACKBONES else base
     return {k: v for k, v in base.items() if k in known} | own
 

@@ -78,8 +78,7 @@ class ForceFieldSamples:
         return len(self.samples)
 
     def fit_reference(self):
-        """Reference energies per species (eV), the least-norm solution of counts . reference = energies in the mean
-        square.
+        """Reference energies per species (eV): least-norm least-squares solution of counts . reference = energies.
 
         What is left of the energies is for the network: cohesion that the composition does not fix.
         """

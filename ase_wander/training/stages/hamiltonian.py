@@ -86,8 +86,9 @@ class HamiltonianSamples:
         return Environment(geometry, torch.cat([s.raw for s in chosen]), torch.cat([s.raer for s in chosen]))
 
     def predict(self, chosen):
-        """Blocks of several samples in one pass: a list of (on-site blocks by species, dict of hopping blocks,
-        vacuum step in eV)."""
+        """Blocks of several samples in one pass: (on-site blocks by species, hopping blocks, vacuum step in eV) of
+        each.
+        """
         heads = self.model.heads
         graph = collate([s.graph for s in chosen])
         environment = self.environment(graph, chosen)
@@ -205,8 +206,9 @@ class HamiltonianSamples:
         return ((torch.nan_to_num(square) * w).sum() / w.sum()).sqrt().item() * 1e3
 
     def band_weights(self, s, window=1.0):
-        """Which eigenvalues lie within `window` eV of the gap, and the weight of each: 1 there, 0.2 elsewhere, times
-        the k weight."""
+        """Which eigenvalues lie within `window` eV of the gap, and their weights: 1 there, else 0.2, times the k
+        weight.
+        """
         near = losses.band_window(s.eigenvalues, s.n_occupied, window)
         return near, losses.band_importance(near) * s.kweights[:, None]
 
