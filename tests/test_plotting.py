@@ -92,3 +92,29 @@ def test_parity_prints_error_and_r2():
 
 def test_formula_subscripts():
     assert with_subscripts("MoS2, 13.17°") == "MoS$_{2}$, 13.17°"
+
+
+def test_empty_regions_without_their_bands_are_hatched(sheet):
+    """Where bands that were not computed may lie, the figure says so; within them it does not."""
+    bs = two_bands(sheet)
+    bs.complete = (-6.0, -4.0)
+    words = lambda ax: [text.get_text() for text in ax.texts]
+    assert words(plot_bands(bs, window=(-9, 9), zero="vacuum")).count("not all bands computed") == 2
+    bs.complete = (-np.inf, np.inf)
+    assert "not all bands computed" not in words(plot_bands(bs, window=(-9, 9), zero="vacuum"))
+
+
+def test_a_metal_off_the_path_has_no_gap(sheet):
+    """A semimetal's bands along a path that misses the points where they touch."""
+    bs = two_bands(sheet)
+    bs.is_metal = True
+    assert band_edges(bs) is None
+    assert not any("gap" in text.get_text() for text in plot_bands(bs).texts)
+
+
+def test_colours_of_the_corrugation_end_at_the_distances_of_the_table(sheet):
+    rng = np.random.default_rng(3)
+    positions = np.stack(np.meshgrid(np.arange(5), np.arange(5)), -1).reshape(-1, 2) / 5 @ sheet.cell.array[:2, :2]
+    distance = 6.3 + 0.1 * rng.random(25)
+    limits = plot_corrugation(sheet, positions, distance).images[0].get_clim()
+    assert limits == pytest.approx((distance.min(), distance.max()), abs=1e-9)

@@ -29,7 +29,7 @@ print(h)
 bs = h.band_structure("GMKG", npoints=40, n_bands=12)
 valence = h.n_occupied - 1
 group = band_group(bs.energies[0], bs.band_indices, [valence])
-print(f"gap {h.band_gap():.3f} eV, Fermi level {h.fermi_level():.3f} eV below vacuum")
+print(f"gap {h.band_gap():.3f} eV, Fermi level {-h.fermi_level():.3f} eV below vacuum")
 print(f"highest valence band (number {valence}): width {1000 * group['width']:.0f} meV")
 
 # 2. Which layer its states live on. Both, equally: the twist does not distinguish them ...

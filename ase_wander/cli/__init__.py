@@ -68,6 +68,9 @@ def main(argv: list[str] | None = None) -> int:
         0 when done, 1 when a relaxation did not converge, 2 for bad input, 130 when interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv:
+        build_parser().print_help()
+        return 0
     debug = "--debug" in argv
     argv = [argument for argument in argv if argument != "--debug"]
     command = next((argument for argument in argv if not argument.startswith("-")), None)

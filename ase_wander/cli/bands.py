@@ -184,6 +184,7 @@ def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict
     """
     from ase.io.jsonio import read_json
 
+    from ..electronic.bands import TOUCHING, complete_window
     from ..plotting import band_edges, plot_bands, save_figure, with_subscripts
 
     if not folder.has(HAMILTONIAN):
@@ -191,6 +192,9 @@ def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict
     if folder.has(BANDS):
         console().print("bands: finished before")
         bs = read_json(folder / BANDS)
+        window = hamiltonian.band_window(bs.energies.shape[2])  # what the file does not hold
+        bs.complete = complete_window(bs.energies[0], window, hamiltonian.n_orbitals)
+        bs.is_metal = hamiltonian.band_gap() <= TOUCHING
     else:
         n_bands = min(arguments.n_bands, hamiltonian.n_orbitals)
         bs = hamiltonian.band_structure(
@@ -223,6 +227,7 @@ def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict
         "n_orbitals": hamiltonian.n_orbitals,
         "n_electrons": hamiltonian.n_electrons,
         "fermi_level": float(bs.reference),
+        "complete": [float(x) if abs(x) < float("inf") else None for x in bs.complete],
         **gap_on_path(bs),
     }
 
@@ -257,21 +262,25 @@ def gap_on_path(bs) -> dict:
         "cbm": edges["cbm"],
         "k_vbm": bs.path.kpts[edges["k_vbm"]].tolist(),
         "k_cbm": bs.path.kpts[edges["k_cbm"]].tolist(),
-        "gap_label": gap_label(edges, x, list(zip(ticks, letters))),
+        "gap_label": gap_label(edges, x, list(zip(ticks, letters)), bs.path),
     }
 
 
 def band_rows(report):
     """Rows of the printed table."""
     rows = [("Hamiltonian", f"{report['n_orbitals']} orbitals, {report['n_electrons']:g} electrons")]
+    low, high = report["complete"]
+    if low is not None or high is not None:
+        ends = [f"{word} {-x:.3f} eV" for word, x in (("from", low), ("to", high)) if x is not None]
+        rows.append(("all bands", f"{' '.join(ends)} below the vacuum level; others are left out beyond"))
     if "error_bound" in report:
         rows += [("error of the bands", f"at most {1e3 * report['error_bound']:.4f} meV")]
     if "vbm" not in report:
-        return [*rows, ("gap", "none, a band crosses the Fermi level")]
+        return [*rows, ("gap", f"none, a band crosses the Fermi level, {-report['fermi_level']:.3f} eV below vacuum")]
     return [
         *rows,
         ("on the path", report["gap_label"]),
-        ("band edges", f"{report['vbm']:.3f} and {report['cbm']:.3f} eV from vacuum"),
+        ("band edges", f"{-report['vbm']:.3f} and {-report['cbm']:.3f} eV below the vacuum level"),
     ]
 
 

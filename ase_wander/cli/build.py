@@ -23,7 +23,9 @@ def add_parser(subparsers):
     parser.add_argument("--m", type=int, help="with --r: the coprime pair of PRB 86, 155449")
     parser.add_argument("--r", type=int)
     parser.add_argument("--angle", type=float, help="wanted twist in degrees; negative for the mirror image")
-    parser.add_argument("--tolerance", type=float, default=0.02, help="degrees; default %(default)s")
+    parser.add_argument(
+        "--tolerance", type=float, help="degrees; default 2 %% of the angle, at least 0.02 (0.02 with --top, --angles)"
+    )
     parser.add_argument(
         "--top", help="another material for the top layer: the smallest coincidence cell within the bounds is built"
     )
@@ -89,19 +91,26 @@ def main(args) -> int:
     material = _material(args.material)
     if args.list:
         return _print_cells(args, material)
-    if args.output is None:
-        raise CommandError("build: name the file to write with -o FILE (or use --list)")
-    target = Path(args.output)
+    atoms, summary = (None, "") if args.output else _build(args, material)
+    target = Path(args.output or _name(args, atoms))
     if target.exists() and not args.force:
         raise CommandError(f"{target}: exists already; --force overwrites it")
     if target.suffix == "" and target.name not in ("POSCAR", "CONTCAR"):
         raise CommandError(f"{target}: no file format, give an extension such as .extxyz, .cif or .vasp")
-    atoms, summary = _build(args, material)
+    if atoms is None:
+        atoms, summary = _build(args, material)
     write_atomically(target, atoms)
     print(f"{target}: {len(atoms)} atoms, {summary}, {' x '.join(f'{x:.3f}' for x in atoms.cell.lengths()[:2])} Å")
     if args.angle is not None and args.top is None:
         _print_alternatives(args, material)
     return 0
+
+
+def _name(args, atoms):
+    """File of a structure that was given no name."""
+    stem = Path(args.material).stem + (f"-{Path(args.top).stem}" if args.top else "")
+    angles = args.angles if args.angles is not None else [atoms.info["twist_angle"]]
+    return f"{stem}-{'-'.join(f'{angle:.2f}' for angle in angles)}.extxyz"
 
 
 def _build(args, material):
@@ -133,7 +142,7 @@ def _multilayer(args, material, shared):
     atoms = twisted_multilayer(
         material,
         args.angles,
-        tolerance=args.tolerance,
+        tolerance=_bound(args),
         gaps=args.gap,
         max_atoms=args.max_atoms or MAX_ATOMS,
         stackings=["R"] + [args.stacking] * (len(args.angles) - 1),
@@ -150,7 +159,7 @@ def _heterobilayer(args, material, shared):
         material,
         _material(args.top),
         angle=args.angle,
-        tolerance=args.tolerance,
+        tolerance=_bound(args),
         max_strain=args.max_strain,
         max_atoms=args.max_atoms or 2000,
         isotropic=False if args.any_shape else None,
@@ -258,14 +267,28 @@ def _near(args, material, max_atoms):
     )
 
 
-def _print_alternatives(args, material, most=5):
-    from ..moire.build import MAX_ATOMS
+def _print_alternatives(args, material):
+    from numpy.linalg import norm
 
-    others = _near(args, material, args.max_atoms or MAX_ATOMS)[1:]
-    for cell in others[:most]:
-        print(f"  also within {args.tolerance:g} deg: {cell}")
-    if len(others) > most:
-        print(f"  and {len(others) - most} larger")
+    from ..moire.build import MAX_ATOMS
+    from ..moire.commensurate import format_table, trade_offs
+
+    layer = _layer(args, material)
+    cells = trade_offs(
+        abs(args.angle),
+        args.max_atoms or MAX_ATOMS,
+        atoms_per_cell=len(layer),
+        lattice_constant=float(norm(layer.cell[0])),
+        lattice=layer.kind,
+    )
+    if cells:
+        print(f"what more atoms buy near {args.angle:g} degrees (--m M --r R builds one of them):")
+        print(format_table(cells))
+
+
+def _bound(args):
+    """Degrees around an angle where atoms are no measure of what is sensible."""
+    return 0.02 if args.tolerance is None else args.tolerance
 
 
 def _print_cells(args, material) -> int:
@@ -301,7 +324,7 @@ def _print_cells(args, material) -> int:
 def _print_coincidences(args, material, max_atoms, most=40) -> int:
     from ..moire.coincidence import coincidence_cells
 
-    window = None if args.angle is None else (args.angle - args.tolerance, args.angle + args.tolerance)
+    window = None if args.angle is None else (args.angle - _bound(args), args.angle + _bound(args))
     window = tuple(args.angle_range) if args.angle_range else window
     cells = coincidence_cells(
         material, _material(args.top), max_atoms, window, args.max_strain, isotropic=False if args.any_shape else None

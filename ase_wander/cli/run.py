@@ -16,9 +16,11 @@ from .common import (
     console,
     file_hash,
     make_calculator,
+    positive_int,
     print_table,
     version,
 )
+from .estimate import MAX_ATOMS, check_size, foresee, show_trade_offs
 
 OUTPUTS = tuple(dict.fromkeys([*cli_relax.OUTPUTS, *cli_bands.OUTPUTS]))
 
@@ -40,7 +42,13 @@ def add_parser(subparsers) -> None:
     group.add_argument(
         "--angle", type=float, help="twist in degrees instead of --m and --r: the smallest exact cell near it"
     )
-    group.add_argument("--tolerance", type=float, default=0.02, help="of --angle, degrees; default %(default)s")
+    group.add_argument("--tolerance", type=float, help="of --angle, degrees; default 2 %% of the angle, at least 0.02")
+    group.add_argument(
+        "--max-atoms",
+        type=positive_int,
+        default=MAX_ATOMS,
+        help="refuse larger cells, which take hours and gigabytes; default %(default)s",
+    )
     group.add_argument(
         "--stacking",
         choices=["R", "H"],
@@ -77,7 +85,10 @@ def main(arguments) -> int:
         tolerance=arguments.tolerance,
         stacking=arguments.stacking,
         gap=lattice["gap"],
+        max_atoms=arguments.max_atoms,
     )
+    if arguments.angle is not None:
+        show_trade_offs(arguments.angle, atoms, layer)
     cell = {"material": material, **own, **{key: atoms.info[key] for key in ("m", "r", "twist_angle", "stacking")}}
     folder = ResultFolder(
         arguments.out,
@@ -93,7 +104,10 @@ def main(arguments) -> int:
     folder.check(OUTPUTS)
     cli_bands.check_path(atoms, arguments)
     atoms.calc = calculator
+    check_size(atoms, calculator.model)
+    begin = time.perf_counter()
     atoms.get_forces()  # what the model cannot treat is refused here, before anything is written
+    foresee(atoms, calculator.model, arguments.npoints, time.perf_counter() - begin)
     folder.claim(OUTPUTS)
     name = f"{material}, {abs(cell['twist_angle']):.2f}°, {len(atoms)} atoms"
     console().print(f"{name}: results in {folder.path}")

@@ -2,7 +2,7 @@
 
 from .build import twisted_bilayer
 from .coincidence import CoincidenceCell, coincidence_cells
-from .commensurate import CommensurateCell, cells_near, commensurate_cells, format_table
+from .commensurate import CommensurateCell, cells_near, commensurate_cells, format_table, trade_offs
 from .constraint import FixLayerSymmetry
 from .hetero import heterobilayer
 from .interlayer import interlayer_distance
@@ -38,6 +38,7 @@ __all__ = [
     "strain_field",
     "symmetrised",
     "symmetry",
+    "trade_offs",
     "twisted_bilayer",
     "twisted_multilayer",
 ]

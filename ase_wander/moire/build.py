@@ -62,7 +62,7 @@ def twisted_bilayer(
     r: int | None = None,
     angle: float | None = None,
     *,
-    tolerance: float = 0.02,
+    tolerance: float | None = None,
     stacking: str = "R",
     gap: float | None = None,
     vacuum: float = VACUUM,
@@ -83,8 +83,8 @@ def twisted_bilayer(
     angle : float, optional
         Wanted twist in degrees instead of `m`, `r`: the smallest exact cell within `tolerance` is built, and
         `atoms.info` says which.  A negative angle gives the mirror-imaged twist.
-    tolerance : float
-        Degrees.
+    tolerance : float, optional
+        Degrees; 2 % of the angle, at least 0.02, by default.
     stacking : {"R", "H"}
         R: layers parallel; at 0 degrees and no shift atom lies over like atom (AA).  H: the top layer is turned by
         another 180 degrees about the same axis; at 0 degrees the default centre puts metal over chalcogen (2H,

@@ -184,7 +184,7 @@ def commensurate_cells(
 
 def cells_near(
     angle: float,
-    tolerance: float = 0.02,
+    tolerance: float | None = None,
     max_atoms: int = MAX_ATOMS,
     *,
     atoms_per_cell: int = 3,
@@ -198,7 +198,8 @@ def cells_near(
     angle : float
         Degrees, 0-60 (square lattice 0-90).
     tolerance : float
-        Degrees; the ends count.  The untwisted cells (0 and 60 degrees) are given for just these angles only.
+        Degrees; the ends count; by default `angle_tolerance`.  The untwisted cells (0 and 60 degrees) are given for
+        just these angles only.
     max_atoms, atoms_per_cell, lattice_constant, lattice
         As in `commensurate_cells`.
 
@@ -210,6 +211,7 @@ def cells_near(
     check_lattice(lattice)
     if not 0 <= angle <= PERIOD[lattice]:
         raise ValueError(f"twist angle {angle} is outside 0-{PERIOD[lattice]:g} degrees")
+    tolerance = angle_tolerance(angle) if tolerance is None else tolerance
     if not tolerance >= 0:
         raise ValueError(f"the angle tolerance must not be negative, got {tolerance}")
     n_max = int(max_atoms) // (2 * atoms_per_cell)
@@ -231,6 +233,44 @@ def cells_near(
         m, r = larger
         message += f"; within the tolerance the smallest is {_cell(m, r, lattice, atoms_per_cell, lattice_constant)}"
     raise ValueError(message)
+
+
+def angle_tolerance(angle: float) -> float:
+    """Degrees that an exact angle may differ from a wanted one where nothing else is said: 2 %, at least 0.02 degrees.
+
+    Exact cells within a fixed 0.02 degrees of 5 or 22 degrees have tens of thousands of atoms, where 762 and 42 do.
+    """
+    return max(0.02, 0.02 * abs(angle))
+
+
+def trade_offs(
+    angle: float,
+    max_atoms: int = MAX_ATOMS,
+    *,
+    atoms_per_cell: int = 3,
+    lattice_constant: float = 1.0,
+    lattice: str = "hexagonal",
+) -> list[CommensurateCell]:
+    """Exact cells around an angle, smallest first, each nearer to it than all smaller ones by a third or more.
+
+    Parameters
+    ----------
+    angle : float
+        Degrees, 0-60 (square lattice 0-90); cells within a tenth of it, at least half a degree, are looked at.
+    max_atoms, atoms_per_cell, lattice_constant, lattice
+        As in `commensurate_cells`.
+    """
+    check_lattice(lattice)
+    m, r, n, angles = _pairs(int(max_atoms) // (2 * atoms_per_cell), lattice)
+    off = abs(angles - angle)
+    off[(m == 0) | (r == 0)] = np.inf
+    near = np.flatnonzero(off <= max(0.5, 0.1 * abs(angle)))
+    best, found = np.inf, []
+    for k in near[np.lexsort((off[near], n[near]))]:
+        if off[k] <= best / 1.5 + 1e-12 and best > 1e-9:
+            best = off[k]
+            found.append(_cell(int(m[k]), int(r[k]), lattice, atoms_per_cell, lattice_constant))
+    return found
 
 
 def lattice_points(matrix: np.ndarray) -> np.ndarray:

@@ -28,11 +28,17 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
         computed do not reach so far.
     title : str, optional
     ax : matplotlib Axes, optional
+
+    Notes
+    -----
+    Energies where bands that were not computed may lie (`bs.complete`) are hatched: an empty region there is no gap.
     """
     energies = np.asarray(bs.energies)
     fermi = bs.reference if fermi is None else fermi
     x, ticks, labels = bs.get_labels()
-    edges = band_edges(bs, fermi)
+    edges = None if fermi == bs.reference and getattr(bs, "is_metal", False) else band_edges(bs, fermi)
+    if len(x) == 1:  # one k-point: levels as wide as the axes
+        x, ticks, energies = np.array([-0.5, 0.5]), ticks[:1], np.repeat(energies, 2, axis=1)
     offset = {"vbm": edges["vbm"] if edges else fermi, "vacuum": 0.0}.get(zero, zero)
     name = {"vbm": "VBM" if edges else "F", "vacuum": "vac"}.get(zero)
     ylabel = f"$E - E_{{\\mathrm{{{name}}}}}$ (eV)" if name else f"$E$ − ({offset:.3f} eV) (eV)"
@@ -48,8 +54,10 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
             ax.axvline(tick, color="0.8", lw=0.8, zorder=0)
         ax.set_xlim(x[0], x[-1])
         ax.set_ylim(*_energy_window(energies, edges, fermi, window, offset))
+        _shade_incomplete(ax, getattr(bs, "complete", None), offset)
         if edges:
-            _mark_gap(ax, x, edges, offset, list(zip(ticks, labels)))
+            label = gap_label(edges, x, list(zip(ticks, labels)), bs.path)
+            _mark_gap(ax, x, edges, offset, ticks, label)
         else:
             ax.axhline(fermi - offset, color="0.5", lw=0.8, ls=":")
         ax.set_xticks(*_merged_ticks(ticks, labels))
@@ -77,8 +85,11 @@ def band_edges(bs, fermi=None):
     Returns
     -------
     dict or None
-        vbm, cbm (eV) and k_vbm, k_cbm (indices on the path); None when a band crosses `fermi` or one side is empty.
+        vbm, cbm (eV) and k_vbm, k_cbm (indices on the path); None when a band crosses `fermi` on the path or, by
+        `bs.is_metal`, off it, or one side is empty.
     """
+    if fermi is None and getattr(bs, "is_metal", False):
+        return None
     energies = np.asarray(bs.energies)
     fermi = bs.reference if fermi is None else fermi
     below, above = np.where(energies <= fermi, energies, -np.inf), np.where(energies > fermi, energies, np.inf)
@@ -90,7 +101,28 @@ def band_edges(bs, fermi=None):
     return {"vbm": float(below.max()), "cbm": float(above.min()), "k_vbm": int(k_vbm), "k_cbm": int(k_cbm)}
 
 
-def _mark_gap(ax, x, edges, offset, special):
+def _shade_incomplete(ax, complete, offset):
+    """Hatch the energies outside of two (eV) between which all bands are drawn."""
+    if complete is None:
+        return
+    low, high = ax.get_ylim()
+    for bottom, top in ((low, complete[0] - offset), (complete[1] - offset, high)):
+        if top - bottom > 1e-6 * (high - low):
+            ax.axhspan(bottom, top, facecolor="none", edgecolor="0.85", hatch="////", lw=0, zorder=-2)
+            ax.text(
+                0.99,
+                (bottom + top) / 2,
+                "not all bands computed",
+                transform=ax.get_yaxis_transform(),
+                ha="right",
+                va="center",
+                fontsize=7,
+                color="0.45",
+                bbox=dict(fc="white", ec="none", pad=0.8),
+            )
+
+
+def _mark_gap(ax, x, edges, offset, ticks, label):
     """Dots on the band edges, an arrow across the gap below the lowest empty state, its value and its k-points."""
     vbm, cbm = edges["vbm"] - offset, edges["cbm"] - offset
     xv, xc = x[edges["k_vbm"]], x[edges["k_cbm"]]
@@ -106,12 +138,13 @@ def _mark_gap(ax, x, edges, offset, special):
         zorder=4,
         arrowprops=dict(arrowstyle="<->", color=NEUTRAL, lw=1.0, shrinkA=0.5, shrinkB=3.5),
     )
-    label = gap_label(edges, x, special)
     low, high = ax.get_ylim()
     if cbm - vbm < 0.13 * (high - low):  # no room between the bands
         ax.set_title(label, loc="right", fontsize=8.5, color="0.15")
         return
-    stops = np.unique([tick for tick, _ in special] + [xc])  # the label stands between two lines, clear of the arrow
+    stops = np.unique(
+        [*ticks, xc, *((x[0], x[-1]) if len(ticks) < 2 else ())]
+    )  # the label stands between two lines, clear of the arrow
     widest = int(np.argmax(np.diff(stops)))
     ax.text(
         (stops[widest] + stops[widest + 1]) / 2,
@@ -125,7 +158,7 @@ def _mark_gap(ax, x, edges, offset, special):
     )
 
 
-def gap_label(edges, x, special) -> str:
+def gap_label(edges, x, special, path=None) -> str:
     """The gap in words: "gap 1.234 eV, direct, K" or "gap 1.234 eV, Γ → K".
 
     Parameters
@@ -136,21 +169,27 @@ def gap_label(edges, x, special) -> str:
         Abscissae of the k-points.
     special : list of (float, str)
         Abscissa and letter of the special points.
+    path : ase.dft.kpoints.BandPath, optional
+        Names k-points by where they are, which holds for paths of so few points that corners are missing too.
     """
-    names = [_name_of_k(x, edges[k], special) for k in ("k_vbm", "k_cbm")]
+    names = [_name_of_k(x, edges[k], special, path) for k in ("k_vbm", "k_cbm")]
     direct = edges["k_vbm"] == edges["k_cbm"] or (names[0] == names[1] and "–" not in names[0])
     return f"gap {edges['cbm'] - edges['vbm']:.3f} eV, " + (
         f"direct, {names[0]}" if direct else f"{names[0]} → {names[1]}"
     )
 
 
-def _name_of_k(x, k, special):
+def _name_of_k(x, k, special, path=None):
     """Γ for a special point, 'Γ–M' for a k-point between two."""
+    for letter, point in ({} if path is None else path.special_points).items():
+        away = path.kpts[k] - point
+        if np.abs(away - np.rint(away)).max() < 1e-6:
+            return _pretty(letter)
     for tick, label in special:
         if abs(x[k] - tick) < 1e-6:
             return _pretty(label)
-    left = max((t for t in special if t[0] < x[k]), key=lambda t: t[0])
-    right = min((t for t in special if t[0] > x[k]), key=lambda t: t[0])
+    left = max((t for t in special if t[0] <= x[k]), key=lambda t: t[0], default=special[0])
+    right = min((t for t in special if t[0] >= x[k]), key=lambda t: t[0], default=special[-1])
     return f"{_pretty(left[1])}–{_pretty(right[1])}"
 
 

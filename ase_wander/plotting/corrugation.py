@@ -37,8 +37,9 @@ def plot_corrugation(atoms, positions, distance, *, title=None, width=None, ax=N
     surface = CloughTocher2DInterpolator(points, values)(gx, gy)
     with rc_context(STYLE):
         ax = new_axes(4.9, 4.1) if ax is None else ax
-        half = max(np.ptp(surface) / 2, 5e-4)  # a flat map must not show rounding as corrugation
-        middle = (surface.max() + surface.min()) / 2
+        # Colours end at the distances of the sites, the numbers of every table; the surface between them may overshoot.
+        half = max(np.ptp(values) / 2, 5e-4)  # a flat map must not show rounding as corrugation
+        middle = (values.max() + values.min()) / 2
         image = ax.imshow(
             surface,
             origin="lower",

@@ -16,7 +16,8 @@ def test_builds_what_was_asked(tmp_path, capsys):
     assert len(atoms) == 114 and atoms.info["stacking"] == "R"
     assert run("MoS2", "--angle", 5.1, "--tolerance", 0.1, "--stacking", "H", "-o", tmp_path / "b.vasp") == 0
     out = capsys.readouterr().out
-    assert len(read(tmp_path / "b.vasp")) == 762 and "5.085848" in out and "H stacking" in out and "also within" in out
+    assert len(read(tmp_path / "b.vasp")) == 762 and "5.085848" in out and "H stacking" in out
+    assert "what more atoms buy" in out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.extxyz", "b.vasp"]
 
 
@@ -70,7 +71,6 @@ def test_takes_a_file_with_one_layer(tmp_path):
     [
         (["MoS2", "--m", 2, "--r", 2, "-o", "x.extxyz"], "(1, 1)"),
         (["MoS9", "--m", 2, "--r", 1, "-o", "x.extxyz"], "unknown material"),
-        (["MoS2", "--m", 2, "--r", 1], "-o FILE"),
         (["MoS2", "--m", 2, "--r", 1, "-o", "x"], "extension"),
         (["MoS2", "--m", 2, "--r", 1, "-o", "x.docx"], ".docx"),
         (["MoS2", "--m", 2, "--r", 1, "-o", "nowhere/x.cif"], "no such folder"),
@@ -94,3 +94,10 @@ def test_a_file_is_not_overwritten_unasked(tmp_path, capsys):
     assert target.read_text() == "mine" and "--force" in capsys.readouterr().err
     assert run("MoS2", "--m", 1, "--r", 1, "-o", target, "--force") == 0
     assert len(read(target)) == 42
+
+
+def test_a_cell_without_a_name_gets_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("MoS2", "--m", 2, "--r", 1) == 0
+    assert len(read("MoS2-13.17.extxyz")) == 114
+    assert run("MoS2", "--m", 2, "--r", 1) == 2 and "exists already" in capsys.readouterr().err

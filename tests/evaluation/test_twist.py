@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.electronic.orbitals import expand_shells
 from ase_wander.evaluation.twist import facing_atoms, facing_sum, gamma_lag, twist_errors
 from tests.reference_model import Reference
@@ -26,16 +27,15 @@ class Disturbed(Reference):
         return {"forces": self.configuration.results["forces"] + 0.003}
 
     def hamiltonian(self, atoms, layers):
-        blocks = super().hamiltonian(atoms, layers)
-        i, j, _, block, ptr, _ = blocks
-        facing, self.count, vectors = facing_atoms(self.configuration), 0, blocks.vectors(atoms)
+        i, j, shift, block, ptr, n = super().hamiltonian(atoms, layers)
+        facing, self.count = facing_atoms(self.configuration), 0
         for p, (a, b) in enumerate(zip(i, j)):
-            d = vectors[p]
+            d = atoms.positions[b] + shift[p] @ atoms.cell.array - atoms.positions[a]
             across = (a in facing[0] and b in facing[1]) or (a in facing[1] and b in facing[0])
             if across and np.hypot(*d[:2]) < self.reach:
                 block[ptr[p] + 3 * PZ + PZ] += self.delta
                 self.count += a in facing[0]
-        return blocks
+        return PairBlocks(i, j, shift, block, ptr, n)
 
 
 def test_facing_atoms_are_the_inner_chalcogens(bilayer):

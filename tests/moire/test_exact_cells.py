@@ -6,7 +6,7 @@ from ase.build import graphene, mx2
 from ase.io import read, write
 from ase.neighborlist import neighbor_list
 
-from ase_wander.moire import cells_near, commensurate_cells, monolayer, twisted_bilayer
+from ase_wander.moire import cells_near, commensurate_cells, monolayer, trade_offs, twisted_bilayer
 from ase_wander.moire.commensurate import lattice_points, supercell_matrices
 from ase_wander.structure import find_layers
 
@@ -311,3 +311,22 @@ def test_equilibrium_comes_from_a_model_card(tmp_path, monkeypatch):
     card.write_text(json.dumps({"material": "WSe2", "equilibrium": {"a": "x"}}))
     with pytest.raises(ValueError, match="config.json.*equilibrium"):
         equilibrium("WSe2")
+
+
+@pytest.mark.parametrize(
+    "angle, pair, n_atoms", [(5.0, (6, 1), 762), (22.0, (1, 1), 42), (13.2, (2, 1), 114), (1.05, (31, 1), 17862)]
+)
+def test_a_round_angle_takes_a_sensible_cell(angle, pair, n_atoms):
+    """Not the one of tens of thousands of atoms that is nearest to it."""
+    cell = cells_near(angle)[0]
+    assert (cell.m, cell.r, cell.n_atoms) == (*pair, n_atoms)
+    assert abs(cell.angle - angle) <= 0.02 * angle
+
+
+def test_what_more_atoms_buy():
+    cells = trade_offs(5.0)
+    atoms, off = [c.n_atoms for c in cells], [abs(c.angle - 5.0) for c in cells]
+    assert (cells[0].m, cells[0].r) == (6, 1) and len(cells) < 10
+    assert atoms == sorted(atoms) and off == sorted(off, reverse=True)
+    for cell in commensurate_cells(5000, (4.5, 5.5)):  # none is as small and as near as one of these
+        assert any(c.n_atoms <= cell.n_atoms and abs(c.angle - 5) <= 1.5 * abs(cell.angle - 5) + 1e-9 for c in cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...archives import read_npz, write_npz
+from . import worker
 from .eigensolvers import Eigenpairs
 from .onepoint import solve_one
 
@@ -38,7 +40,8 @@ def run_tasks(h, tasks, n_jobs=1, executor=None):
         h.bloch_sum  # noqa: B018 (a cached property: built once here, not in every process)
         # Forked workers inherit h without a copy; elsewhere it is pickled once per process.
         method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-        with ProcessPoolExecutor(min(n_jobs, len(tasks)), multiprocessing.get_context(method), _receive, (h,)) as pool:
+        context, start = multiprocessing.get_context(method), (h, os.getpid())
+        with ProcessPoolExecutor(min(n_jobs, len(tasks)), context, _receive, start) as pool:
             yield from _as_finished([pool.submit(_work, task) for task in tasks])
 
 
@@ -65,9 +68,10 @@ def _as_finished(futures, dask=False):
         raise failure
 
 
-def _receive(h):
+def _receive(h, parent):
     global _shared
     _shared = h
+    worker.prepare(parent)
 
 
 def _work(task):
