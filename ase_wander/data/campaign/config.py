@@ -122,7 +122,9 @@ def _read(raw, path, limit, only):
 
 
 def check_recipes(config: CampaignConfig) -> None:
-    """ValueError for a recipe that lacks something of a species, before anything is computed, and for values that no file can keep."""
+    """ValueError for a recipe that lacks something of a species, before anything is computed, and for values that
+    no file can keep.
+    """
     for atoms in {
         (a.symbols.get_chemical_formula(), a.info["config_id"].split("_")[0]): a for a in config.configurations
     }.values():
