@@ -2,7 +2,7 @@
 
     python benchmarks/electronic_bands.py                 # (4, 1): 366 atoms, 1,342 orbitals
     python benchmarks/electronic_bands.py --m 9           # (9, 1): 1,626 atoms, 5,962 orbitals; minutes
-    python benchmarks/electronic_bands.py --material graphene --m 11 --bands 16 --before superlu   # 1,588 atoms
+    python benchmarks/electronic_bands.py --material graphene --m 11 --bands 16 --exact 6   # 1,588 atoms
     python benchmarks/electronic_bands.py --hamiltonian h.npz --path GMKG
 
 Some k-points are solved on their own before the path is followed and as many after it, with the solver that was chosen

@@ -8,6 +8,11 @@ in which all copies of an atom move alike, judged on monolayers and larger cells
 force error above three times the median has the larger score than one below. The shares are those of the shipped
 scheme, calibrated on held-out data like the training data.
 
+    python benchmarks/trust.py models/mos2-bilayer/data --twisted FOLDER [--model mos2-bilayer]
+
+What a calibration on the validation split says of twisted cells, and one that has all but the cell that is judged,
+with and without the unlikeness of surroundings (t).
+
     python benchmarks/trust.py --domain [--model mos2-bilayer]
 
 What the shipped uncertainty says of ordinary and of strange bilayers: how many atoms lie outside the training data, and
@@ -25,6 +30,7 @@ from ase_wander import DomainWarning, WanderCalculator, load_model
 from ase_wander.data.dataset import load_dataset, split
 from ase_wander.evaluation.uncertainty import (
     area_under_curve,
+    calibrations,
     cross_validated,
     fit_uncertainty,
     observe,
@@ -202,10 +208,41 @@ def domain(model):
             )
 
 
+def twisted(model, data, folder):
+    """Print how deviations fit the errors of twisted cells, by what calibrated them."""
+    whole = set(model.config.get("trained_whole", ()))
+    held_out = [c for c in split(data, model.config["validation_fraction"])[1] if c.name not in whole]
+    watched = [c for c in data if c.name in whole]
+    own, far, seen = ([observe(model, c) for c in part] for part in (held_out, load_dataset(folder), watched))
+    print(
+        "| calibrated on | judged on | t | force AUC | force within 1, 2 | H within 1, 2 |\n|---|---|---|---|---|---|"
+    )
+
+    def line(calibrated, judged, rows, deviations):
+        f, h = (scores(rows, deviations)[k] for k in ("forces", "hamiltonian"))
+        shares = (f"{100 * s['within_1']:.0f}, {100 * s['within_2']:.0f} %" for s in (f, h))
+        t = "yes" if any(r["unlike"].any() for r in rows) else "no"
+        print(f"| {calibrated} | {judged} | {t} | {f['auc']:.2f} | " + " | ".join(shares) + " |", flush=True)
+
+    for blind in (True, False):
+        hide = lambda rows: [{**r, "unlike": np.zeros_like(r["unlike"])} if blind else r for r in rows]
+        a, b, c = hide(own), hide(far), hide(seen)
+        n = model.force_field.n_species
+        line("validation split", "twisted", b, predicted(b, calibrations(a, n)))
+        parts = [predicted([row], calibrations(a + b[:k] + b[k + 1 :], n)) for k, row in enumerate(b)]
+        together = {key: [x for part in parts for x in part[key]] for key in parts[0]}
+        line("validation split, other twisted cells", "twisted", b, together)
+        if c:
+            line("validation split, twisted cells", "trained on whole", c, predicted(c, calibrations(a + b, n)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", help="folder of the reference data")
     parser.add_argument("--domain", action="store_true", help="only what the shipped uncertainty says of some bilayers")
+    parser.add_argument(
+        "--twisted", metavar="FOLDER", help="only what a calibration says of the twisted cells in FOLDER"
+    )
     parser.add_argument("--out", help="folder for checkpoints of the small force fields; a killed run goes on")
     parser.add_argument("--model", default="mos2-bilayer")
     parser.add_argument("--steps", type=int, default=1500)
@@ -214,9 +251,11 @@ def main():
     model = load_model(arguments.model)
     if arguments.domain:
         return domain(model)
-    if not arguments.data or not arguments.out:
-        parser.error("DATA and --out are needed, or --domain")
+    if not arguments.data or not (arguments.out or arguments.twisted):
+        parser.error("DATA and --out or --twisted are needed, or --domain")
     data = load_dataset(arguments.data)
+    if arguments.twisted:
+        return twisted(model, data, arguments.twisted)
     for c in data:
         c.hamiltonian = None  # forces only
     print("| test | score | AUC |\n|---|---|---|")

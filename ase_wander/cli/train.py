@@ -189,6 +189,8 @@ def run_evaluate(arguments):
     learning = learning_curve(arguments.run) if arguments.run else shipped_learning_curve(arguments.model, model.digest)
     paths = arguments.data or [reference_data(arguments.model)]
     configurations = [c for path in paths for c in load_dataset(path)]
+    for c in configurations:  # what was trained on whole calibrates nothing
+        c.hold_out = c.hold_out and c.name not in model.config.get("trained_whole", ())
     if arguments.fit_uncertainty:
         fit_uncertainty(model, arguments.model, configurations)
     samples, fraction = {}, None if arguments.all else model.config.get("validation_fraction", 0.15)

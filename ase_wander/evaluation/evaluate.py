@@ -12,7 +12,7 @@ from ..data.dataset import SIGMA_MILD, is_validation
 from ..training.bars import check_bars
 from . import uncertainty
 from .hamiltonian_errors import eigenvalue_errors, hamiltonian_errors, has_own_zero
-from .report import class_lines, print_table, table_lines, write_report  # noqa: F401
+from .report import SHIPPED, class_lines, print_table, table_lines, write_report  # noqa: F401
 from .symmetry import symmetry_checks
 
 #: Distance (Å) that divides near from far pairs, as in the paper's networks.
@@ -164,7 +164,7 @@ def _trust(model, observed, validation_fraction, samples):
         deviations = uncertainty.predicted(observed, model.trust.arrays())
     samples["trust"] = (observed, deviations)
     return {
-        "calibration": "on the other held-out configurations" if own_split else "as shipped",
+        "calibration": "on the other held-out configurations" if own_split else SHIPPED,
         **uncertainty.scores(observed, deviations),
     }
 

@@ -9,6 +9,13 @@ from ..catalogue import model_folder
 from ..files import atomic_write
 from ..training.bars import QUANTITIES
 
+#: Calibration of deviations judged on configurations that did not calibrate them, and what it means.
+SHIPPED = "as shipped"
+ELSEWHERE = (
+    "These are not the configurations that calibrated them: on kinds of structures that were not among those "
+    "(docs/trust.md) errors are larger, by a factor of about two"
+)
+
 #: Names and units of the errors whose size a model's uncertainty predicts.
 TRUSTED = {"forces": "force on an atom", "hamiltonian": "H elements of an atom", "energy": "energy of a structure"}
 
@@ -98,8 +105,7 @@ def print_table(report, console) -> None:
     if report.get("trust"):
         console.print(
             f"\nStandard deviations, calibrated {report['trust']['calibration']}; AUC: an error above 3 times the "
-            "median "
-            "has the larger deviation"
+            "median has the larger deviation" + ("" if report["trust"]["calibration"] != SHIPPED else f". {ELSEWHERE}")
         )
         for line in uncertainty_lines(report):
             console.print(line)

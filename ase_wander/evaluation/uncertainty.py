@@ -1,4 +1,5 @@
-"""Fit of a model's uncertainty: statistics of the training atoms, calibration on configurations that training has not seen."""
+"""Fit of a model's uncertainty: statistics of the training atoms, calibration on configurations that training has not
+seen."""
 
 from __future__ import annotations
 
@@ -16,6 +17,9 @@ WITHIN = 0.99
 
 #: Mean and spread of the power p before calibration: a linear last layer has p = 1.
 POWER, POWER_SPREAD = 1.0, 0.5
+
+#: Mean and spread of ln g before calibration: unlike surroundings raise errors (1.1 to 2.8 times) in what was measured.
+UNLIKE, UNLIKE_SPREAD = 1.0, 1.0
 
 
 def fit_uncertainty(model, configurations, validation_fraction=None, progress=None) -> FittedUncertainty:
@@ -106,8 +110,8 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
     Returns
     -------
-    dict with `species`, `around`, `own` (n,), `energy_distance`; errors `forces` (n, 3), eV/Å, `energy`, eV per atom, and
-    `hamiltonian` (n,), rms error of the elements among an atom's blocks, eV, absent without Hamiltonian.
+    dict with `species`, `around`, `unlike`, `own` (n,), `energy_distance`; errors `forces` (n, 3), eV/Å, `energy`, eV
+    per atom, and `hamiltonian` (n,), rms error of the elements among an atom's blocks, eV, absent without Hamiltonian.
     """
     from .hamiltonian_errors import hamiltonian_errors
 
@@ -118,6 +122,7 @@ def observe(model, configuration, out=None, elements=None) -> dict:
     row = {
         "species": graph.species.cpu().numpy(),
         "around": d["around"],
+        "unlike": d["unlike"],
         "own": d["own"],
         "energy_distance": d["energy"],
         "forces": out["forces"] - c.results["forces"],
@@ -133,62 +138,73 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
 
 def calibrations(rows, n_species) -> dict:
-    """`forces`, `energy` and `hamiltonian` of `nn.uncertainty.FittedUncertainty` from observed configurations; nan without any."""
+    """`forces`, `energy` and `hamiltonian` of `nn.uncertainty.FittedUncertainty`; nan without any observation."""
     out = {}
     for name in ("forces", "energy", "hamiltonian"):
-        distance, square, species = _pairs(rows, name)
-        out[name] = calibrate(distance, square, species, n_species) if len(distance) else np.full(n_species + 1, np.nan)
+        distance, square, species, unlike = _pairs(rows, name)
+        out[name] = (
+            calibrate(distance, square, species, n_species, unlike)
+            if len(distance)
+            else np.full((1 if unlike is None else 2) * n_species + 1, np.nan)
+        )
     return out
 
 
 def _pairs(rows, name):
-    """Distance, mean square error and species of everything observed of one quantity."""
+    """Distance, mean square error, species and `unlike` (None of the energy) of everything observed of one quantity."""
     found = [r for r in rows if name in r]
     if name == "energy":
         return (
             np.array([r["energy_distance"] for r in found]),
             np.array([r["energy"] ** 2 for r in found]),
             np.zeros(len(found), int),
+            None,
         )
     if not found:
-        return np.zeros(0), np.zeros(0), np.zeros(0, int)
+        return np.zeros(0), np.zeros(0), np.zeros(0, int), np.zeros(0)
     square = [(r["forces"] ** 2).mean(1) if name == "forces" else r["hamiltonian"] ** 2 for r in found]
-    return tuple(np.concatenate(a) for a in ([r["around"] for r in found], square, [r["species"] for r in found]))
+    parts = ([r["around"] for r in found], square, [r["species"] for r in found], [r["unlike"] for r in found])
+    return tuple(np.concatenate(a) for a in parts)
 
 
-def calibrate(distance, square, species, n_species) -> np.ndarray:
+def calibrate(distance, square, species, n_species, unlike=None) -> np.ndarray:
     """ln s_z (n_species,) and the power p of sigma = s_z D^p, by maximum likelihood of normal errors.
 
-    The p has a normal prior (POWER, POWER_SPREAD), and each ln s_z one of unit width about their mean: a species that was not
-    observed takes that.
+    With `unlike`, t: ln s_z, ln g_z and p of sigma = s_z g_z^t D^p. The p and the ln g_z have normal priors (POWER,
+    POWER_SPREAD and UNLIKE, UNLIKE_SPREAD), and each ln s_z one of unit width about their mean: a species that was
+    not observed takes that.
     """
     x = np.log(distance)
     square = np.maximum(square, 1e-6 * max(square.mean(), 1e-30))
     start = np.append(np.full(n_species, 0.5 * np.log(np.mean(square / distance**2))), POWER)
+    if unlike is not None:
+        start = np.insert(start, n_species, np.full(n_species, UNLIKE))
 
     def loss(parameters):
         """-ln likelihood and its gradient; d/d(ln sigma) of (ln sigma + e^2 / 2 sigma^2) is 1 - e^2 / sigma^2."""
-        s, p = parameters[:-1], parameters[-1]
-        log_sigma = s[species] + p * x
+        s, g, p = parameters[:n_species], parameters[n_species:-1], parameters[-1]
+        log_sigma = s[species] + p * x + (0.0 if unlike is None else g[species] * unlike)
         ratio = square * np.exp(-2 * log_sigma)
         value = (
             (log_sigma + 0.5 * ratio).sum()
             + 0.5 * ((s - s.mean()) ** 2).sum()
+            + 0.5 * (((g - UNLIKE) / UNLIKE_SPREAD) ** 2).sum()
             + 0.5 * ((p - POWER) / POWER_SPREAD) ** 2
         )
         slope = 1 - ratio
-        gradient = np.append(
-            np.bincount(species, slope, n_species) + s - s.mean(), (slope * x).sum() + (p - POWER) / POWER_SPREAD**2
-        )
-        return value, gradient
+        parts = [np.bincount(species, slope, n_species) + s - s.mean()]
+        if unlike is not None:
+            parts.append(np.bincount(species, slope * unlike, n_species) + (g - UNLIKE) / UNLIKE_SPREAD**2)
+        return value, np.concatenate([*parts, [(slope * x).sum() + (p - POWER) / POWER_SPREAD**2]])
 
     return minimize(loss, start, jac=True, method="BFGS").x
 
 
 def predicted(rows, calibration) -> dict:
-    """Standard deviations by quantity: `forces`, `hamiltonian` a list of (n,) per configuration, `energy` of numbers per atom."""
+    """Standard deviations by quantity: `forces`, `hamiltonian` a list of (n,) per configuration, `energy` of numbers
+    per atom."""
     out = {
-        name: [deviation(calibration[name], r["around"], r["species"]) for r in rows if name in r]
+        name: [deviation(calibration[name], r["around"], r["species"], r["unlike"]) for r in rows if name in r]
         for name in ("forces", "hamiltonian")
     }
     out["energy"] = [
@@ -220,8 +236,9 @@ def scores(rows, deviations) -> dict:
 
     Returns
     -------
-    dict by quantity of `auc` (an error above 3 times the median has the larger deviation), `rank` (Spearman's correlation),
-    `within_1`, `within_2` (share of errors within one and two deviations; 0.683 and 0.954 of normal ones), `n`.
+    dict by quantity of `auc` (an error above 3 times the median has the larger deviation), `rank` (Spearman's
+    correlation), `within_1`, `within_2` (share of errors within one and two deviations; 0.683 and 0.954 of normal
+    ones), `n`.
     Forces: of atoms, the norm of the error for auc and rank, components for the shares. H: rms of an atom's elements.
     """
     from scipy.stats import spearmanr

@@ -12,6 +12,7 @@ from ..nn.axial import AXIAL, shell_degree
 from ..nn.heads import INPUTS, HamiltonianHeads
 from ..structure import NORMAL_REACH
 from .backbones import BACKBONES, force_field_options
+from .stacking import StackingTerm
 
 #: What makes a model of kind `two-center`: Slater-Koster functions of the distance, one on-site block per species.
 TWO_CENTER = {"onsite_input": "constant", "intra_input": "distance", "inter_input": "distance", "smearing": 0}
@@ -44,7 +45,8 @@ def check_model_config(config, fail) -> None:
         ):
             fail(
                 f"shells.{symbol}",
-                f"{shown(shell)} is not a list of one l from 0 to 2, or of one orbital along the normal ({', '.join(AXIAL)})",
+                f"{shown(shell)} is not a list of one l from 0 to 2, or of one orbital along the normal "
+                f"({', '.join(AXIAL)})",
             )
         if not is_number(electrons) or electrons < 0:
             fail(f"electrons.{symbol}", f"{shown(electrons)} is not a number of electrons")
@@ -77,6 +79,11 @@ def check_model_config(config, fail) -> None:
                 fail(f"{group}.{key}", f"{shown(value)} is more than {most}")
             if key == "l_max" and value > L_MAX:
                 fail(f"{group}.{key}", f"{value}; spherical harmonics are written out up to l = {L_MAX}")
+    if "stacking" in config:
+        try:
+            StackingTerm(config["stacking"])
+        except ValueError as error:
+            fail("stacking", str(error).removeprefix("stacking: "))
     _check_degree(config, fail)
     reach = (force_field_options(config.get("force_field", {})) | config.get("force_field", {})).get(
         "cutoff", NORMAL_REACH
@@ -91,7 +98,9 @@ def check_model_config(config, fail) -> None:
 
 
 def _check_degree(config, fail) -> None:
-    """The tensors of the heads must reach the degree of the blocks that are made of them: two orbitals of l span 0 ... 2 l."""
+    """The tensors of the heads must reach the degree of the blocks that are made of them: two orbitals of l span 0
+    ... 2 l.
+    """
     heads = _options("heads", {}, fail) | config.get("heads", {})
     shells = {s: config["shells"][s][0] for s in config["species"]}
     symbol = max(shells, key=lambda s: shell_degree(shells[s]))

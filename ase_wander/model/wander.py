@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from .backbones import make_force_field
 from .files import TRUST, WEIGHTS, read_config, uncertainty_bytes, write_config
 from .forces import ForcePass
 from .graphs import build_graph, half_list
+from .stacking import StackingTerm
 
 #: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
 PAIRS_PER_PASS = 1024
@@ -35,7 +37,8 @@ class WanderModel(nn.Module):
     ----------
     config : dict
         `species` (symbols), `shells` {symbol: [l]}, `electrons` {symbol: electrons of the manifold},
-        `force_field` and `heads` (keyword arguments of `ForceField` and `HamiltonianHeads`).
+        `force_field` and `heads` (keyword arguments of `ForceField` and `HamiltonianHeads`), optionally `stacking`
+        (see `model.stacking.StackingTerm`), a correction on top of the force field.
     """
 
     kind = "wander"
@@ -57,6 +60,7 @@ class WanderModel(nn.Module):
             self.force_field.n_raer,
             **self._head_options(config.get("heads", {})),
         )
+        self.stacking = StackingTerm(config["stacking"]) if "stacking" in config else None
         self.kind = "two-center" if self.heads.bare else "wander"
         radii = covalent_radii[numbers]
         self.force_field.repulsion_range.copy_(torch.tensor(0.8 * (radii[:, None] + radii[None, :])))
@@ -122,6 +126,11 @@ class WanderModel(nn.Module):
         A model with a fitted `trust` adds `outside` (n,), bool: atoms outside the training data.
         """
         found = self.force_pass(self, atoms, layers)
+        if self.stacking is not None:
+            terms = self.stacking(atoms, np.asarray(layers))
+            found = replace(
+                found, **{k: getattr(found, k) + x for k, x in zip(("energies", "forces", "virial"), terms)}
+            )
         out = {
             "energy": float(found.energies.sum()),
             "free_energy": float(found.energies.sum()),

@@ -1,19 +1,26 @@
 """How far an atom lies from the training data, and the standard deviations that follow from it.
 
-The energy is linear in the normalised invariants x_i of an atom beside the network on top of them. A Bayesian fit of such a last
-layer has the posterior covariance C^-1 / N, C the covariance of the training atoms, so that its variance for a new atom grows
-with the (Mahalanobis) distance
+The energy is linear in the normalised invariants x_i of an atom beside the network on top of them. A Bayesian fit of
+such a last layer has the posterior covariance C^-1 / N, C the covariance of the training atoms, so that its variance
+for a new atom grows with the (Mahalanobis) distance
 
     D_i^2 = 1 + (x_i - m)^T C^-1 (x_i - m),        one m and C per species,
 
 the 1 from the constant term. A force depends on the environments of the neighbours too:
     D~_i^2 = (D_i^2 + sum_j w_ij D_j^2 / sum_j w_ij) / 2.
-Errors of an energy add up coherently over equal environments, incoherently over different ones. With u_i = C^-1/2 (x_i - m)
+Errors of an energy add up coherently over equal environments, incoherently over different ones. With u_i = C^-1/2
+(x_i - m)
     D_E^2 = sum_z (N_z^2 + |sum_{i of z} u_i|^2) / N^2.
-Each quantity's standard deviation is s_z D^p, with s_z and p calibrated on data that the training has not seen.
+Where all copies of an atom move alike, as in the single cells that most training data are, forces and elements err
+less than at the same D in a cell whose atoms differ. How much those nearby differ from an atom,
+    I_i^2 = mean of |u_i - u_j|^2 / 2 over the copies j of i by translation within its layer (`inhomogeneity`),
+    t_i = I_i^2 / (I_i^2 + D~_i^2),
+is nought in a single cell, also a repeated one, and about a half in a twisted or strongly displaced one.
+Standard deviations are s_z D_E^p of the energy, s_z g_z^t D~^p of forces and elements of H, with s_z, g_z and p
+calibrated on data that the training has not seen.
 
-Whether an atom lies outside the training data is asked of a blunter distance, in which directions that the training data hardly
-explore count less: a small step along them is unknown to the last layer, but no new surroundings.
+Whether an atom lies outside the training data is asked of a blunter distance, in which directions that the training
+data hardly explore count less: a small step along them is unknown to the last layer, but no new surroundings.
 """
 
 from __future__ import annotations
@@ -29,6 +36,9 @@ ARRAYS = ("mean", "whiten", "blunt", "limit", "nearest", "forces", "energy", "ha
 #: Room (relative) that the range of nearest distances leaves before an atom counts as outside of it.
 MARGIN = 0.03
 
+#: Å; a neighbour at r counts as a copy by translation where another is nearer than this to -r.
+OPPOSITE = 0.9
+
 #: (relative) Distances that single precision cannot tell from the limit.
 SINGLE = 1e-4
 
@@ -43,10 +53,11 @@ class FittedUncertainty:
     mean : array (z, f); whiten : array (z, f, f), C^-1/2 of the normalised invariants of the training atoms.
     blunt : array (z, f), what the components of u are multiplied with for the blunter distance.
     limit : array (z,), the blunter distance beyond which an atom is outside the training data.
-    nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species in its
+    nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species
+    in its
         own layer and in another one; inf, -inf for what does not come.
-    forces, energy, hamiltonian : arrays (z + 1,): ln s_z (eV/Å, eV per atom, eV) and the power p; nan where not calibrated.
-        The energy has one s for all species.
+    energy : array (z + 1,): ln s_z (eV per atom, one for all species) and the power p; nan where not calibrated.
+    forces, hamiltonian : arrays (2 z + 1,): ln s_z (eV/Å, eV), ln g_z and p; (z + 1,) of a model without g, which is 1.
     """
 
     def __init__(self, **arrays):
@@ -56,14 +67,18 @@ class FittedUncertainty:
         for name in ARRAYS:
             setattr(self, name, np.asarray(arrays[name], float))
         z, f = self.mean.shape
+        for name in ("forces", "hamiltonian"):
+            values = getattr(self, name)
+            if values.shape == (z + 1,):
+                setattr(self, name, np.insert(values, z, np.where(np.isnan(values[:z]), np.nan, 0.0)))
         shapes = {
             "whiten": (z, f, f),
             "blunt": (z, f),
             "limit": (z,),
             "nearest": (z, z, 2, 2),
-            "forces": (z + 1,),
+            "forces": (2 * z + 1,),
             "energy": (z + 1,),
-            "hamiltonian": (z + 1,),
+            "hamiltonian": (2 * z + 1,),
         }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
@@ -98,7 +113,8 @@ class FittedUncertainty:
 
         Returns
         -------
-        dict with `own` D (n,), `around` D~ (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å, inf where there is none.
+        dict with `own` D (n,), `around` D~ (n,), `unlike` t (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å,
+        inf where there is none.
         """
         species = graph.species.cpu().numpy()
         u = self.whitened(species, features(environment))
@@ -108,10 +124,13 @@ class FittedUncertainty:
         total = weight.sum(1)
         mean = np.divide((weight * own[graph.neighbour.cpu().numpy()] ** 2).sum(1), total, out=own**2, where=total > 0)
         energy = sum((species == z).sum() ** 2 + (u[species == z].sum(0) ** 2).sum() for z in range(len(self.mean)))
+        around = np.sqrt(0.5 * (own**2 + mean))
+        unlike = inhomogeneity(u, species, graph, weight)
         return {
             "own": own,
+            "unlike": unlike / (unlike + around**2),
             "blunt": np.sqrt(1 + ((u * self.blunt[species]) ** 2).sum(1)),
-            "around": np.sqrt(0.5 * (own**2 + mean)),
+            "around": around,
             "energy": np.sqrt(energy) / len(own),
             "nearest": nearest_distances(graph, r, len(self.mean)),
         }
@@ -134,10 +153,10 @@ class FittedUncertainty:
         out = {
             "energy": float(len(species) * np.exp(self.energy[0]) * d["energy"] ** self.energy[-1]),
             "energies": deviation(self.energy, d["own"], species),
-            "forces": deviation(self.forces, d["around"], species),
+            "forces": deviation(self.forces, d["around"], species, d["unlike"]),
         }
         if np.isfinite(self.hamiltonian).all():
-            out["hamiltonian"] = deviation(self.hamiltonian, d["around"], species)
+            out["hamiltonian"] = deviation(self.hamiltonian, d["around"], species, d["unlike"])
         distance = d["blunt"] / self.limit[species]
         low, high, stray = self._strays(species, d["nearest"])
         outside = self.outside(species, d["blunt"], d["nearest"])
@@ -161,7 +180,8 @@ class FittedUncertainty:
     def blunt_distances(self, species, x) -> np.ndarray:
         """The blunter distance (n,) of features x (n, f).
 
-        In single precision, which is twice as fast, and again in double for atoms so near the limit that it could matter.
+        In single precision, which is twice as fast, and again in double for atoms so near the limit that it could
+        matter.
         """
         out = np.empty(len(x))
         for z, (mean, whiten, blunt) in enumerate(zip(self.mean, self.whiten, self.blunt)):
@@ -208,9 +228,40 @@ class FittedUncertainty:
         return f"nearest {symbol} of the {layer} at {nearest[z, across]:.2f} Å, {known}"
 
 
-def deviation(calibration, distance, species):
-    """s_z D^p with calibration = (ln s_z ..., p)."""
-    return np.exp(calibration[:-1][species]) * distance ** calibration[-1]
+def deviation(calibration, distance, species, unlike=None):
+    """s_z D^p with calibration = (ln s_z ..., p), or s_z g_z^t D^p with (ln s_z ..., ln g_z ..., p) and t =
+    `unlike`."""
+    log = calibration[species]
+    if unlike is not None:
+        log = log + calibration[species + (len(calibration) - 1) // 2] * unlike
+    return np.exp(log) * distance ** calibration[-1]
+
+
+def inhomogeneity(u, species, graph, weight, rows=128) -> np.ndarray:
+    """I^2 (n,) of atoms with whitened features u (n, f) and weights (n, k) of their neighbours; 0 of an atom without
+    copies.
+
+    Copies of an atom by translation are neighbours of its species and layer at r that have another at -r: neither the
+    other side of a layer nor the other sublattice of a honeycomb has one. They count the less, the farther that is
+    from -r.
+    """
+    neighbour, across = (t.cpu().numpy() for t in (graph.neighbour, graph.across))
+    vector, out = graph.vector.detach().cpu().numpy(), np.zeros(len(u))
+    for start in range(0, len(u), rows):
+        part = slice(start, start + rows)
+        near = neighbour[part]
+        alike = weight[part] * ((species[near] == species[part, None]) & (across[part] == 0))
+        order = np.argsort(alike <= 0, axis=1, kind="stable")[:, : max(int((alike > 0).sum(1).max(initial=0)), 1)]
+        alike, near = (np.take_along_axis(a, order, 1) for a in (alike, near))
+        r = np.where(alike[..., None] > 0, np.take_along_axis(vector[part], order[..., None], 1), np.inf)
+        with np.errstate(invalid="ignore"):
+            opposite = np.linalg.norm(r[:, :, None] + r[:, None], axis=-1)
+        opposite = np.where(np.isnan(opposite), np.inf, opposite).min(2)
+        copies = alike * (1 - np.minimum(opposite / OPPOSITE, 1.0) ** 2) ** 2
+        difference = 0.5 * ((u[part, None] - u[near]) ** 2).sum(-1)
+        total = copies.sum(1)
+        out[part] = np.divide((copies * difference).sum(1), total, out=np.zeros(len(near)), where=total > 0)
+    return out
 
 
 def features(environment) -> np.ndarray:
@@ -220,7 +271,8 @@ def features(environment) -> np.ndarray:
 
 
 def nearest_distances(graph, r, n_species) -> np.ndarray:
-    """Distance (n, z, 2) to the nearest neighbour of every species in the same and in another layer; inf where there is none."""
+    """Distance (n, z, 2) to the nearest neighbour of every species in the same and in another layer; inf where there
+    is none."""
     species, neighbour, across = (t.cpu().numpy() for t in (graph.species, graph.neighbour, graph.across))
     out = np.full((len(species), n_species, 2), np.inf)
     rows = np.broadcast_to(np.arange(len(species))[:, None], neighbour.shape)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.electronic.orbitals import expand_shells
 from ase_wander.evaluation.twist import facing_atoms, facing_sum, gamma_lag, twist_errors
 from tests.reference_model import Reference
@@ -34,7 +35,7 @@ class Disturbed(Reference):
             if across and np.hypot(*d[:2]) < self.reach:
                 block[ptr[p] + 3 * PZ + PZ] += self.delta
                 self.count += a in facing[0]
-        return i, j, shift, block, ptr, n
+        return PairBlocks(i, j, shift, block, ptr, n)
 
 
 def test_facing_atoms_are_the_inner_chalcogens(bilayer):

@@ -13,6 +13,7 @@ from ase.data import covalent_radii
 from ase_wander import DomainWarning, WanderCalculator, load_model
 from ase_wander.data.dataset import Configuration, load_dataset, split
 from ase_wander.evaluation.uncertainty import (
+    UNLIKE,
     area_under_curve,
     calibrate,
     cross_validated,
@@ -23,7 +24,7 @@ from ase_wander.evaluation.uncertainty import (
 )
 from ase_wander.model.wander import TRUST
 from ase_wander.moire import twisted_bilayer
-from ase_wander.nn.uncertainty import features
+from ase_wander.nn.uncertainty import FittedUncertainty, deviation, features
 from ase_wander.structure import find_layers
 from tests.helpers import displaced, random_orthogonal
 
@@ -63,6 +64,24 @@ def test_calibration_finds_size_and_power():
     found = calibrate(distance, square.mean(1), species, 3)
     assert np.allclose(found[[0, 1, 3]], [np.log(0.002), np.log(0.005), 1.3], atol=0.05)
     assert found[2] == pytest.approx(found[:2].mean(), abs=0.1)  # a species that was not seen
+
+
+def test_calibration_finds_what_unlike_surroundings_do():
+    """Errors that are g^t times as large; where there were none of a species, ln g keeps its prior."""
+    rng = np.random.default_rng(2)
+    n, g = 8000, np.array([2.5, 1.3])
+    distance, species, unlike = rng.uniform(2, 60, n), rng.integers(0, 2, n), rng.uniform(0, 0.5, n)
+    unlike[rng.random(n) < 0.3] = 0.0
+    sigma = 0.003 * g[species] ** unlike * distance**1.2
+    square = ((sigma[:, None] * rng.normal(size=(n, 3))) ** 2).mean(1)
+    found = calibrate(distance, square, species, 3, unlike)
+    assert np.allclose(found[[0, 1, 6]], [np.log(0.003)] * 2 + [1.2], atol=0.05)
+    assert np.allclose(found[3:5], np.log(g), atol=0.1) and found[5] == pytest.approx(UNLIKE, abs=1e-3)
+    assert np.allclose(deviation(found, distance, species, unlike), sigma, rtol=0.1)
+    single = calibrate(
+        distance[unlike == 0], square[unlike == 0], species[unlike == 0], 3, np.zeros((unlike == 0).sum())
+    )
+    assert np.allclose(single[:3], found[:3], atol=0.1) and np.allclose(single[3:6], UNLIKE)
 
 
 def test_scores_of_errors_that_are_as_predicted():
@@ -125,6 +144,32 @@ def _moved(atoms, step):
     atoms = atoms.copy()
     atoms.positions += step
     return atoms
+
+
+def test_only_surroundings_that_differ_are_unlike(model, atoms):
+    """Nought in a single cell however far it lies from the data, and in its repetition; not where atoms move by
+    themselves, nor in a twisted cell."""
+
+    def unlike(atoms):
+        graph, environment = model.environment(atoms, find_layers(atoms))
+        return model.trust.distances(model.force_field, graph, environment)["unlike"]
+
+    assert unlike(displaced(atoms, 0.1)).max() < 1e-6
+    assert unlike(displaced(atoms, 0.1).repeat((3, 2, 1))).max() < 1e-6
+    apart = unlike(displaced(atoms.repeat((2, 2, 1)), 0.02))
+    assert apart.min() > 0.05 and apart.max() < 1
+    assert 0.02 < np.median(unlike(twisted_bilayer("MoS2", m=1, r=1))) < 1
+
+
+def test_a_calibration_without_unlikeness_is_taken(model):
+    """Files of before: g = 1, the deviations that they gave."""
+    arrays = model.trust.arrays()
+    old = {name: np.delete(arrays[name], [2, 3]) for name in ("forces", "hamiltonian")}
+    trust = FittedUncertainty(**arrays | old)
+    d, z = np.array([3.0, 7.0]), np.array([0, 1])
+    for name in old:
+        given = deviation(getattr(trust, name), d, z, np.array([0.2, 0.5]))
+        assert np.allclose(given, deviation(old[name], d, z)) and getattr(trust, name).shape == (5,)
 
 
 # ---------------------------------------------------------------- the domain

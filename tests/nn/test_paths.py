@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from ase_wander.electronic.hamiltonian import WannierHamiltonian
+from ase_wander.model.config import check_model_config
 from ase_wander.model.derivatives import hamiltonian_derivative
 from ase_wander.model.wander import WanderModel
 from ase_wander.moire import twisted_bilayer
+from ase_wander.nn.angular import wigner_d
 from ase_wander.nn.graph import collate
 from tests.helpers import displaced, random_orthogonal
 
@@ -36,7 +39,7 @@ def atoms():
     return displaced(twisted_bilayer("MoS2", angle=0.0, shift=(0.2, 0.1)), 0.05, 1)
 
 
-def bloch(n, sizes, i, j, vector, blocks, k):
+def bloch(sizes, i, j, vector, blocks, k):
     """sum over pairs of exp(i k.r) block, (orbitals, orbitals): a gauge in which products of matrices add the
     vectors."""
     first = np.concatenate([[0], np.cumsum(sizes)])
@@ -59,7 +62,7 @@ def test_products_are_those_of_the_matrices_at_every_k(atoms):
     a[graph.species[paths.step_i] == 1, 3:] = 0  # S has three orbitals
     found = model.heads.steps.products(paths, a, v, len(graph.pair_i)).numpy()
     k = np.array([0.31, -0.2, 0.05])
-    of = lambda i, j, r, b: bloch(len(atoms), sizes, i.numpy(), j.numpy(), r.numpy(), b, k)
+    of = lambda i, j, r, b: bloch(sizes, i.numpy(), j.numpy(), r.numpy(), b, k)
     one = np.eye(sum(sizes)) + of(paths.step_i, paths.step_j, paths.step_vector, a.numpy())
     jump = of(paths.jump_i, paths.jump_j, paths.jump_vector, v.numpy())
     jump = jump + jump.conj().T
@@ -94,8 +97,6 @@ def hermitian(model, atoms):
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_products_turn_with_the_atoms(atoms, dtype, tolerance):
     """The block of every pair goes as D_1 H D_2^T."""
-    from ase_wander.nn.angular import wigner_d
-
     model, q = model_of().to(dtype), random_orthogonal(6, -1)
     turned = atoms.copy()
     turned.positions, turned.cell = atoms.positions @ q.numpy().T, atoms.cell.array @ q.numpy().T
@@ -121,15 +122,13 @@ def test_derivative_is_that_of_central_differences(model, atoms):
         moved = atoms.copy()
         moved.positions += sign * 1e-4 * direction
         blocks = model.hamiltonian(moved, atoms.arrays["layer"])
-        ends.append(type_of(exact, model, moved, blocks))
+        ends.append(at_k(model, moved, blocks))
     difference = (ends[0] - ends[1]) / 2e-4
     assert np.abs(exact - difference).max() < 1e-6 * np.abs(exact).max()
 
 
-def type_of(like, model, atoms, blocks):
+def at_k(model, atoms, blocks):
     """H(k) at the k of the derivative, dense."""
-    from ase_wander.electronic.hamiltonian import WannierHamiltonian
-
     return WannierHamiltonian.from_pairs(atoms, model.shells, blocks).at_k([0.1, 0.2, 0]).toarray()
 
 
@@ -178,8 +177,6 @@ def test_graphene_has_paths_through_all_its_atoms():
 
 @pytest.mark.parametrize("value", ["S", ["C"], []])
 def test_bad_facing_species_are_named(value):
-    from ase_wander.model.config import check_model_config
-
     def fail(key, what):
         raise ValueError(f"{key}: {what}")
 

@@ -36,22 +36,26 @@ def lagrange(nodes, t):
     return w / w.sum()
 
 
+def phases(h, q):
+    """|b| of every stored element of every H(R), in the order of ``h.bloch_sum.elements``."""
+    bloch = h.bloch_sum
+    along = 2 * np.pi * (h.scaled_centres @ q)
+    between = along[bloch.indices] - along[bloch.rows]
+    b = 2 * np.pi * (bloch.shifts @ q)[bloch.elements.indices]
+    return np.abs(b + np.repeat(between, np.diff(bloch.elements.indptr)))
+
+
 def phase_norms(h, q, n_bins=12):
     """How much of H turns how fast along q: upper ends of bins of |b| (n_bins,), and of each the norm in eV.
 
     The norm is the largest row sum of |H_ij(R)| in the bin, which bounds the operator's.
     """
-    bloch, elements = h.bloch_sum, h.bloch_sum.elements.tocoo()
-    along = 2 * np.pi * (h.scaled_centres @ q)
-    b = 2 * np.pi * (bloch.shifts @ q)[elements.col]
-    b += (along[bloch.indices] - along[bloch.rows])[elements.row]
-    b = np.abs(b)
-    size, rows, top = np.abs(elements.data), bloch.rows[elements.row], max(b.max(), 1e-12)
-    which = np.minimum((b / top * n_bins).astype(int), n_bins - 1)
-    norms = [
-        np.bincount(rows[mine], size[mine]).max() if mine.any() else 0.0 for mine in (which == x for x in range(n_bins))
-    ]
-    return top * (np.arange(n_bins) + 1) / n_bins, np.array(norms)
+    b, bloch = phases(h, q), h.bloch_sum
+    top = max(b.max(), 1e-12)
+    rows = np.repeat(bloch.rows, np.diff(bloch.elements.indptr))
+    cell = rows * n_bins + np.minimum((b / top * n_bins).astype(int), n_bins - 1)
+    sums = np.bincount(cell, np.abs(bloch.elements.data), minlength=h.n_orbitals * n_bins).reshape(-1, n_bins)
+    return top * (np.arange(n_bins) + 1) / n_bins, sums.max(axis=0)
 
 
 def node_count(b, norms, tolerance=TOLERANCE):

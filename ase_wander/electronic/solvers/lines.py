@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .interpolation import LONGEST, phase_norms
+from .interpolation import LONGEST, phases
 
 #: A line of fewer points is not worth a model: its points are solved one by one.
 FEWEST_POINTS = 6
@@ -40,8 +40,8 @@ def model_lines(h, kpts):
     for a, b in straight_lines(kpts):
         if b - a + 1 < FEWEST_POINTS:
             continue
-        phase = phase_norms(h, (kpts[b] - kpts[a]) / 2)[0][-1]
-        pieces = int(np.ceil(phase / LONGEST))
+        phase = phases(h, (kpts[b] - kpts[a]) / 2).max()
+        pieces = max(1, int(np.ceil(phase / LONGEST)))
         corners = np.unique(np.linspace(a, b, pieces + 1).round().astype(int))
         for start, stop in pairwise(corners):
             if stop - start + 1 < FEWEST_POINTS:
