@@ -130,9 +130,7 @@ def main():
     print(
         f"numba: {1e6 * by_numba / n:.1f} µs/atom; {first:.1f} s for its import and the first call (less once cached)"
     )
-    print(
-        f"C++ ({level}): {1e6 * loops_only / n:.1f} µs/atom, its copy into one array included; nothing to wait for"
-    )
+    print(f"C++ ({level}): {1e6 * loops_only / n:.1f} µs/atom, its copy into one array included; nothing to wait for")
 
 
 if __name__ == "__main__":

@@ -109,7 +109,8 @@ def test_no_pairs_make_empty_rows(compiled):
 
 
 def test_a_walk_with_one_list_is_a_walk_with_new_ones(model):
-    """Displacements and strains; an atom wrapped into the next cell at the end. The same to the last bit, so that a relaxation
+    """Displacements and strains; an atom wrapped into the next cell at the end. The same to the last bit, so that a
+    relaxation
     that was stopped and goes on ends where it would have."""
     generator, atoms, kept = np.random.default_rng(0), bilayer(0), []
     layers, along = find_layers(atoms), forces.ForcePass()
