@@ -50,7 +50,7 @@ def npz_bytes(arrays) -> bytes:
     return file.getvalue()
 
 
-def read_npz(file, required=False, name=None, bounded=True) -> dict:
+def read_npz(file, required=False, name=None, bounded=True, only=None) -> dict:
     """Arrays of an `.npz` file without their checksum, which must agree where there is one.
 
     Parameters
@@ -60,6 +60,8 @@ def read_npz(file, required=False, name=None, bounded=True) -> dict:
         Whether a file without a checksum is refused; a callable says so of its arrays.
     name : optional
         What messages call the file; default the path.
+    only : sequence of str, optional
+        Names of the arrays that are read, where they are there; the checksum, that of all, is then not compared.
     bounded : bool
         Refuse arrays that are much larger than the file.
 
@@ -79,12 +81,14 @@ def read_npz(file, required=False, name=None, bounded=True) -> dict:
     try:
         with zipfile.ZipFile(stream) as archive:
             members = _members(archive, size, bounded)
-            arrays = {key: _array(archive, member) for key, member in members.items()}
+            arrays = {k: _array(archive, member) for k, member in members.items() if only is None or k in only}
     except MemoryError:
         raise
     except Exception as error:  # zipfile, zlib, lzma and numpy raise ten kinds of errors for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{name}: not a readable .npz file ({reason})") from None
+    if only is not None:
+        return arrays
     stamp = arrays.pop(CHECKSUM, None)
     if stamp is None and (required(arrays) if callable(required) else required):
         raise ValueError(f"{name}: damaged, its checksum is missing")

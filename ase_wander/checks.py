@@ -122,3 +122,11 @@ def is_list_of(value, length: int) -> bool:
         and len(value) > 0
         and all(isinstance(row, (list, tuple)) and len(row) == length and all(map(is_number, row)) for row in value)
     )
+
+
+def check_name(name: str, where: str) -> None:
+    """ValueError for a name that does not make a file name of its own folder."""
+    if not isinstance(name, str) or not 0 < len(name) <= 200 or name.startswith("."):
+        raise ValueError(f"{where}: {shown(name)} is not a name of up to 200 letters, digits, _, - and .")
+    if not all(c.isalnum() or c in "_-." for c in name):
+        raise ValueError(f"{where}: {shown(name)} is not a name of letters, digits, _, - and .")

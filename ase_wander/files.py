@@ -52,7 +52,7 @@ def atomic_write(path, content: bytes | str | Callable[[BinaryIO], object]) -> P
     OSError
         Naming `path`: no such folder, `path` is no regular file, no permission, no space left.
     """
-    with writing(path) as temporary, open(temporary, "r+b") as file:
+    with writing(path, ".part") as temporary, open(temporary, "r+b") as file:
         if callable(content):
             content(file)
         else:
@@ -61,17 +61,18 @@ def atomic_write(path, content: bytes | str | Callable[[BinaryIO], object]) -> P
 
 
 @contextmanager
-def writing(path) -> Iterator[Path]:
+def writing(path, ending: str = "") -> Iterator[Path]:
     """A temporary path, ending as `path` does, for writers that want a name; it becomes `path` at the end of the block.
 
-    When the block fails or is interrupted, it goes and `path` stays as it was. See `atomic_write`.
+    `ending` is put after the name, so that nobody takes it for a finished file. When the block fails or is
+    interrupted, it goes and `path` stays as it was. See `atomic_write`.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():  # a rename would put a file in the place of /dev/null
         raise OSError(errno.EINVAL, "is no regular file", str(path))
-    temporary = _new_file(path)
+    temporary = _new_file(path, ending)
     try:
         yield temporary
         with open(temporary, "rb") as file:  # before the name moves, also for a power cut
@@ -85,10 +86,10 @@ def writing(path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _new_file(path):
+def _new_file(path, ending):
     """An empty file of a name nobody can foresee, in the folder of `path`, with the access rights of any new file."""
     for _ in range(100):
-        temporary = path.with_name(f"{PARTIAL}{secrets.token_hex(6)}-{path.name[-60:]}")
+        temporary = path.with_name(f"{PARTIAL}{secrets.token_hex(6)}-{path.name[-60:]}{ending}")
         try:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         except FileExistsError:

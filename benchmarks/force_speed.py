@@ -4,7 +4,7 @@ Forces "torch, whole" are those of `nn.forcefield.energy_and_gradients`, all ato
 time; "loops" are the compiled ones with the neighbours of the step before, "new list" with neighbours found anew. The
 Hamiltonian is that of the calculator, matrices included, with and without the loops.
 
-python benchmarks/force_speed.py [--m 2 9 23] [--dtype float64] [--hamiltonian 9] [--repeats 3]
+python benchmarks/force_speed.py [--m 2 9 23] [--dtype float64] [--hamiltonian 9] [--repeats 3] [--loops-only]
 """
 
 import argparse
@@ -33,7 +33,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def forces(model, atoms, layers, repeats):
+def forces(model, atoms, layers, repeats, loops_only=False):
     """us/atom of every way, and kB/atom that the loops add to the process."""
     from ase_wander.model.forces import ForcePass, by_loops, by_torch
     from ase_wander.nn.forcefield import energy_and_gradients
@@ -52,6 +52,8 @@ def forces(model, atoms, layers, repeats):
         "loops": lambda: by_loops(model, moved(), layers, kept),
         "new list": lambda: by_loops(model, moved(), layers),
     }
+    if loops_only:
+        ways = {name: ways[name] for name in ("loops", "new list")}
     return {name: 1e6 * t / len(atoms) for name, t in in_turn(ways, repeats).items()}, memory
 
 
@@ -74,6 +76,7 @@ def main():
     parser.add_argument("--model", default="mos2-bilayer")
     parser.add_argument("--m", type=int, nargs="*", default=[2, 9, 23], help="cells (m, 1) of which forces are timed")
     parser.add_argument("--hamiltonian", type=int, nargs="*", default=[9], help="cells (m, 1) of which H is timed")
+    parser.add_argument("--loops-only", action="store_true", help="forces of the compiled loops alone, for large cells")
     parser.add_argument("--dtype", nargs="+", default=["float64", "float32"])
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
@@ -93,13 +96,16 @@ def main():
     cell = lambda m: twisted_bilayer("MoS2", m=m, r=1, max_atoms=10**6)
     for dtype in arguments.dtype:
         calculator, sizes, times = WanderCalculator(arguments.model, dtype=dtype), [], []
+        calculator.get_forces(cell(2))  # libraries and weights take their memory before it is measured
         for m in arguments.m:
             atoms = cell(m)
-            found, memory = forces(calculator.model, atoms, calculator.layers(atoms), arguments.repeats)
+            layers = calculator.layers(atoms)
+            found, memory = forces(calculator.model, atoms, layers, arguments.repeats, arguments.loops_only)
             sizes.append(len(atoms)), times.append(found["loops"] * len(atoms))
-            columns = " | ".join(f"{t:.0f}" for t in found.values())
-            ratio = found["torch, whole"] / found["loops"]
-            print(f"| {dtype} | {len(atoms)} | {columns} | {ratio:.1f} | {memory:.1f} |", flush=True)
+            names = "torch, whole", "parts", "loops", "new list"
+            columns = " | ".join(f"{found[name]:.0f}" if name in found else "" for name in names)
+            ratio = f"{found['torch, whole'] / found['loops']:.1f}" if "torch, whole" in found else ""
+            print(f"| {dtype} | {len(atoms)} | {columns} | {ratio} | {memory:.1f} |", flush=True)
         if len(sizes) > 1:
             print(f"exponent of the loops' time: {np.polyfit(np.log(sizes), np.log(times), 1)[0]:.2f}")
     if arguments.hamiltonian:

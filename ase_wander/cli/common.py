@@ -62,7 +62,7 @@ def add_model_options(parser, default=DEFAULT_MODEL, of="the material") -> None:
     )
     group.add_argument("--dtype", default="float64", choices=["float64", "float32"], help="default %(default)s")
     group.add_argument("--device", default="cpu", help="torch device; default %(default)s")
-    group.add_argument("--threads", type=positive_int, help="CPU threads; default: torch's choice")
+    group.add_argument("--threads", type=thread_count, help="CPU threads; default: torch's choice")
 
 
 def positive_int(text: str) -> int:
@@ -75,6 +75,16 @@ def positive_int(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    return value
+
+
+def thread_count(text: str) -> int:
+    """A number of threads that this machine can run, for argparse; absurd ones crash the interpreter."""
+    import argparse
+
+    value, most = positive_int(text), max(64, 8 * (os.cpu_count() or 1))
+    if value > most:
+        raise argparse.ArgumentTypeError(f"{value} threads on {os.cpu_count()} cores; at most {most}")
     return value
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import numpy as np
-
+from ..archives import npz_bytes, read_npz
+from ..checks import check_name
 from ..electronic.io.compact import compact
 from ..files import atomic_write
-from .campaign.config import check_name
 from .database import connect, is_database, read_row, redacted, write_frames, write_row
 from .dataset import load_dataset
 
@@ -52,26 +50,19 @@ def _from_folder(source):
             yield atoms, None
             continue
         arrays = configuration.load_reference()  # checks the file
-        yield atoms, Path(file).read_bytes() if Path(file).suffix == ".npz" else _archive(arrays)
-
-
-def _archive(arrays):
-    """Contents of an `.npz` file."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()
+        yield atoms, Path(file).read_bytes() if Path(file).suffix == ".npz" else npz_bytes(arrays)
 
 
 def _compacted(entries, cutoff):
     """Entries with compact Hamiltonian files; as they are without a cutoff."""
     for atoms, hamiltonian in entries:
         if cutoff is not None and hamiltonian is not None:
-            with np.load(io.BytesIO(hamiltonian), allow_pickle=False) as data:
-                arrays = {k: data[k] for k in data.files}
+            where = f"{atoms.info['config_id']}: Hamiltonian"
+            arrays = read_npz(hamiltonian, name=where)
             try:
-                hamiltonian = _archive(compact(arrays, cutoff))
+                hamiltonian = npz_bytes(compact(arrays, cutoff))
             except (ValueError, KeyError, IndexError) as error:
-                raise ValueError(f"{atoms.info['config_id']}: Hamiltonian: {error}") from None
+                raise ValueError(f"{where}: {error}") from None
         yield atoms, hamiltonian
 
 
@@ -81,6 +72,7 @@ def _from_database(source):
         raise ValueError(f"{source}: no such file")
     for row in connect(source).select():
         atoms, hamiltonian = read_row(row)
+        check_name(str(atoms.info["config_id"]), f"{redacted(source)}, row {row.id}")
         file = beside / f"{atoms.info['config_id']}.npz" if beside is not None else None
         if hamiltonian is None and file is not None and file.is_file():
             hamiltonian = file.read_bytes()

@@ -12,6 +12,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from ..archives import read_npz
+from ..checks import check_name
 from ..electronic.io.compact import expanded
 from ..files import read_frames
 from ..structure import find_layers
@@ -166,9 +168,8 @@ class Configuration:
         if file.suffix == ".dat":
             return read_arrays(file, self.atoms)
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                return expanded({k: archive[k] for k in archive.files})
-        except Exception as error:
+            return expanded(read_npz(file))
+        except (FileNotFoundError, ValueError, KeyError, IndexError, TypeError) as error:
             raise ValueError(f"{file}: not a readable Hamiltonian file ({error})") from None
 
 
@@ -204,6 +205,8 @@ def load_dataset(path, structure=None) -> list[Configuration]:
     out = []
     for number, atoms in enumerate(read_frames(file)):
         name = str(atoms.info.get("config_id", f"{file.stem}_{number:04d}"))
+        if "config_id" in atoms.info:
+            check_name(name, f"{file}, frame {number}: config_id")
         blocks = file.parent / "hamiltonians" / f"{name}.npz"
         out.append(_configuration(name, atoms, f"{file}, frame {number} ({name})"))
         if blocks.exists():

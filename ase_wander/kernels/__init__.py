@@ -18,7 +18,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 SWITCH = "ASE_WANDER_KERNELS"
 
 #: Number that the sources carry as well: a library of another state of the sources is not used.
-VERSION = 2
+VERSION = 3
 
 #: Libraries by what a machine can do (as torch names it), the best first.
 LEVELS = {"AVX512": ("avx512", "avx2", "base"), "AVX2": ("avx2", "base")}

@@ -1,6 +1,7 @@
 // What the kernels share: eight numbers at a time, structures and models as they come from Python, exported names.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>

@@ -72,17 +72,24 @@ void pair_energies(const Structure& s, const Constants& c, int64_t from, int64_t
 
 } // namespace
 
-// From every pair once, i, j, shift, to rows of both directions; start (n + 1) comes back filled. Pairs of a row keep the list's order.
+// From every pair once, i, j, shift, to rows of both directions; start (n + 1) comes back filled. A row is sorted by neighbour and
+// shift: sums over it then have the same bits whichever list it is from, one with a wider skin too.
 EXPORT void rows_of_pairs(int64_t n_pairs, const int64_t* i, const int64_t* j, const int32_t* shift, int64_t n, int64_t* start,
                           int32_t* neighbour, int32_t* shift_of_row) {
     std::fill(start, start + n + 1, 0);
     for (int64_t k = 0; k < n_pairs; k++) start[i[k] + 1]++, start[j[k] + 1]++;
     for (int64_t a = 0; a < n; a++) start[a + 1] += start[a];
     std::vector<int64_t> next(start, start + n);
+    std::vector<std::array<int32_t, 4>> entries(2 * n_pairs);
     for (int64_t k = 0; k < n_pairs; k++) {
-        const int64_t there = next[i[k]]++, back = next[j[k]]++;
-        neighbour[there] = int32_t(j[k]), neighbour[back] = int32_t(i[k]);
-        for (int x = 0; x < 3; x++) shift_of_row[3 * there + x] = shift[3 * k + x], shift_of_row[3 * back + x] = -shift[3 * k + x];
+        const int32_t* s = shift + 3 * k;
+        entries[next[i[k]]++] = {int32_t(j[k]), s[0], s[1], s[2]};
+        entries[next[j[k]]++] = {int32_t(i[k]), -s[0], -s[1], -s[2]};
+    }
+    for (int64_t a = 0; a < n; a++) std::sort(entries.begin() + start[a], entries.begin() + start[a + 1]);
+    for (int64_t k = 0; k < 2 * n_pairs; k++) {
+        neighbour[k] = entries[k][0];
+        for (int x = 0; x < 3; x++) shift_of_row[3 * k + x] = entries[k][x + 1];
     }
 }
 
@@ -91,4 +98,4 @@ EXPORT void pair_energies_f64(const Structure* s, const Constants* c, int64_t fr
     pair_energies(*s, *c, from, to, energies, forces, virial, nearest);
 }
 
-EXPORT int version() { return 2; }
+EXPORT int version() { return 3; }

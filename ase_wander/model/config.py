@@ -45,7 +45,8 @@ def check_model_config(config, fail) -> None:
         ):
             fail(
                 f"shells.{symbol}",
-                f"{shown(shell)} is not a list of one l from 0 to 2, or of one orbital along the normal ({', '.join(AXIAL)})",
+                f"{shown(shell)} is not a list of one l from 0 to 2, or of one orbital along the normal "
+                f"({', '.join(AXIAL)})",
             )
         if not is_number(electrons) or electrons < 0:
             fail(f"electrons.{symbol}", f"{shown(electrons)} is not a number of electrons")
@@ -97,7 +98,9 @@ def check_model_config(config, fail) -> None:
 
 
 def _check_degree(config, fail) -> None:
-    """The tensors of the heads must reach the degree of the blocks that are made of them: two orbitals of l span 0 ... 2 l."""
+    """The tensors of the heads must reach the degree of the blocks that are made of them: two orbitals of l span 0
+    ... 2 l.
+    """
     heads = _options("heads", {}, fail) | config.get("heads", {})
     shells = {s: config["shells"][s][0] for s in config["species"]}
     symbol = max(shells, key=lambda s: shell_degree(shells[s]))

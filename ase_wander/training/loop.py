@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import math
 import time
@@ -29,7 +30,10 @@ def batches(n_samples: int, size: int, epoch: int, seed: int):
 
 def save_atomically(state, path: Path) -> None:
     """torch.save through a temporary file, so that a kill never leaves half a checkpoint."""
-    atomic_write(path, lambda file: torch.save(state, file))
+    try:
+        atomic_write(path, lambda file: torch.save(state, file))
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise OSError(errno.EIO, f"cannot be written ({str(error).splitlines()[0]})", str(path)) from error
 
 
 def load_checkpoint(path: Path, use):
@@ -247,9 +251,18 @@ def fit(
         if first and not run.done and time.monotonic() - last_save > settings.checkpoint_every:
             save_atomically(run.state(), run.checkpoint)
             last_save = time.monotonic()
+    weights = run.best.weights or run.average.state_dict()
+    wrong = next((k for k, v in weights.items() if v.is_floating_point() and not torch.isfinite(v).all()), None)
+    if wrong is not None:
+        distributed.refuse(
+            ValueError(
+                f"stage {stage}: {wrong} is not finite after step {run.step}: lower lr ({settings.lr:g}) or "
+                f"weight_decay ({settings.weight_decay:g})"
+            )
+        )
     if first:
         save_atomically(run.state(), run.checkpoint)
-    module.load_state_dict(run.best.weights or run.average.state_dict())
+    module.load_state_dict(weights)
     return module.eval()
 
 

@@ -85,7 +85,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path, start):
 
     process = start(die_inside_checkpoint, 7, *train, str(killed))
     process.join()
-    assert process.exitcode == -signal.SIGKILL and next(killed.glob(".partial-*-forcefield.pt")).stat().st_size > 0
+    assert process.exitcode == -signal.SIGKILL and next(killed.glob(".partial-*-forcefield.pt.part")).stat().st_size > 0
     random, n_kills = np.random.default_rng(3), 0
     while n_kills < 4:
         process = start(command_line, *train, str(killed), "--resume")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ase import Atoms
 
-from ...checks import read_mapping, shown
+from ...checks import check_name, read_mapping, shown
 from ...files import read_frames
 from ..dft.recipe import Recipe
 from ..sampling.plan import read_plan
@@ -122,7 +122,9 @@ def _read(raw, path, limit, only):
 
 
 def check_recipes(config: CampaignConfig) -> None:
-    """ValueError for a recipe that lacks something of a species, before anything is computed, and for values that no file can keep."""
+    """ValueError for a recipe that lacks something of a species, before anything is computed, and for values that
+    no file can keep.
+    """
     for atoms in {
         (a.symbols.get_chemical_formula(), a.info["config_id"].split("_")[0]): a for a in config.configurations
     }.values():
@@ -166,9 +168,3 @@ def read_structures(path) -> list[Atoms]:
 
 #: Keys of `info` that belong to a calculation, not to a structure.
 RESULTS = ("vacuum_top", "vacuum_bottom", "pulay_energy", "d3_energy", "d3_stress")
-
-
-def check_name(name: str, where: str) -> None:
-    """ValueError for a name that does not make a file name."""
-    if not name or name.startswith(".") or not all(c.isalnum() or c in "_-." for c in name):
-        raise ValueError(f"{where}: {shown(name)} is not a name of letters, digits, _, - and .")

@@ -13,15 +13,17 @@ locks/<id>.lock           held by the process that computes a configuration
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
 
-from ...files import atomic_write
+from ...archives import read_npz
+from ...checks import check_name, is_integer, is_number
+from ...files import atomic_write, check_structure
 from ..dft.recipe import Recipe
 
 PLAN = "campaign.json"
@@ -45,7 +47,8 @@ class CampaignFolder:
         self.path = Path(path)
 
     def file(self, kind: str, name: str, suffix: str) -> Path:
-        """Path of a file in one of the subfolders."""
+        """Path of a file in one of the subfolders; ValueError for a name that leads out of it."""
+        check_name(name, str(self.path))
         return self.path / kind / (name + suffix)
 
     def result(self, name: str) -> Path:
@@ -66,7 +69,8 @@ class CampaignFolder:
 
     # ------------------------------------------------------------------ plan
     def write_plan(self, plan: dict) -> None:
-        atomic_write(self.path / PLAN, json.dumps(plan, indent=1, default=_plain))
+        plan = json.loads(json.dumps(plan, default=_plain))
+        atomic_write(self.path / PLAN, json.dumps(plan | {"sha256": _checksum(plan)}, indent=1))
 
     def read_plan(self) -> dict | None:
         """Read what `write_plan` wrote; None without a file, ValueError naming a damaged one."""
@@ -75,23 +79,29 @@ class CampaignFolder:
             return None
         try:
             plan = json.loads(file.read_text(encoding="utf-8"))
-            Recipe.from_dict(plan["recipe"])
-            plan["configurations"].items()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file}: damaged ({' '.join(str(error).split())})") from None
+            checksum = plan.pop("sha256", None)
+            if checksum not in (None, _checksum(plan)):
+                raise ValueError("its contents do not have the checksum that was written with them")
+            _check_plan(plan)
+        except OSError:
+            raise
+        except Exception as error:  # a file that was changed stumbles in many places
+            missing = "missing: " if isinstance(error, KeyError) else ""
+            raise ValueError(f"{file}: damaged ({missing}{' '.join(str(error).split())})") from None
         return plan
 
     # ------------------------------------------------------------------ states
     def names(self, kind: str, suffix: str) -> list[str]:
         """Names that have a file in a subfolder, sorted."""
-        return sorted(f.name[: -len(suffix)] for f in (self.path / kind).glob("*" + suffix))
+        return sorted(f.name[: -len(suffix)] for f in (self.path / kind).glob("[!.]*" + suffix))
 
     def read_failure(self, name: str) -> dict | None:
         """Record of a failed configuration, None where there is none."""
         try:
-            return json.loads(self.failure(name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            record = json.loads(self.failure(name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
+        return record if isinstance(record, dict) and isinstance(record.get("reason"), str) else None
 
     def stored_state(self, name: str, labels: str, hamiltonian: str) -> str:
         """State of a configuration with these hashes, from its files.
@@ -151,25 +161,44 @@ class CampaignFolder:
             yield
 
 
+def _checksum(plan) -> str:
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
+def _check_plan(plan):
+    """Raise for a plan that `write_plan` does not write."""
+    recipe = plan["recipe"]
+    Recipe.from_dict(recipe)
+    for kind, settings in plan.get("recipe_for", {}).items():
+        Recipe.from_dict({**recipe, **settings}, f"recipe_for.{kind}")
+    if not isinstance(plan["name"], str) or not isinstance(plan.get("database", ""), str):
+        raise ValueError("name and database are text")
+    for name, entry in plan["configurations"].items():
+        check_name(name, "configurations")
+        if not (is_integer(entry["n_atoms"]) and is_number(entry["cost"]) and entry["cost"] >= 0):
+            raise ValueError(f"configurations.{name}: n_atoms and cost are positive numbers")
+        if not all(isinstance(entry[key], str) for key in ("labels", "hamiltonian")):
+            raise ValueError(f"configurations.{name}: labels and hamiltonian are hashes")
+
+
 def read_header(path) -> dict | None:
-    """Header of a file of labels: `hash` (None where it does not say), `seconds`, `atoms`; None for a damaged file."""
+    """What a file of labels is: `hash` (None where it does not say), `seconds`, `atoms`; None for a damaged file."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            text = json.loads(str(data["info"]))
-            atoms = Atoms(data["numbers"], positions=data["positions"], cell=data["cell"], pbc=data["pbc"])
-            seconds = float(data["seconds"])
-    except Exception:  # a damaged archive fails in many ways
+        data = read_npz(path, only=("info", "numbers", "positions", "cell", "pbc", "seconds"))
+        text = json.loads(str(data["info"]))
+        atoms = Atoms(data["numbers"], positions=data["positions"], cell=data["cell"], pbc=data["pbc"])
+        check_structure(atoms)
+        atoms.info.update(text["atoms"])
+        return {"hash": text["labels"].get("labels_hash"), "seconds": float(data["seconds"]), "atoms": atoms}
+    except Exception:  # arrays of other shapes and types than were written stumble in many places
         return None
-    atoms.info.update(text["atoms"])
-    return {"hash": text["labels"].get("labels_hash"), "seconds": seconds, "atoms": atoms}
 
 
 def stored_hash(path) -> str | None:
     """Hash in a Hamiltonian file, None without file or hash."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            return str(data["hash"]) if "hash" in data else None
-    except Exception:
+        return str(read_npz(path, only=("hash",)).get("hash", "")) or None
+    except (OSError, ValueError):
         return None
 
 

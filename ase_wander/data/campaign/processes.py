@@ -17,7 +17,8 @@ from .folder import KINDS, CampaignFolder
 from .worker import decode_task, encode_task, record_failure
 
 #: Program that runs one task, read from its standard input.
-WORKER = (sys.executable, "-m", "ase_wander.data.campaign.worker")
+#: -P: a file of the current folder that is named as a module of Python is not imported.
+WORKER = (sys.executable, "-P", "-m", "ase_wander.data.campaign.worker")
 
 #: One configuration uses one core: several run beside each other.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -84,7 +85,8 @@ def run_task(task: str, group: ProcessGroup, command=WORKER, keep_open=()) -> bo
     environment = {
         **os.environ,
         **ENVIRONMENT,
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
+        # an empty entry would be the current folder
+        "PYTHONPATH": os.pathsep.join(filter(None, [root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])),
     }
     process = group.start(
         list(command),
@@ -183,8 +185,10 @@ class DaskPool:
         done, files = future.result()
         # labels first, so that a Hamiltonian never stands without them; the failure's text before its record
         for name in sorted(files, key=lambda n: (n.startswith("hamiltonians"), n.endswith(".json"))):
-            target = folder.path / name
-            atomic_write(target, files[name])
+            kind, _, file = name.partition("/")
+            if kind not in KINDS or "/" in file or file.startswith("."):
+                raise ValueError(f"a machine of the cluster sent a file of the name {name!r}")
+            atomic_write(folder.path / kind / file, files[name])
         return done
 
     def close(self):

@@ -62,7 +62,7 @@ def run_campaign(
     """
     folder = CampaignFolder(out)
     folder.create()
-    database = connect(_database(config, folder))  # a wrong address is refused before anything is computed
+    database = _connect(config, folder)  # a wrong address is refused before anything is computed
     with folder.exclusive():
         entries = _plan(folder, config, recompute)
     atoms = {a.info["config_id"]: a for a in config.configurations}
@@ -78,7 +78,9 @@ def run_campaign(
             report()
             _hamiltonian(folder, entry, config.recipe_of(entry.name))
     pending = deque(
-        e for e in entries if e.state == LEFT or (retry and e.state == FAILED and not folder.result(e.name).is_file())
+        e
+        for e in entries
+        if e.state in (LEFT, RUNNING) or (retry and e.state == FAILED and not folder.result(e.name).is_file())
     )
     try:
         if pending:
@@ -94,19 +96,29 @@ def run_campaign(
 
 
 def _work(folder, pool, pending, atoms, recipe_of, status, report):
-    """Keep every process of the pool busy until nothing is pending."""
-    running = {}
+    """Keep every process of the pool busy until nothing is pending.
+
+    A configuration whose lock is taken, by another campaign in this folder or by a worker that has outlived its
+    campaign, is asked for again until the lock is free: a lock goes when its process ends.
+    """
+    running, locked = {}, []
     try:
-        while pending or running:
+        while pending or running or locked:
+            pending.extend(locked)
+            locked.clear()
             status.n_workers = pool.n_workers  # machines come and go
             while pending and len(running) < status.n_workers:
                 entry = pending.popleft()
                 lock = folder.lock(entry.name)
                 if lock is None:
-                    entry.state = RUNNING  # by another campaign in this folder
+                    entry.state = RUNNING
+                    locked.append(entry)
                     continue
                 state = folder.stored_state(entry.name, *entry.hashes)
-                if state not in (LEFT, FAILED):  # another campaign was faster
+                if state == LABELLED:
+                    _hamiltonian(folder, entry, recipe_of(entry.name))
+                # else another campaign was faster, or has just failed
+                if state not in (LEFT, FAILED) or (state == FAILED and entry.state == RUNNING):
                     os.close(lock)
                     refresh(folder, entry)
                     continue
@@ -116,8 +128,8 @@ def _work(folder, pool, pending, atoms, recipe_of, status, report):
                     lock,
                 )
             report()
-            if pending and not running and not status.n_workers:
-                time.sleep(PATIENCE)  # for a first machine
+            if not running and (locked or (pending and not status.n_workers)):
+                time.sleep(PATIENCE)  # for a lock, or a first machine
             for future in pool.wait(list(running), PATIENCE) if running else ():
                 entry, lock = running.pop(future)
                 try:
@@ -165,6 +177,21 @@ def _database(config, folder):
     """Target of the rows: a URL as it is, a file in the campaign's folder."""
     name = config.database or "ase.db"
     return name if "://" in name else folder.path / name
+
+
+def _connect(config, folder):
+    """The database; one of our own that a full disk has left half made is put aside, for `collect` writes all rows."""
+    target = _database(config, folder)
+    try:
+        return connect(target)
+    except ValueError:
+        if "://" in str(target) or not target.is_file():
+            raise
+        n = 0
+        while (aside := target.with_name(f"{target.name}.damaged{n}")).exists():
+            n += 1
+        target.rename(aside)
+        return connect(target)
 
 
 def _plan(folder, config, recompute):
@@ -257,7 +284,11 @@ def collect(folder: CampaignFolder, database) -> int:
         if entry.state != DONE:
             continue
         frame = Labels.load(folder.result(entry.name)).frame()
-        write_row(database, frame, hash=entry.hashes[1])
+        try:
+            write_row(database, frame, hash=entry.hashes[1])
+        except Exception as error:  # every back end has errors of its own
+            reason = redacted(" ".join(str(error).split()))
+            raise OSError(f"{folder.path}: the database cannot be written ({reason})") from error
         frames.append(frame)
     if frames:
         write_frames(folder.path / "structures.extxyz", frames)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...archives import write_npz
 from ...files import atomic_write
 from ..dft.engines import compute, hamiltonian_hash, labels_hash
 from ..dft.labels import Labels
@@ -112,7 +113,7 @@ def write_hamiltonian(folder: CampaignFolder, labels: Labels, recipe: Recipe) ->
     if not recipe.symmetry:
         arrays["band_error"] = np.asarray(require_bands(labels, recipe, arrays, figure, title=name).rms)
     arrays["hash"] = np.asarray(hamiltonian_hash(labels.atoms, recipe))
-    atomic_write(folder.hamiltonian(name), lambda file: np.savez_compressed(file, **arrays))
+    write_npz(folder.hamiltonian(name), arrays, compressed=True)
 
 
 def record_failure(folder: CampaignFolder, atoms, recipe: Recipe, reason: str, details: str, seconds: float) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from ...files import atomic_write
+from ...archives import read_npz, write_npz
 from ..wannier.manifold import recipe_with_manifold
 from ..wannier.projection import fade_weights, projectability, wannier_hamiltonian_at_k, wigner_seitz_blocks
 from .recipe import Recipe, orbitals_per_atom
@@ -189,14 +189,13 @@ class Labels:
         atoms = self.atoms
         structure = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array, "pbc": atoms.pbc}
         text = json.dumps({"atoms": atoms.info, "labels": self.info}, default=_plain)
-        return atomic_write(path, lambda file: np.savez_compressed(file, **arrays, **structure, info=np.asarray(text)))
+        return write_npz(path, {**arrays, **structure, "info": np.asarray(text)}, compressed=True)
 
     @classmethod
     def load(cls, path) -> Labels:
         """Read what `save` wrote; ValueError naming the file where it is damaged."""
         try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {k: data[k] for k in data}
+            arrays = read_npz(path)
             text = json.loads(str(arrays.pop("info")))
             atoms = Atoms(
                 arrays.pop("numbers"), positions=arrays.pop("positions"), cell=arrays.pop("cell"), pbc=arrays.pop("pbc")

@@ -19,6 +19,9 @@ NAMED_CELLS = {"1xsqrt3": [[1, 0], [1, 2]], "sqrt3xsqrt3": [[2, 1], [-1, 1]]}
 #: What one configuration may vary; see docs/data.md.
 DEFAULT_VACUUM = 12.0
 
+#: Strains of a lattice beyond this are no strains; at -1 there is no lattice.
+MAX_STRAIN = 0.5
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -233,6 +236,9 @@ def read_kind(raw, where: str = "kind") -> Kind:
         _check_gap(kind["gap"], fail)
     if not (is_number(kind.get("strain", 0.0)) or _is_distribution(kind["strain"])):
         fail("strain", f"{shown(kind['strain'])} is not a number, [low, high] or [[value, share below], ...]")
+    strain = np.ravel(kind.get("strain", 0.0))[:: 1 if np.ndim(kind.get("strain", 0.0)) < 2 else 2]  # without shares
+    if not (np.abs(strain) < MAX_STRAIN).all():
+        fail("strain", f"{shown(kind['strain'])} goes beyond -{MAX_STRAIN} or {MAX_STRAIN}")
     for key in ("shear", "thickness"):
         if not (is_number(kind.get(key, 0.0)) and 0 <= kind.get(key, 0.0) < 0.5):
             fail(key, f"{shown(kind[key])} is not a number from 0 to 0.5")
