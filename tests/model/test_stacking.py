@@ -2,12 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ase_wander import WanderCalculator, load_model
-from ase_wander.catalogue import find_models
 from ase_wander.model.stacking import StackingTerm
 from ase_wander.moire import twisted_bilayer
 from ase_wander.structure import find_layers
@@ -23,6 +23,9 @@ NUMBERS = {
     "taper": 4.0,
     "cutoff": 5.5,
 }
+
+#: Fitted numbers that are not shipped: they fail on moiré cells.
+TRIAL = Path(__file__).resolve().parents[2] / "benchmarks" / "stacking" / "graphene-bilayer-qmc"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_layers_far_apart_or_alone_feel_nothing(term):
     ],
 )
 def test_bad_numbers_are_named(tmp_path, change, message):
-    folder = shutil.copytree(find_models()["graphene-bilayer-qmc"], tmp_path / "model")
+    folder = shutil.copytree(TRIAL, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     config["stacking"] = NUMBERS | change
     (folder / "config.json").write_text(json.dumps(config))
@@ -98,11 +101,11 @@ def test_bad_numbers_are_named(tmp_path, change, message):
         load_model(folder)
 
 
-# ---------------------------------------------------------------- the shipped model
+# ---------------------------------------------------------------- the trial model
 def test_quantum_monte_carlo_registries():
     """AA lies 4.76 ± 0.2 meV/atom above AB at their own distances, 3.631 and 3.451 Å; H of equal atoms is that of the
     base model."""
-    model, base = load_model("graphene-bilayer-qmc"), load_model("graphene-bilayer")
+    model, base = load_model(TRIAL), load_model("graphene-bilayer")
     lowest = {}
     for name, shift in (("AA", (0, 0)), ("AB", (1 / 3, 2 / 3))):
         distances = np.linspace(3.3, 3.75, 10)
