@@ -20,7 +20,7 @@ from ase_wander.archives import read_npz, write_npz
 from ase_wander.checks import read_mapping
 from ase_wander.electronic.io.exports import read_petsc, read_wanniertools, write_petsc, write_wanniertools
 from ase_wander.files import read_structure
-from ase_wander.model.files import load_trust, read_config
+from ase_wander.model.files import load_uncertainty, read_config
 from tests.electronic_helpers import graphene_model
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -188,4 +188,4 @@ def test_model_folders(tmp_path, mutations):
     file, digest = tmp_path / "trust.safetensors", "00" * 32
     file.write_bytes(mutated((MODELS / "graphene-bilayer" / file.name).read_bytes()[:4000], mutations))
     with pytest.raises(ValueError, match=r"trust\.safetensors"):
-        load_trust(file, digest)
+        load_uncertainty(file, digest)
