@@ -361,9 +361,7 @@ def test_weights_that_are_no_numbers(folder, value):
     try:
         save_file(state, file)
         config_of(folder, False, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
-        with pytest.raises(
-            ValueError, match=r"weights\.safetensors: force_field\.linear holds numbers that are not finite"
-        ):
+        with pytest.raises(ValueError, match=r"weights\.safetensors: force_field\.linear holds .* not finite"):
             load_model(folder)
     finally:
         file.write_bytes(good)
