@@ -1,5 +1,6 @@
 """Bad input of every kind, and what is said of it: the file, the line or key, and what is wrong there."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from ase_wander import WannierHamiltonian, load_model
 from ase_wander.archives import CHECKSUM, read_npz, write_npz
@@ -348,6 +350,21 @@ def test_a_model_is_bound_together(folder):
     (folder / "trust.safetensors").write_bytes(trust)
     config_of(folder, False)
     assert load_model(folder).name == "graphene-bilayer"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers(folder, value):
+    file = folder / "weights.safetensors"
+    good = file.read_bytes()
+    state = load_file(file)
+    state["force_field.linear"].view(-1)[0] = value
+    try:
+        save_file(state, file)
+        config_of(folder, False, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+        with pytest.raises(ValueError, match=r"weights\.safetensors: force_field\.linear holds .* not finite"):
+            load_model(folder)
+    finally:
+        file.write_bytes(good)
 
 
 # ------------------------------------------------------------------------------------------------ YAML and campaigns

@@ -222,8 +222,9 @@ def fit(
     Raises
     ------
     ValueError
-        A damaged checkpoint; MAX_SKIPPED steps in a row whose gradient is not finite (single ones are left out); a
-        monitor that the validation does not know, or without validation.
+        A damaged checkpoint; weights that are not finite in the end; MAX_SKIPPED steps in a row whose gradient
+        is not finite (single ones are left out); a monitor that the validation does not know, or without
+        validation.
     """
     if settings.monitor and not validate:
         raise ValueError(
@@ -253,10 +254,11 @@ def fit(
             last_save = time.monotonic()
     weights = run.best.weights or run.average.state_dict()
     wrong = next((k for k, v in weights.items() if v.is_floating_point() and not torch.isfinite(v).all()), None)
-    if wrong is not None:
+    if wrong is not None or run.skipped > MAX_SKIPPED / 10:  # also huge weights, whose energies are not finite
+        what = "the gradient has not been finite for the last steps" if wrong is None else f"{wrong} is not finite"
         distributed.refuse(
             ValueError(
-                f"stage {stage}: {wrong} is not finite after step {run.step}: lower lr ({settings.lr:g}) or "
+                f"stage {stage}: {what} up to step {run.step}: lower lr ({settings.lr:g}) or "
                 f"weight_decay ({settings.weight_decay:g})"
             )
         )
