@@ -423,7 +423,7 @@ recipe: {engine: espresso, dispersion: null, shells: {C: [pz]}, bands: {C: 6}, c
         (("{C: [pz]}", "{C: [pq]}"), "shells"),
         (("bands: {C: 6}", "bands: {C: .inf}"), "bands.C"),
         (("window: [-3., 2.]", "window: [2., -3.]"), "window"),
-        (("name: x", "nome: x"), "nome: unknown"),
+        (("name: x", "nxme: x"), "nxme: unknown"),
     ],
 )
 def test_plans(tmp_path, change, message, capsys):
