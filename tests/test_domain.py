@@ -45,10 +45,13 @@ def test_what_the_data_hold_is_no_news(calculator):
 
 
 def test_coupling_across_a_wide_gap_decays_as_a_wave_in_vacuum(calculator):
-    """And joins the model's own where the data end: it decays to 9 Å as the model does from 5.8 to 6.8 Å."""
+    """And joins the model's own where the data end: between 6.8 and 9 Å it decays faster than the model says it does
+    from 5.8 to 6.8 Å, where the layers' own waves overlap, and no faster than a wave in vacuum.
+    """
     assert np.log(splitting(calculator, 9.5) / splitting(calculator, 11.5)) == pytest.approx(2 * KAPPA, rel=0.05)
     own = np.log(splitting(calculator, 5.8) / splitting(calculator, 6.8))
-    assert np.log(splitting(calculator, 6.8) / splitting(calculator, 9.0)) / 2.2 == pytest.approx(own, rel=0.15)
+    between = np.log(splitting(calculator, 6.8) / splitting(calculator, 9.0)) / 2.2
+    assert own < between < KAPPA
 
 
 def test_h_is_continuous_where_the_continuation_begins(calculator):

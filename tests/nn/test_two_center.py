@@ -133,9 +133,9 @@ def test_a_third_atom_matters_only_to_heads_that_see_it(name, kind):
     assert (change < 1e-12) if name == "distance" else (change > 1e-6 * size)
 
 
-def test_the_shipped_weights_are_read_as_ever():
-    """The defaults name no input, and the configuration of a model without them means today's heads."""
-    model = load_model("mos2-bilayer")
+def test_weights_of_the_first_version_are_read_as_ever():
+    """The defaults name no input, and the configuration of a model without them means heads that see all tensors."""
+    model = load_model("graphene-bilayer")
     assert model.kind == "wander" and set(model.heads.inputs.values()) == {"tensors"} and not model.heads.extra
 
 
