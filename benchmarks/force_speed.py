@@ -2,7 +2,7 @@
 
 Forces "torch, whole" are those of `nn.forcefield.energy_and_gradients`, all atoms at once; "parts" treats them 512 at a
 time; "loops" are the compiled ones with the neighbours of the step before, "new list" with neighbours found anew. The
-Hamiltonian is that of the calculator, matrices included, with and without the loops.
+Hamiltonian is that of the model, matrices included, with and without the loops.
 
 python benchmarks/force_speed.py [--m 2 9 23] [--dtype float64] [--hamiltonian 9] [--repeats 3] [--loops-only]
 """
@@ -58,12 +58,14 @@ def forces(model, atoms, layers, repeats, loops_only=False):
 
 
 def hamiltonian(calculator, atoms, repeats):
-    """CPU seconds with and without the loops."""
-    from ase_wander import kernels
+    """CPU seconds with and without the loops; of the model, since a calculator keeps the last H."""
+    from ase_wander import WannierHamiltonian, kernels
+
+    model, layers = calculator.model, calculator.layers(atoms)
 
     def way(switch):
         os.environ[kernels.SWITCH] = switch
-        calculator.get_wannier_hamiltonian(atoms)
+        WannierHamiltonian.from_pairs(atoms, model.shells, model.hamiltonian(atoms, layers))
 
     try:
         return in_turn({"torch": lambda: way("0"), "loops": lambda: way("1")}, repeats)
