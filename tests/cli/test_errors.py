@@ -12,9 +12,10 @@ from ase_wander.checks import read_mapping
 def run(monkeypatch, function, *words):
     """`ase-wander` with a command that calls `function`."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("command")
     parser.set_defaults(main=lambda arguments: function())
     monkeypatch.setattr(cli, "build_parser", lambda command: parser)
-    return cli.main(list(words))
+    return cli.main(["models", *words])
 
 
 def test_what_this_package_refuses_is_one_line(monkeypatch, capsys, tmp_path):

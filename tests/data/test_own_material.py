@@ -52,8 +52,8 @@ def test_plan_fits_the_recipe(name):
 def test_training_fits_the_plan(plan, name):
     recipe, config = load_campaign(TUTORIAL / plan).recipe, load_config(TUTORIAL / name)
     names = [a.info["config_id"] for a in load_campaign(TUTORIAL / plan).configurations]
-    held_out = [is_validation(n, config["validation_fraction"]) for n in names]
-    assert config["shells"] == recipe.shells and config["heads"]["cutoff"] <= recipe.extent
+    held_out = [is_validation(n, config.validation_fraction) for n in names]
+    assert config.shells == recipe.shells and config.heads["cutoff"] <= recipe.extent
     assert 2 <= sum(held_out) < 0.4 * len(names)
 
 
@@ -110,7 +110,7 @@ def test_training_takes_a_file(layer_file):
     config_file = layer_file.with_name("train.yaml")
     config_file.write_text(text.replace("material: hBN", f"material: {layer_file.name}"))
     config = load_config(config_file)
-    assert config["material"] == "boron-nitride" and config["material_file"] == str(layer_file)
+    assert config.material == "boron-nitride" and config.material_file == str(layer_file)
 
 
 def test_the_gap_to_start_from_is_that_of_the_data(layer_file):
@@ -120,9 +120,9 @@ def test_the_gap_to_start_from_is_that_of_the_data(layer_file):
 
     bilayers = [twisted_bilayer("hBN", angle=0.0, gap=gap) for gap in (3.2, 3.5, 4.4)]
     configurations = [SimpleNamespace(atoms=atoms, layers=find_layers(atoms)) for atoms in bilayers]
-    atoms = layer_to_relax({"material": "x", "material_file": str(layer_file)}, configurations)
+    atoms = layer_to_relax(SimpleNamespace(material="x", material_file=str(layer_file)), configurations)
     assert resolve_material(atoms)[1] == pytest.approx(3.5)
-    assert layer_to_relax({"material": "hBN"}, configurations) == "hBN"
+    assert layer_to_relax(SimpleNamespace(material="hBN", material_file=None), configurations) == "hBN"
 
 
 def test_run_takes_a_file(tmp_path, monkeypatch, capsys):
