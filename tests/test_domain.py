@@ -160,3 +160,12 @@ def test_threads_share_a_calculator(calculator):
         thread.join()
     for k in range(4):
         assert found[k] == pytest.approx([expected[k]] * 5, abs=1e-9)
+
+
+def test_deviation_of_h_grows_with_its_nonsense(calculator):
+    """Layers pressed far beyond the data: the largest element exceeds its deviation by less than a thousand times."""
+    atoms = twisted_bilayer("MoS2", angle=0.0, stacking="R", gap=5.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DomainWarning)
+        h, u = calculator.get_wannier_hamiltonian(atoms), calculator.get_uncertainty(atoms)
+    assert max(abs(block.data).max() for block in h.blocks) < 1e3 * u["hamiltonian"].max()

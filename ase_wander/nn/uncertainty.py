@@ -144,7 +144,8 @@ class FittedUncertainty:
 
         energy : float, eV; energies : (n,), eV
         forces : (n,), eV/Å, of one Cartesian component
-        hamiltonian : (n,), eV, of an element among the blocks of this atom; absent where H was not calibrated
+        hamiltonian : (n,), eV, of an element among the blocks of this atom, times `distance` where that exceeds 1;
+            absent where H was not calibrated
         outside : bool (n,), whether the atom lies outside the training data
         distance : (n,), the blunter distance over its limit; reasons : {atom: why} for those outside
         """
@@ -158,6 +159,8 @@ class FittedUncertainty:
         if np.isfinite(self.hamiltonian).all():
             out["hamiltonian"] = deviation(self.hamiltonian, d["around"], species, d["unlike"])
         distance = d["blunt"] / self.limit[species]
+        if "hamiltonian" in out:  # the power law was fitted inside the data: beyond their limit it is a lower bound
+            out["hamiltonian"] = out["hamiltonian"] * np.maximum(distance, 1.0)
         low, high, stray = self._strays(species, d["nearest"])
         outside = self.outside(species, d["blunt"], d["nearest"])
         reasons = {
