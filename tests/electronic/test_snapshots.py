@@ -202,7 +202,9 @@ def test_an_interrupted_run_ends_in_the_same_numbers(folded, tmp_path, monkeypat
 def test_processes_give_the_same_numbers(folded):
     kpts = on_path(folded)
     serial = solve_kpoints(folded, kpts, 6, method="snapshots")
-    assert (solve_kpoints(folded, kpts, 6, method="snapshots", n_jobs=2).energies == serial.energies).all()
+    several = solve_kpoints(folded, kpts, 6, method="snapshots", n_jobs=2)
+    # up to rounding: a worker has one BLAS thread, this process as many as it likes
+    assert np.abs(several.energies - serial.energies).max() < 1e-10
 
 
 def test_band_structures_take_snapshots_where_they_pay(folded, monkeypatch):
