@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..electronic.orbitals import expand_shells
 from .common import CommandError, console
 
 #: Larger cells are run on request only.
@@ -19,6 +20,16 @@ PEAK = 5
 #: MoS2, one core.
 SECONDS = 1.3e-6
 
+#: The same of small cells, dense, over n^3: 0.8 s of 1,342 orbitals, 0.03 s of 418; up to so many orbitals.
+DENSE, LARGEST_DENSE = 4e-10, 1800
+
+#: Seconds an atom of one evaluation of forces and of the Hamiltonian (`benchmarks/force_speed.py`), one core; what the
+#: first forces take beside, as libraries are loaded.
+FORCES, HAMILTONIAN, LOADING = 1e-4, 5e-3, 1.5
+
+#: Memory (GB) of the program and its libraries.
+PROGRAM = 0.5
+
 #: Share of the k-points of a path that are solved from this many orbitals on: the others follow from snapshots.
 SNAPSHOTS, SOLVED = 1000, 0.1
 
@@ -31,12 +42,12 @@ def elements_per_row(atoms, model) -> float:
 
 def n_orbitals(atoms, model) -> int:
     """Orbitals of the Wannier Hamiltonian."""
-    return int(sum(sum(2 * l + 1 for l in model.shells[s]) for s in atoms.symbols)) if model.shells else len(atoms)
+    return sum(len(expand_shells(model.shells[s])) for s in atoms.symbols) if model.shells else len(atoms)
 
 
 def gigabytes(atoms, model) -> float:
     """Peak memory of a run."""
-    return PEAK * 12 * n_orbitals(atoms, model) * elements_per_row(atoms, model) / 2**30
+    return PROGRAM + PEAK * 12 * n_orbitals(atoms, model) * elements_per_row(atoms, model) / 2**30
 
 
 def available() -> float | None:
@@ -61,12 +72,13 @@ def check_size(atoms, model) -> None:
 def foresee(atoms, model, npoints, seconds) -> None:
     """Say how long a run will take and what memory; `seconds` is the time of the first forces."""
     n = n_orbitals(atoms, model)
-    one = SECONDS * n**1.5 * elements_per_row(atoms, model) ** 0.5
+    one = DENSE * n**3 if n < LARGEST_DENSE else SECONDS * n**1.5 * elements_per_row(atoms, model) ** 0.5
     bands = one * npoints * (SOLVED if n > SNAPSHOTS else 1.0)
-    total = STEPS * seconds + 30 * seconds + bands  # the Hamiltonian takes ten to thirty times as long as forces
+    relaxation = STEPS * max(seconds - LOADING, FORCES * len(atoms))
+    total = relaxation + HAMILTONIAN * len(atoms) + bands
     console().print(
         f"{len(atoms)} atoms, {n} orbitals: about {_duration(total)} and {gigabytes(atoms, model):.1f} GB "
-        f"(relaxation {_duration(STEPS * seconds)}, bands {_duration(bands)})"
+        f"(relaxation {_duration(relaxation)}, bands {_duration(bands)})"
     )
 
 
