@@ -120,7 +120,7 @@ MODULES = {
 NAMES = {
     "ase_wander.model": ("model.wander", "loading", "catalogue", "model.files"),
     "ase_wander.published": ("published.model",),
-    "ase_wander.data.sampling": ("data.sampling.sample",),
+    "ase_wander.data.sampling": ("data.sampling.configurations",),
     "ase_wander.data.campaign": ("data.campaign.run",),
 }
 

@@ -1,10 +1,14 @@
 """The house plan: an import goes down only, within a room and between rooms, without exemption."""
 
 import ast
+import importlib
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from ase_wander._moved import MODULES as OLD_MODULES
 
 PACKAGE = Path(__file__).resolve().parents[1] / "ase_wander"
 
@@ -120,3 +124,26 @@ def test_networks_know_nothing_of_calculators_or_files():
         if room(module) == "nn":
             text = path.read_text()
             assert "ase.calculators" not in text and "open(" not in text and "Path(" not in text, module
+
+
+@pytest.mark.parametrize("old", sorted(OLD_MODULES))
+def test_old_module_paths_import_with_a_warning(old, monkeypatch):
+    new = OLD_MODULES[old]
+    monkeypatch.delitem(sys.modules, f"ase_wander.{old}", raising=False)
+    with pytest.warns(DeprecationWarning, match=f"has moved to ase_wander.{new}$"):
+        module = importlib.import_module(f"ase_wander.{old}")
+    assert module is importlib.import_module(f"ase_wander.{new}")
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("model", "load_model"),
+        ("published", "load_published"),
+        ("data.sampling", "sample"),
+        ("data.campaign", "run_campaign"),
+    ],
+)
+def test_names_of_modules_that_became_packages(package, name):
+    with pytest.warns(DeprecationWarning, match="has moved"):
+        assert callable(getattr(importlib.import_module(f"ase_wander.{package}"), name))

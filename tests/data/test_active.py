@@ -11,9 +11,9 @@ from ase.calculators.lj import LennardJones
 
 from ase_wander.cli import main as cli
 from ase_wander.data.sampling.active import as_slab, farthest_points, fingerprint, judge, named, propose, worst
+from ase_wander.data.sampling.configurations import configuration
 from ase_wander.data.sampling.patches import local_patches, symmetric_part
 from ase_wander.data.sampling.plan import Kind, Plan
-from ase_wander.data.sampling.sample import configuration
 from ase_wander.moire import twisted_bilayer
 from ase_wander.structure import find_layers
 

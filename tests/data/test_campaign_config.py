@@ -12,8 +12,8 @@ from ase_wander.data.campaign.status import read_status
 from ase_wander.data.database import redacted
 from ase_wander.data.dft import engines
 from ase_wander.data.dft.recipe import Recipe
+from ase_wander.data.sampling.configurations import sample
 from ase_wander.data.sampling.plan import read_plan
-from ase_wander.data.sampling.sample import sample
 from tests import toy_engine
 from tests.campaign_toy import SAMPLING, write_config
 

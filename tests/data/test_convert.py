@@ -13,8 +13,8 @@ from ase_wander.data.compare import compare
 from ase_wander.data.convert import convert, read_entries
 from ase_wander.data.database import connect, write_row
 from ase_wander.data.dataset import dataset_hash, load_dataset
+from ase_wander.data.sampling.configurations import sample
 from ase_wander.data.sampling.plan import read_plan
-from ase_wander.data.sampling.sample import sample
 
 
 @pytest.fixture

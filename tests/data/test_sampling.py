@@ -7,9 +7,9 @@ import pytest
 import yaml
 from ase import Atoms
 
+from ase_wander.data.sampling.configurations import configuration, order, sample
 from ase_wander.data.sampling.displacements import commensurate_vectors, waves
 from ase_wander.data.sampling.plan import Kind, Plan, gap_at, quantile, read_plan
-from ase_wander.data.sampling.sample import configuration, order, sample
 from ase_wander.structure import find_layers
 
 ROOT = Path(__file__).resolve().parents[2]

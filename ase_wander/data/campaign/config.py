@@ -11,8 +11,8 @@ from ase import Atoms
 from ...checks import check_name, read_mapping, shown
 from ...files import read_frames
 from ..dft.recipe import Recipe
+from ..sampling.configurations import sample
 from ..sampling.plan import read_plan
-from ..sampling.sample import sample
 
 #: Numbers of bands that an engine asks for.
 COUNTED = {"gpaw": ("bands", "converged_bands"), "espresso": ("bands", "converged_bands")}
