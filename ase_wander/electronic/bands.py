@@ -39,7 +39,7 @@ def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", 
         energies (eV) between which no other band lies anywhere on the path, infinite where no band was left out;
         ``is_metal``, whether bands cross the Fermi level, on the path or off it (None where `reference` is no "fermi").
     """
-    path = resolve_path(h._require_atoms("a band structure"), path, npoints)
+    path = resolve_path(h.require_atoms("a band structure"), path, npoints)
     indices = range(h.n_orbitals) if n_bands is None else h.band_window(n_bands)
     _check_reference(reference)
     options["method"] = path_method(h, path.kpts, n_bands, options.get("sigma"), options.get("method", "auto"))

@@ -57,7 +57,7 @@ def fat_bands(h, kpts, n_bands=None, sigma=None, project="layer", **options):
 def atomic_density(h, states):
     """|psi|^2 summed over the orbitals of every atom: (n_atoms, n_states) of states (n_orbitals, n_states)."""
     states = np.asarray(states).reshape(h.n_orbitals, -1)
-    density = np.zeros((len(h._require_sites("a density map")), states.shape[1]))
+    density = np.zeros((len(h.require_sites("a density map")), states.shape[1]))
     np.add.at(density, h.orbitals["atom"], np.abs(states) ** 2)
     return density
 

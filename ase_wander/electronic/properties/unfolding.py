@@ -43,7 +43,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     ValueError
         When the supercell does not hold a whole number of primitive cells, or a sublattice not one site in each.
     """
-    structure = h._require_sites("unfolding")
+    structure = h.require_sites("unfolding")
     lattice, cell, positions = _in_the_plane(structure, primitive_cell)
     chosen = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)
     ratio = abs(np.linalg.det(cell) / np.linalg.det(lattice))
