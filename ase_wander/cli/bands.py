@@ -16,6 +16,7 @@ from .common import (
     read_given,
 )
 from .options import add_file, add_jobs, add_model_options, add_out, add_structure_options, positive_int
+from .spinorbit import add_spin_options, add_window_option, check_spins, checked_window, spin_settings, with_spins
 
 HAMILTONIAN, BANDS, FIGURE = "hamiltonian.npz", "bands.json", "bands.png"
 
@@ -44,7 +45,7 @@ def add_parser(subparsers) -> None:
 
 
 def add_band_options(parser, path=None) -> None:
-    """--path, --npoints, --n-bands, --exact, --zero, --jobs."""
+    """--path, --npoints, --n-bands, --exact, --zero, --window, --jobs, --spin-orbit, --strengths."""
     group = parser.add_argument_group("bands")
     group.add_argument("--path", default=path, help=f"special points, as GMKG; default {path or 'that of the lattice'}")
     group.add_argument("--npoints", type=positive_int, default=150, help="k-points along the path; default %(default)s")
@@ -60,6 +61,8 @@ def add_band_options(parser, path=None) -> None:
     group.add_argument(
         "--zero", choices=["vbm", "vacuum"], default="vbm", help="zero of energy in the figure; default %(default)s"
     )
+    add_window_option(group)
+    add_spin_options(group)
 
 
 def add_compare_options(parser) -> None:
@@ -80,7 +83,8 @@ def add_compare_options(parser) -> None:
 def band_settings(arguments) -> dict:
     """Settings that the bands depend on, besides the Hamiltonian; the figure may be drawn anew with another zero."""
     exact = {"exact": True} if arguments.exact else {}
-    return {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands, **exact}
+    own = {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands, **exact}
+    return {**own, **spin_settings(arguments)}
 
 
 def main(arguments) -> int:
@@ -107,7 +111,9 @@ def main(arguments) -> int:
         find_layers(atoms)
     check_path(atoms, arguments)
     if arguments.file:
+        check_spins(atoms, calculator.model, arguments)
         hamiltonian = load_or_predict(folder, calculator, atoms)
+    hamiltonian = with_spins(hamiltonian, arguments)
     folder.claim(OUTPUTS)
     foreign = None
     if arguments.compare:
@@ -122,9 +128,10 @@ def main(arguments) -> int:
 
 
 def check_path(atoms, arguments) -> None:
-    """Refuse unknown special points before anything long begins."""
+    """Refuse unknown special points, and energies the wrong way round, before anything long begins."""
     from ..electronic.kpath import resolve_path
 
+    checked_window(arguments)
     resolve_path(atoms, arguments.path, arguments.npoints)
 
 
@@ -203,7 +210,8 @@ def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict
         with folder.writing(BANDS) as temporary:
             bs.write(temporary)
         (folder / UNFINISHED).unlink(missing_ok=True)
-    axes, compared = plot_bands(bs, zero=arguments.zero, title=title and with_subscripts(title)), {}
+    window, title = checked_window(arguments), title and with_subscripts(title)
+    axes, compared = plot_bands(bs, zero=arguments.zero, window=window, title=title), {}
     if foreign is not None:
         from ..evaluation.foreign import compare_bands, draw_levels
 
@@ -220,10 +228,18 @@ def draw_bands(hamiltonian, folder, arguments, title=None, foreign=None) -> dict
         **_band_indices(bs, hamiltonian),
         "n_orbitals": hamiltonian.n_orbitals,
         "n_electrons": hamiltonian.n_electrons,
+        **_spin_orbit(hamiltonian),
         "fermi_level": float(bs.reference),
         "complete": [float(x) if abs(x) < float("inf") else None for x in bs.complete],
         **gap_on_path(bs),
     }
+
+
+def _spin_orbit(hamiltonian) -> dict:
+    """Coupling constants (eV) of the species that are there."""
+    constants = hamiltonian.info.get("spin_orbit", {})
+    constants = {s: by_l for s, by_l in constants.items() if s in hamiltonian.atoms.symbols}
+    return {"spin_orbit": constants} if constants else {}
 
 
 def _band_indices(bs, hamiltonian) -> dict:
@@ -263,6 +279,11 @@ def gap_on_path(bs) -> dict:
 def band_rows(report):
     """Rows of the printed table."""
     rows = [("Hamiltonian", f"{report['n_orbitals']} orbitals, {report['n_electrons']:g} electrons")]
+    if "spin_orbit" in report:
+        constants = [
+            f"{symbol} {'spdf'[int(ell)]} {x:g}" for symbol, d in report["spin_orbit"].items() for ell, x in d.items()
+        ]
+        rows.append(("spin-orbit coupling", f"{', '.join(constants)} eV"))
     low, high = report["complete"]
     if low is not None or high is not None:
         ends = [f"{word} {-x:.3f} eV" for word, x in (("from", low), ("to", high)) if x is not None]

@@ -17,8 +17,10 @@ from .common import (
     print_table,
     version,
 )
+from .convergence import gap_left, gap_rows
 from .estimate import MAX_ATOMS, check_size, foresee, show_trade_offs
 from .options import DEFAULT_MODEL, add_model_options, add_out, add_twist_options, positive_int
+from .spinorbit import check_spins, with_spins
 
 OUTPUTS = tuple(dict.fromkeys([*cli_relax.OUTPUTS, *cli_bands.OUTPUTS]))
 
@@ -70,6 +72,7 @@ def main(arguments) -> int:
     folder.check(OUTPUTS)
     cli_bands.check_path(atoms, arguments)
     atoms.calc = calculator
+    check_spins(atoms, calculator.model, arguments)
     check_size(atoms, calculator.model)
     begin = time.perf_counter()
     atoms.get_forces()  # what the model cannot treat is refused here, before anything is written
@@ -89,9 +92,10 @@ def main(arguments) -> int:
         report |= cli_relax.relax(atoms, folder, arguments)
         report |= cli_relax.draw_corrugation(atoms, folder)
     with _clock(seconds, "hamiltonian"):
-        hamiltonian = cli_bands.load_or_predict(folder, calculator, atoms)
+        hamiltonian = with_spins(cli_bands.load_or_predict(folder, calculator, atoms), arguments)
     with _clock(seconds, "bands"):
         report |= cli_bands.draw_bands(hamiltonian, folder, arguments, title=name)
+        report |= gap_left(atoms, report, arguments)
     report["seconds"] = {key: round(value, 2) for key, value in seconds.items()}
     folder.write_json(SUMMARY, report)
     _print_report(name, report, seconds, folder)
@@ -140,6 +144,7 @@ def _print_report(name, report, seconds, folder):
             ("cell", cell),
             *cli_relax.relaxation_rows(report),
             *cli_bands.band_rows(report),
+            *gap_rows(report),
             ("time", ", ".join(f"{key} {value:.1f} s" for key, value in seconds.items())),
             ("results in", str(folder.path)),
         ],

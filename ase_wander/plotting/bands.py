@@ -29,10 +29,16 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
     title : str, optional
     ax : matplotlib Axes, optional
 
+    Raises
+    ------
+    ValueError
+        For another `zero`, or a window of no two finite ascending energies.
+
     Notes
     -----
     Energies where bands that were not computed may lie (`bs.complete`) are hatched: an empty region there is no gap.
     """
+    check_axis(zero, window)
     energies = np.asarray(bs.energies)
     fermi = bs.reference if fermi is None else fermi
     x, ticks, labels = bs.get_labels()
@@ -66,6 +72,17 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
         if title:
             ax.set_title(title, loc="left")
     return ax
+
+
+def check_axis(zero, window) -> None:
+    """ValueError for a zero or a window of an energy axis that is none."""
+    if zero not in ("vbm", "vacuum") if isinstance(zero, str) else not np.isscalar(zero) or not np.isfinite(zero):
+        raise ValueError(f"zero is {zero!r}; it must be 'vbm', 'vacuum' or an energy in eV")
+    if window is None:
+        return
+    limits = np.asarray(window, float)
+    if limits.shape != (2,) or not np.isfinite(limits).all() or not limits[0] < limits[1]:
+        raise ValueError(f"window is {window!r}; it must be two finite energies in eV, the lower one first")
 
 
 def with_subscripts(text: str) -> str:

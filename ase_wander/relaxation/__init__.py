@@ -10,6 +10,7 @@ _LAZY = {
     "Relaxation": "criterion",
     "Springs": "springs",
     "relax": "driver",
+    "what_is_left": "criterion",
 }
 __all__ = sorted(_LAZY)
 

@@ -9,6 +9,7 @@ from ase import units
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from ..structure import plane_normal
+from .springs import Springs
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Relaxation:
     displacement_left : float
         Å, see `Progress`.
     strain_left : float
+    distance_left : float
+        The same of the distances of the layers' mean heights: the largest change that is left, Å; 0 for one layer.
     layer_forces : list of (float, float, float)
         Net force on each layer over the number of its atoms, eV/Å, lowest layer first.
     stress : list of float or None
@@ -71,6 +74,7 @@ class Relaxation:
     displacement_left: float
     strain_left: float
     layer_forces: list
+    distance_left: float = 0.0
     stress: list | None = None
     changes: list = field(default_factory=list)
     outside: dict | None = None
@@ -93,12 +97,15 @@ class Relaxation:
                 "largest force",
                 f"{self.fmax:.4f} eV/Å; net force on a layer {1e3 * net:.3f} meV/Å for each of its atoms",
             ),
-            ("left to the minimum", f"about {self.displacement_left:.1e} Å" + self._strain()),
+            ("left to the minimum", f"about {self.displacement_left:.1e} Å" + self._distance() + self._strain()),
             *[("layers", change) for change in self.changes],
         ]
         if self.outside is not None:
             rows.append(("training data", self._outside()))
         return rows
+
+    def _distance(self):
+        return f", of the layers' distance {self.distance_left:.1e} Å" if len(self.layer_forces) > 1 else ""
 
     def _strain(self):
         return f", a strain of {self.strain_left:.1e}" if self.strain_left else ""
@@ -131,11 +138,23 @@ def report_on(atoms, springs, moving, layers, converged, steps, optimizer, chang
         fmax=last.fmax,
         displacement_left=last.displacement,
         strain_left=last.strain,
+        distance_left=_change_of_distances(atoms, springs.displacement(moving.get_forces()), layers),
         layer_forces=layer_forces(atoms, layers).tolist(),
         stress=plane_stress(atoms),
         changes=list(changes),
         outside=distance_from_data(atoms),
     )
+
+
+def _change_of_distances(atoms, displacement, layers) -> float:
+    """Largest change (Å) of a distance between layers, of their mean heights, that a displacement makes."""
+    heights = displacement[: len(atoms)] @ plane_normal(atoms)
+    return float(np.abs(np.diff(np.bincount(layers, heights) / np.bincount(layers))).max(initial=0.0))
+
+
+def what_is_left(atoms, layers) -> np.ndarray:
+    """Displacement (n, 3), Å, that the forces would still make in the spring model: the way left to the minimum."""
+    return Springs(atoms, layers).displacement(atoms.get_forces())
 
 
 def energy_of(atoms) -> float | None:
