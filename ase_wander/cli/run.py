@@ -20,8 +20,8 @@ from .common import (
     print_table,
     version,
 )
-from .estimate import MAX_ATOMS, check_size, foresee, show_trade_offs
 from .convergence import gap_left, gap_rows
+from .estimate import MAX_ATOMS, check_size, foresee, show_trade_offs
 from .spinorbit import check_spins, with_spins
 
 OUTPUTS = tuple(dict.fromkeys([*cli_relax.OUTPUTS, *cli_bands.OUTPUTS]))
