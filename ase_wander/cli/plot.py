@@ -6,16 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .common import (
-    CommandError,
-    add_model_options,
-    add_structure_options,
-    make_calculator,
-    positive_float,
-    positive_int,
-    print_table,
-    read_given,
-)
+from .common import CommandError, make_calculator, print_table, read_given
+from .options import add_model_options, add_structure_options, positive_float, positive_int
 from .spinorbit import add_spin_options, add_window_option, check_spins, checked_window, finite_float, with_spins
 
 #: Kinds of figures, and what --help says of them.
@@ -182,7 +174,7 @@ def draw_unfolded(h, arguments):
     from ..plotting import plot_unfolded
     from ..structure import find_layers
 
-    atoms = h._require_sites("unfolding")
+    atoms = h.require_sites("unfolding")
     layers = find_layers(atoms)
     layer = _layer(layers, 0 if arguments.layer is None else arguments.layer)
     lattice = layer_lattices(atoms, layers)[layer]
@@ -217,7 +209,7 @@ def draw_density(h, arguments):
     from ..plotting import plot_density
     from ..structure import find_layers, plane_axes
 
-    atoms = h._require_sites("a density map")
+    atoms = h.require_sites("a density map")
     look = _look(h, arguments)
     zero = look["zero"]
     low, high = arguments.between or (-0.1, 1e-6)
@@ -259,7 +251,7 @@ DRAW = {"fat": draw_fat, "unfold": draw_unfolded, "spin": draw_spins, "density":
 def _path(h, arguments):
     from ..electronic.kpath import resolve_path
 
-    return resolve_path(h._require_atoms("bands along a path"), arguments.path, arguments.npoints)
+    return resolve_path(h.require_atoms("bands along a path"), arguments.path, arguments.npoints)
 
 
 def _mesh(h, arguments):

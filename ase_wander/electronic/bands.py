@@ -41,7 +41,7 @@ def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", 
         energies (eV) between which no other band lies anywhere on the path, infinite where no band was left out;
         ``is_metal``, whether bands cross the Fermi level, on the path or off it (None where `reference` is no "fermi").
     """
-    atoms = h.atoms if isinstance(path, BandPath) else h._require_atoms("a band structure along letters")
+    atoms = h.atoms if isinstance(path, BandPath) else h.require_atoms("a band structure along letters")
     path = resolve_path(atoms, path, npoints)
     indices = range(h.n_orbitals) if n_bands is None else h.band_window(n_bands)
     _check_reference(reference)

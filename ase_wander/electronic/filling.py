@@ -26,7 +26,7 @@ def default_grid(h, length=36.0):
     Multiples of six hold G, M and K of a hexagonal cell. Cells longer than `length` get one point, and so does the
     third direction of a slab.
     """
-    atoms = h._require_atoms("a default k-grid")
+    atoms = h.require_atoms("a default k-grid")
     size = []
     for vector, periodic in zip(atoms.cell.lengths(), atoms.pbc):
         ratio = length / vector if periodic and vector > 0 else 0
@@ -97,7 +97,7 @@ def level_at_density(h, carriers, kpts=None, weights=None, **options):
 
     The bands stay rigid. A density that fills only a small pocket needs a k-grid that resolves it.
     """
-    area = np.linalg.norm(np.cross(*h._require_atoms("a carrier density").cell.array[:2]))
+    area = np.linalg.norm(np.cross(*h.require_atoms("a carrier density").cell.array[:2]))
     # 1 Å^2 = 1e-16 cm^2
     return fermi_level(h.replace(n_electrons=h.n_electrons + carriers * area * 1e-16), kpts, weights, **options)
 

@@ -1,4 +1,4 @@
-"""One training loop for every stage: batches, AdamW, averaged weights, checkpoints that survive a kill."""
+"""One training loop for every stage: batches, optimiser, averaged weights, checkpoints that survive a kill."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from ..files import atomic_write
 from . import distributed
 from .settings import LoopSettings
+from .soap import SOAP
 
 #: After so many steps in a row without a finite gradient a stage stops: nothing is learned any more.
 MAX_SKIPPED = 50
@@ -85,6 +86,12 @@ class Best:
             self.waited += 1
 
 
+def _optimiser(parameters, settings: LoopSettings):
+    if settings.optimiser == "soap":
+        return SOAP(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
+
+
 class _Run:
     """A stage between two of its steps: what a checkpoint holds, and how one step leads to the next.
 
@@ -101,9 +108,7 @@ class _Run:
         self.module, self.settings, self.stage = module, settings, stage
         self.checkpoint, self.log = folder / f"{stage}.pt", folder / f"{stage}.jsonl"
         self.trained = [p for p in module.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            self.trained, lr=settings.lr, weight_decay=settings.weight_decay, betas=(0.9, 0.99)
-        )
+        self.optimiser = _optimiser(self.trained, settings)
         self.average = copy.deepcopy(module)
         self.step, self.seconds, self.running, self.best, self.skipped = 0, 0.0, {}, Best(), 0
 

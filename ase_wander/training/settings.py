@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..checks import is_number
-from ..schema import integer, number, setting
+from ..schema import integer, number, one_of, setting
 
 #: Random numbers of a step are seeded by 1,000,003 x seed + step, which must fit into 63 bits.
 LARGEST_SEED = 2**32 - 1
@@ -36,8 +36,10 @@ class LoopSettings:
         Start and end of the learning rate, half a cosine.
     warmup : int
         Steps in which the learning rate rises linearly.
+    optimiser : str
+        "adamw", or "soap" (`training.soap`): dearer steps, of which far fewer are needed.
     weight_decay, clip : float
-        Of AdamW, and the largest norm of a gradient.
+        Of the optimiser, and the largest norm of a gradient.
     average : float
         Decay of the exponential average of the weights, which is what is validated and kept.
     validate_every : int
@@ -62,6 +64,7 @@ class LoopSettings:
     lr: float = setting(number(above=0), 5e-3)
     lr_final: float = setting(number(), 1e-5)
     warmup: int = setting(integer(0), 100)
+    optimiser: str = setting(one_of(("adamw", "soap")), "adamw")
     weight_decay: float = setting(number(), 1e-5)
     clip: float = setting(number(above=0), 1.0)
     average: float = setting(number(below=1), 0.995)

@@ -58,7 +58,7 @@ def fat_bands(h, kpts, n_bands=None, sigma=None, project="layer", **options):
 def atomic_density(h, states):
     """|psi|^2 summed over the orbitals of every atom: (n_atoms, n_states) of states (n_orbitals, n_states)."""
     states = np.asarray(states).reshape(h.n_orbitals, -1)
-    density = np.zeros((len(h._require_sites("a density map")), states.shape[1]))
+    density = np.zeros((len(h.require_sites("a density map")), states.shape[1]))
     np.add.at(density, h.orbitals["atom"], np.abs(states) ** 2)
     return density
 
@@ -94,7 +94,7 @@ def states_between(h, low, high, kpts=None, weights=None, **options):
     """
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"the energies are {low} and {high} eV; they must be finite, the lower one first")
-    h._require_sites("a local density of states")
+    h.require_sites("a local density of states")
     kpts, weights = filling.normalised_points(h, kpts, weights)
     total = np.zeros(len(h.atoms))
     for k, weight in zip(kpts, weights):

@@ -43,7 +43,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     ValueError
         When the supercell does not hold a whole number of primitive cells, or a sublattice not one site in each.
     """
-    structure = h._require_sites("unfolding")
+    structure = h.require_sites("unfolding")
     lattice, cell, positions = _in_the_plane(structure, primitive_cell)
     chosen = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)
     ratio = abs(np.linalg.det(cell) / np.linalg.det(lattice))
@@ -94,7 +94,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
 def primitive_path(h, primitive_cell, path=None, npoints=None):
     """`BandPath` of the primitive cell, for `unfold` and `plotting.plot_unfolded`; `path` and `npoints` as in
     `kpath.resolve_path`."""
-    return _path_of_lattice(_in_the_plane(h._require_sites("unfolding"), primitive_cell)[0], path, npoints)
+    return _path_of_lattice(_in_the_plane(h.require_sites("unfolding"), primitive_cell)[0], path, npoints)
 
 
 def _path_of_lattice(lattice, path, npoints=None):
