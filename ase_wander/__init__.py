@@ -13,7 +13,7 @@ _LAZY = {
     "load_model": "loading",
     "list_models": "catalogue",
     "WannierHamiltonian": "electronic.hamiltonian",
-    "load_published": "published.model",
+    "load_published": "published.example",
     "relax": "relaxation.driver",
 }
 __all__ = sorted(_LAZY)

@@ -6,7 +6,7 @@ import importlib
 import sys
 import warnings
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 
 #: Old path -> new path, below `ase_wander`.
 MODULES = {
@@ -116,10 +116,12 @@ MODULES = {
     "values": "checks",
 }
 
-#: Modules that have become packages of the same name -> modules that now hold their names.
+#: Modules that have become packages of the same name, or smaller -> modules that now hold their names.
 NAMES = {
     "ase_wander.model": ("model.wander", "loading", "catalogue", "model.files"),
-    "ase_wander.published": ("published.model",),
+    "ase_wander.published": ("published.model", "published.example"),
+    "ase_wander.published.model": ("published.example",),
+    "ase_wander.moire.commensurate": ("moire.cell_search",),
     "ase_wander.data.sampling": ("data.sampling.configurations",),
     "ase_wander.data.campaign": ("data.campaign.run",),
 }
@@ -155,15 +157,21 @@ def install() -> None:
 
 
 def moved_names(package: str):
-    """A module `__getattr__` for a package that was a module: its old names, with a DeprecationWarning."""
+    """A module `__getattr__` for a package or module that held more: its old names, with a DeprecationWarning."""
 
     def __getattr__(name):
-        if not name.startswith("__"):
+        if not name.startswith("__") and not _is_module(package, name):
             for new in NAMES[package]:
                 module = importlib.import_module(f"ase_wander.{new}")
-                if hasattr(module, name):
+                if name in vars(module):
                     warnings.warn(f"{package}.{name} has moved to ase_wander.{new}", DeprecationWarning, stacklevel=2)
-                    return getattr(module, name)
+                    return vars(module)[name]
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return __getattr__
+
+
+def _is_module(package, name):
+    """Whether a package has a module of this name, which is about to be imported."""
+    folders = vars(sys.modules[package]).get("__path__")
+    return folders is not None and PathFinder.find_spec(f"{package}.{name}", folders) is not None

@@ -13,7 +13,8 @@ import numpy as np
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.published.bands import EXAMPLE_SHIFT, published_path
-from ase_wander.published.model import RY_PER_BOHR, load_published
+from ase_wander.published.example import load_published
+from ase_wander.published.model import RY_PER_BOHR
 from ase_wander.structure import find_layers
 
 

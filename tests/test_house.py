@@ -142,6 +142,8 @@ def test_old_module_paths_import_with_a_warning(old, monkeypatch):
         ("published", "load_published"),
         ("data.sampling", "sample"),
         ("data.campaign", "run_campaign"),
+        ("moire.commensurate", "commensurate_cells"),
+        ("published.model", "load_published"),
     ],
 )
 def test_names_of_modules_that_became_packages(package, name):

@@ -7,7 +7,9 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
-from .common import CommandError, console, positive_int
+from .common import CommandError, console
+from .options import add_jobs
+from .progress import counting, progress_bar
 
 #: Name under which the errors of bands against those of H are asked for, beside the rows of the table.
 NOISE = "noise"
@@ -34,9 +36,7 @@ def add_parser(subparsers):
     )
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="only these seeds")
     parser.add_argument("--budget-hours", type=float, metavar="H", help="begin no run after so many hours")
-    parser.add_argument(
-        "--jobs", type=positive_int, default=1, help="runs at a time, one thread each; default %(default)s"
-    )
+    add_jobs(parser, "runs at a time, one thread each")
     parser.set_defaults(main=run_ablation)
 
 
@@ -67,27 +67,11 @@ def run_ablation(arguments):
 
 
 def _noise(table, results):
-    from rich.progress import BarColumn, Progress, TextColumn
-
     from ..evaluation.ablation.noise import perform_noise
     from ..training.train import new_model
 
-    out = console()
-    with Progress(
-        TextColumn("errors of bands against errors of H"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
-    ) as bar:
-        task = bar.add_task(NOISE, total=None)
-        perform_noise(
-            table,
-            new_model(table.raw["base"]),
-            results / f"{NOISE}.json",
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with counting("errors of bands against errors of H") as report:
+        perform_noise(table, new_model(table.raw["base"]), results / f"{NOISE}.json", report)
 
 
 def _train(table, arguments, results, rows):
@@ -132,18 +116,7 @@ def _work(table, left, arguments, results, within_budget, step):
 @contextmanager
 def _bar(table, left, what):
     """Bars over the tasks and over the steps of the stage that trains; a line for every task that ends."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    out = console()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        console=out,
-        transient=True,
-        disable=not (out.is_terminal and left),
-    ) as bar:
+    with progress_bar(hidden=not left) as bar:
         tasks, stage = bar.add_task(what, total=len(left)), bar.add_task("", total=None, visible=False)
         steps = {s.get("name", s["kind"]): s.get("steps") for s in table.raw["stages"]}
 

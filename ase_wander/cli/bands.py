@@ -8,16 +8,14 @@ from .common import (
     SUMMARY,
     CommandError,
     ResultFolder,
-    add_model_options,
-    add_structure_options,
     calculator_settings,
     console,
     file_hash,
     make_calculator,
-    positive_int,
     print_table,
     read_given,
 )
+from .options import add_file, add_jobs, add_model_options, add_out, add_structure_options, positive_int
 from .spinorbit import add_spin_options, add_window_option, check_spins, checked_window, spin_settings, with_spins
 
 HAMILTONIAN, BANDS, FIGURE = "hamiltonian.npz", "bands.json", "bands.png"
@@ -36,11 +34,9 @@ def add_parser(subparsers) -> None:
         description="Predict the Wannier Hamiltonian of a structure as it is (no relaxation) and its bands. Writes "
         "hamiltonian.npz, bands.json and bands.png.",
     )
-    parser.add_argument(
-        "file", nargs="?", metavar="FILE", help="structure in any format that ASE reads (its last frame)"
-    )
+    add_file(parser, nargs="?")
     parser.add_argument("--hamiltonian", metavar="FILE.npz", help="a saved Hamiltonian instead of a structure")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    add_out(parser)
     add_structure_options(parser)
     add_band_options(parser)
     add_compare_options(parser)
@@ -61,9 +57,7 @@ def add_band_options(parser, path=None) -> None:
         action="store_true",
         help="solve every k-point; by default the bands of large cells are followed from a few, with an error bound",
     )
-    group.add_argument(
-        "--jobs", type=positive_int, default=1, help="processes, each at another k-point; default %(default)s"
-    )
+    add_jobs(group, "processes, each at another k-point")
     group.add_argument(
         "--zero", choices=["vbm", "vacuum"], default="vbm", help="zero of energy in the figure; default %(default)s"
     )

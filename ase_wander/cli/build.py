@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..files import writing
-from .common import CommandError, positive_float, positive_int
+from .build_lists import material_of, print_alternatives, print_cells, print_materials, tolerance_of
+from .common import CommandError
+from .options import add_twist_options, positive_float, positive_int
 
 
 def add_parser(subparsers):
@@ -15,17 +17,27 @@ def add_parser(subparsers):
         help="build an exact cell of a twisted bilayer",
         description=(
             "Build an exact cell of a twisted bilayer. Give a pair (m, r), or an angle and a tolerance: then the "
-            "smallest exact cell "
-            "within it is built and the alternatives are listed."
+            "smallest exact cell within it is built and the alternatives are listed."
         ),
     )
     parser.add_argument("material", help="MoS2, graphene, ... (see --materials), or a file with one layer", nargs="?")
-    parser.add_argument("--m", type=int, help="with --r: the coprime pair of PRB 86, 155449")
-    parser.add_argument("--r", type=int)
-    parser.add_argument("--angle", type=float, help="wanted twist in degrees; negative for the mirror image")
+    add_twist_options(parser, " (0.02 with --top, --angles)")
+    _add_other_cells(parser)
+    _add_geometry(parser)
+    parser.add_argument("--max-atoms", type=positive_int, default=None, help="default 50000; for --list and --top 2000")
+    parser.add_argument("--list", action="store_true", help="list exact cells (near --angle, or all) and build nothing")
+    parser.add_argument("--angle-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="for --list, degrees")
+    parser.add_argument("--materials", action="store_true", help="list the known materials and stop")
     parser.add_argument(
-        "--tolerance", type=float, help="degrees; default 2 %% of the angle, at least 0.02 (0.02 with --top, --angles)"
+        "-o", "--output", help="file in any format that ASE writes; .extxyz keeps the layers and the twist"
     )
+    parser.add_argument("--force", action="store_true", help="overwrite the file")
+    parser.set_defaults(main=main)
+    return parser
+
+
+def _add_other_cells(parser):
+    """--top with its bounds, and --angles: cells that are no bilayer of two equal layers."""
     parser.add_argument(
         "--top", help="another material for the top layer: the smallest coincidence cell within the bounds is built"
     )
@@ -44,9 +56,10 @@ def add_parser(subparsers):
     parser.add_argument(
         "--angles", type=float, nargs="+", metavar="ANGLE", help="a stack of layers, one twist in degrees for each"
     )
-    parser.add_argument(
-        "--stacking", choices=["R", "H"], default="R", help="parallel or antiparallel layers; default %(default)s"
-    )
+
+
+def _add_geometry(parser):
+    """--centre, --shift, --gap, --vacuum, --lattice-constant, --gamma."""
     parser.add_argument(
         "--centre",
         default="hexagon",
@@ -69,28 +82,18 @@ def add_parser(subparsers):
     parser.add_argument(
         "--gamma", type=int, choices=[60, 120], default=120, help="angle of the cell vectors; default %(default)s"
     )
-    parser.add_argument("--max-atoms", type=positive_int, default=None, help="default 50000; for --list and --top 2000")
-    parser.add_argument("--list", action="store_true", help="list exact cells (near --angle, or all) and build nothing")
-    parser.add_argument("--angle-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="for --list, degrees")
-    parser.add_argument("--materials", action="store_true", help="list the known materials and stop")
-    parser.add_argument(
-        "-o", "--output", help="file in any format that ASE writes; .extxyz keeps the layers and the twist"
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite the file")
-    parser.set_defaults(main=main)
-    return parser
 
 
 def main(args) -> int:
     """Run `ase-wander build`; returns the exit status."""
     if args.materials:
-        _print_materials()
+        print_materials()
         return 0
     if args.material is None:
         raise CommandError("build: name a material, for example `ase-wander build MoS2 --m 2 --r 1 -o cell.extxyz`")
-    material = _material(args.material)
+    material = material_of(args.material)
     if args.list:
-        return _print_cells(args, material)
+        return print_cells(args, material)
     atoms, summary = (None, "") if args.output else _build(args, material)
     target = Path(args.output or _name(args, atoms))
     if target.exists() and not args.force:
@@ -99,10 +102,10 @@ def main(args) -> int:
         raise CommandError(f"{target}: no file format, give an extension such as .extxyz, .cif or .vasp")
     if atoms is None:
         atoms, summary = _build(args, material)
-    write_atomically(target, atoms)
+    write_structure(target, atoms)
     print(f"{target}: {len(atoms)} atoms, {summary}, {' x '.join(f'{x:.3f}' for x in atoms.cell.lengths()[:2])} Å")
     if args.angle is not None and args.top is None:
-        _print_alternatives(args, material)
+        print_alternatives(args, material)
     return 0
 
 
@@ -142,7 +145,7 @@ def _multilayer(args, material, shared):
     atoms = twisted_multilayer(
         material,
         args.angles,
-        tolerance=_bound(args),
+        tolerance=tolerance_of(args),
         gaps=args.gap,
         max_atoms=args.max_atoms or MAX_ATOMS,
         stackings=["R"] + [args.stacking] * (len(args.angles) - 1),
@@ -157,9 +160,9 @@ def _heterobilayer(args, material, shared):
 
     atoms = heterobilayer(
         material,
-        _material(args.top),
+        material_of(args.top),
         angle=args.angle,
-        tolerance=_bound(args),
+        tolerance=tolerance_of(args),
         max_strain=args.max_strain,
         max_atoms=args.max_atoms or 2000,
         isotropic=False if args.any_shape else None,
@@ -197,7 +200,7 @@ def _twist(info, strain=""):
     return f"{info['twist_angle']:.6f} deg, {info['stacking']} stacking, {strain}gap {info['gap']:.3f} Å"
 
 
-def write_atomically(target, atoms) -> None:
+def write_structure(target, atoms) -> None:
     """Write a structure so that the file appears whole or not at all.
 
     Raises
@@ -226,126 +229,3 @@ def write_atomically(target, atoms) -> None:
         raise CommandError(
             f"{target}: ASE cannot write this cell as {file_format} ({type(error).__name__}: {error})"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _material(text):
-    """A known name, or the layer in a file."""
-    from ..moire.materials import canonical_name
-    from .common import read_structure
-
-    try:
-        return canonical_name(text)
-    except ValueError:
-        if not Path(text).exists():
-            raise
-        return read_structure(text)
-
-
-def _layer(args, material):
-    from ..moire.build import check_layer_lattice, resolve_material
-
-    layer, _ = resolve_material(material, args.lattice_constant, args.gap or 1.0)
-    check_layer_lattice(layer)
-    return layer
-
-
-def _near(args, material, max_atoms):
-    from numpy.linalg import norm
-
-    from ..moire.commensurate import cells_near
-
-    layer = _layer(args, material)
-    return cells_near(
-        abs(args.angle),
-        args.tolerance,
-        max_atoms,
-        atoms_per_cell=len(layer),
-        lattice_constant=float(norm(layer.cell[0])),
-        lattice=layer.kind,
-    )
-
-
-def _print_alternatives(args, material):
-    from numpy.linalg import norm
-
-    from ..moire.build import MAX_ATOMS
-    from ..moire.commensurate import format_table, trade_offs
-
-    layer = _layer(args, material)
-    cells = trade_offs(
-        abs(args.angle),
-        args.max_atoms or MAX_ATOMS,
-        atoms_per_cell=len(layer),
-        lattice_constant=float(norm(layer.cell[0])),
-        lattice=layer.kind,
-    )
-    if cells:
-        print(f"what more atoms buy near {args.angle:g} degrees (--m M --r R builds one of them):")
-        print(format_table(cells))
-
-
-def _bound(args):
-    """Degrees around an angle where atoms are no measure of what is sensible."""
-    return 0.02 if args.tolerance is None else args.tolerance
-
-
-def _print_cells(args, material) -> int:
-    from numpy.linalg import norm
-
-    from ..moire.commensurate import commensurate_cells, format_table
-
-    max_atoms = args.max_atoms or 2000
-    if args.top is not None:
-        return _print_coincidences(args, material, max_atoms)
-    if args.angle is not None:
-        print(format_table(_near(args, material, max_atoms)))
-        return 0
-    layer = _layer(args, material)
-    cells = commensurate_cells(
-        max_atoms,
-        args.angle_range and tuple(args.angle_range),
-        atoms_per_cell=len(layer),
-        lattice_constant=float(norm(layer.cell[0])),
-        lattice=layer.kind,
-    )
-    if not cells:
-        raise CommandError(
-            f"no exact cell of up to {max_atoms} atoms between {args.angle_range[0]:g} and {args.angle_range[1]:g} "
-            "degrees"
-            if args.angle_range
-            else f"no exact cell of up to {max_atoms} atoms"
-        )
-    print(format_table(cells))
-    return 0
-
-
-def _print_coincidences(args, material, max_atoms, most=40) -> int:
-    from ..moire.coincidence import coincidence_cells
-
-    window = None if args.angle is None else (args.angle - _bound(args), args.angle + _bound(args))
-    window = tuple(args.angle_range) if args.angle_range else window
-    cells = coincidence_cells(
-        material, _material(args.top), max_atoms, window, args.max_strain, isotropic=False if args.any_shape else None
-    )
-    if not cells:
-        raise CommandError(
-            f"no common cell of up to {max_atoms} atoms with less than {100 * args.max_strain:g} % strain"
-            + (f" between {window[0]:g} and {window[1]:g} degrees" if window else "")
-        )
-    print(f"{'angle (deg)':>12} {'strain (%)':>11} {'cells':>11} {'atoms':>7}")
-    for c in cells[:most]:
-        print(f"{c.angle:12.6f} {100 * c.strain:11.5f} {c.n_cells[0]:5d}+{c.n_cells[1]:<5d} {c.n_atoms:7d}")
-    if len(cells) > most:
-        print(f"and {len(cells) - most} larger")
-    return 0
-
-
-def _print_materials():
-    from ..moire.materials import equilibrium, known_materials
-
-    print(f"{'name':<10} {'a (Å)':>7} {'gap (Å)':>8} {'thickness (Å)':>14}  source")
-    for name in known_materials():
-        eq = equilibrium(name)
-        print(f"{name:<10} {eq.a:7.4f} {eq.gap:8.3f} {eq.thickness:14.3f}  {eq.source}")

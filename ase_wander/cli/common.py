@@ -48,69 +48,6 @@ def console(stderr=True):
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
-#: Model of commands that are given no material by name.
-DEFAULT_MODEL = "mos2-bilayer"
-
-
-def add_model_options(parser, default=DEFAULT_MODEL, of="the material") -> None:
-    """--model, --dtype, --device, --threads; `default` None: the command chooses the first model of something."""
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        "--model",
-        default=default,
-        help="name (see `ase-wander models`) or folder of a model; default " + (default or f"the first model of {of}"),
-    )
-    group.add_argument("--dtype", default="float64", choices=["float64", "float32"], help="default %(default)s")
-    group.add_argument("--device", default="cpu", help="torch device; default %(default)s")
-    group.add_argument("--threads", type=thread_count, help="CPU threads; default: torch's choice")
-
-
-def positive_int(text: str) -> int:
-    """An integer above zero, for argparse."""
-    import argparse
-
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-    return value
-
-
-def thread_count(text: str) -> int:
-    """A number of threads that this machine can run, for argparse; absurd ones crash the interpreter."""
-    import argparse
-
-    value, most = positive_int(text), max(64, 8 * (os.cpu_count() or 1))
-    if value > most:
-        raise argparse.ArgumentTypeError(f"{value} threads on {os.cpu_count()} cores; at most {most}")
-    return value
-
-
-def positive_float(text: str) -> float:
-    """A finite number above zero, for argparse."""
-    import argparse
-    import math
-
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return value
-
-
-def add_structure_options(parser) -> None:
-    """--pbc."""
-    parser.add_argument(
-        "--pbc",
-        choices=["TTF", "TTT"],
-        help="periodic directions in place of the file's: TTF is one stack alone in vacuum",
-    )
-
-
 def read_given(arguments):
     """The structure of `arguments.file` as the options want it, and what they changed, for the settings."""
     atoms = read_structure(arguments.file)

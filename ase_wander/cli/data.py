@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from contextlib import contextmanager
 
-from .common import CommandError, console, positive_int
+from .common import CommandError, console
 from .data_converge import add_converge
 from .data_propose import add_propose
+from .options import positive_int
 
 #: Actions; `ase-wander data PATH` is short for `ase-wander data show PATH`.
 ACTIONS = ("show", "make", "status", "compare", "converge", "convert", "propose")

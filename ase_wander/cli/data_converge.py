@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..files import atomic_write
-from .common import CommandError, console, positive_float
+from .common import CommandError, console
+from .options import add_out, positive_float
 
 FIGURE, TABLE = "convergence.png", "convergence.json"
 
@@ -18,12 +19,7 @@ def add_converge(actions) -> None:
         "finest, and draw it. Rows that are there are not computed again.",
     )
     parser.add_argument("config", help="YAML configuration of a campaign: its recipe, and its plan for the structure")
-    parser.add_argument(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="folder for the results of the rows, convergence.json and convergence.png",
-    )
+    add_out(parser, "the results of the rows, convergence.json and convergence.png")
     parser.add_argument(
         "--cutoffs",
         nargs="+",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from .common import CommandError, console, positive_int
+from .common import CommandError, console
+from .options import add_model_options, positive_int
+from .progress import counting
 
 
 def add_propose(actions):
-    from .common import add_model_options
-
     propose = actions.add_parser("propose", help="structures that a model knows least about, to be computed next")
     source = propose.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -49,7 +49,7 @@ def run_propose(arguments):
         raise CommandError(f"{arguments.out}: structures are written as extended XYZ (*.extxyz)")
     candidates = _patches(arguments) if arguments.moire else _frames(arguments)
     calculator = make_calculator(arguments)
-    with _quiet(), progress_bar("candidates", len(candidates)) as report:
+    with _quiet(), counting("candidates", len(candidates)) as report:
         judged = judge(candidates, calculator.get_uncertainty, calculator.get_descriptors, report)
     chosen = propose(judged, arguments.number)
     frames = named(chosen, arguments.prefix)
@@ -103,25 +103,6 @@ def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
-
-
-@contextmanager
-def progress_bar(name, total):
-    """A bar on standard error, for functions that report how many are done."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    out = console()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
-    ) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _print_proposal(frames, chosen, judged, file):

@@ -61,7 +61,7 @@ def main(arguments) -> int:
 
 def export(source, target, layer_offsets=None) -> None:
     """Write the authors' download `source` as the model folder `target`, which must be new or empty."""
-    from ..published.model import EXAMPLE_OFFSETS, load_published
+    from ..published.example import EXAMPLE_OFFSETS, load_published
 
     folder = Path(target)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

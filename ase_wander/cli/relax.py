@@ -9,17 +9,14 @@ from .common import (
     SUMMARY,
     CommandError,
     ResultFolder,
-    add_model_options,
-    add_structure_options,
     calculator_settings,
     console,
     file_hash,
     make_calculator,
-    positive_float,
-    positive_int,
     print_table,
     read_given,
 )
+from .options import add_file, add_model_options, add_out, add_structure_options, positive_float, positive_int
 
 STRUCTURE, TRAJECTORY, CORRUGATION = "structure.extxyz", "relaxation.traj", "corrugation.png"
 
@@ -42,8 +39,8 @@ def add_parser(subparsers) -> None:
         "relaxation.traj and, for two layers, corrugation.png. A killed run goes on where it stopped when started "
         "again, and ends in the same bits.",
     )
-    parser.add_argument("file", metavar="FILE", help="structure in any format that ASE reads (its last frame)")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    add_file(parser)
+    add_out(parser)
     add_structure_options(parser)
     add_relaxation_options(parser)
     add_model_options(parser, default=None, of="the atoms")

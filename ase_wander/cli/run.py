@@ -8,20 +8,18 @@ from pathlib import Path
 from . import bands as cli_bands
 from . import relax as cli_relax
 from .common import (
-    DEFAULT_MODEL,
     SUMMARY,
     ResultFolder,
-    add_model_options,
     calculator_settings,
     console,
     file_hash,
     make_calculator,
-    positive_int,
     print_table,
     version,
 )
-from .estimate import MAX_ATOMS, check_size, foresee, show_trade_offs
 from .convergence import gap_left, gap_rows
+from .estimate import MAX_ATOMS, check_size, foresee, show_trade_offs
+from .options import DEFAULT_MODEL, add_model_options, add_out, add_twist_options, positive_int
 from .spinorbit import check_spins, with_spins
 
 OUTPUTS = tuple(dict.fromkeys([*cli_relax.OUTPUTS, *cli_bands.OUTPUTS]))
@@ -33,31 +31,19 @@ def add_parser(subparsers) -> None:
         "run",
         help="build, relax, Hamiltonian, bands and figures of a twisted bilayer in one go",
         description="Build an exact cell of a twisted bilayer at the model's own equilibrium lattice constant, relax "
-        "it, "
-        "predict its Wannier Hamiltonian and bands, and draw the figures. A killed run goes on where it "
+        "it, predict its Wannier Hamiltonian and bands, and draw the figures. A killed run goes on where it "
         "stopped when the same command is given again.",
     )
     parser.add_argument("material", metavar="MATERIAL", help="name of the monolayer, as MoS2, or a file of one layer")
     group = parser.add_argument_group("cell")
-    group.add_argument("--m", type=int, help="with --r: coprime pair of Lopes dos Santos et al., PRB 86, 155449")
-    group.add_argument("--r", type=int)
-    group.add_argument(
-        "--angle", type=float, help="twist in degrees instead of --m and --r: the smallest exact cell near it"
-    )
-    group.add_argument("--tolerance", type=float, help="of --angle, degrees; default 2 %% of the angle, at least 0.02")
+    add_twist_options(group)
     group.add_argument(
         "--max-atoms",
         type=positive_int,
         default=MAX_ATOMS,
         help="refuse larger cells, which take hours and gigabytes; default %(default)s",
     )
-    group.add_argument(
-        "--stacking",
-        choices=["R", "H"],
-        default="R",
-        help="layers parallel (R) or antiparallel (H); default %(default)s",
-    )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    add_out(parser)
     cli_relax.add_relaxation_options(parser)
     cli_bands.add_band_options(parser, path="GMKG")
     add_model_options(parser, default=None)
@@ -66,32 +52,12 @@ def add_parser(subparsers) -> None:
 
 def main(arguments) -> int:
     """Run the command."""
-    from ..moire import equilibrium, twisted_bilayer
-    from ..moire.layer_file import is_layer_file, layer_of
-
     seconds = {}
-    begin = time.perf_counter()
-    if arguments.model is None:
-        arguments.model = model_of(arguments.material)
-    calculator = make_calculator(arguments)
-    seconds["model"] = time.perf_counter() - begin
-    lattice = calculator.model.config.get("equilibrium") or vars(equilibrium(arguments.material))
-    layer = layer_of(arguments.material, lattice["a"], lattice.get("thickness"))
-    own = {"layer_sha256": file_hash(arguments.material)} if is_layer_file(arguments.material) else {}
-    material = Path(arguments.material).stem if own else arguments.material
-    atoms = twisted_bilayer(
-        layer,
-        m=arguments.m,
-        r=arguments.r,
-        angle=arguments.angle,
-        tolerance=arguments.tolerance,
-        stacking=arguments.stacking,
-        gap=lattice["gap"],
-        max_atoms=arguments.max_atoms,
-    )
-    if arguments.angle is not None:
-        show_trade_offs(arguments.angle, atoms, layer)
-    cell = {"material": material, **own, **{key: atoms.info[key] for key in ("m", "r", "twist_angle", "stacking")}}
+    with _clock(seconds, "model"):
+        if arguments.model is None:
+            arguments.model = model_of(arguments.material)
+        calculator = make_calculator(arguments)
+    atoms, cell, lattice = build(arguments, calculator.model)
     folder = ResultFolder(
         arguments.out,
         {
@@ -112,9 +78,8 @@ def main(arguments) -> int:
     atoms.get_forces()  # what the model cannot treat is refused here, before anything is written
     foresee(atoms, calculator.model, arguments.npoints, time.perf_counter() - begin)
     folder.claim(OUTPUTS)
-    name = f"{material}, {abs(cell['twist_angle']):.2f}°, {len(atoms)} atoms"
+    name = f"{cell['material']}, {abs(cell['twist_angle']):.2f}°, {len(atoms)} atoms"
     console().print(f"{name}: results in {folder.path}")
-
     report = {
         **cell,
         "n_atoms": len(atoms),
@@ -133,10 +98,50 @@ def main(arguments) -> int:
         report |= gap_left(atoms, report, arguments)
     report["seconds"] = {key: round(value, 2) for key, value in seconds.items()}
     folder.write_json(SUMMARY, report)
+    _print_report(name, report, seconds, folder)
+    return 0
+
+
+def build(arguments, model) -> tuple:
+    """The twisted bilayer at the model's own equilibrium.
+
+    Returns
+    -------
+    atoms : ase.Atoms
+    cell : dict
+        Material, pair, angle and stacking, as the settings of the run keep them.
+    lattice : dict
+        Equilibrium: a, gap and thickness in Å.
+    """
+    from ..moire import equilibrium, twisted_bilayer
+    from ..moire.layer_file import is_layer_file, layer_of
+
+    lattice = model.config.get("equilibrium") or vars(equilibrium(arguments.material))
+    layer = layer_of(arguments.material, lattice["a"], lattice.get("thickness"))
+    own = {"layer_sha256": file_hash(arguments.material)} if is_layer_file(arguments.material) else {}
+    atoms = twisted_bilayer(
+        layer,
+        m=arguments.m,
+        r=arguments.r,
+        angle=arguments.angle,
+        tolerance=arguments.tolerance,
+        stacking=arguments.stacking,
+        gap=lattice["gap"],
+        max_atoms=arguments.max_atoms,
+    )
+    if arguments.angle is not None:
+        show_trade_offs(arguments.angle, atoms, layer)
+    material = Path(arguments.material).stem if own else arguments.material
+    cell = {"material": material, **own, **{key: atoms.info[key] for key in ("m", "r", "twist_angle", "stacking")}}
+    return atoms, cell, lattice
+
+
+def _print_report(name, report, seconds, folder):
+    cell = f"({report['m']}, {report['r']}), stacking {report['stacking']}, a = {report['lattice_constant']:.4f} Å"
     print_table(
         name,
         [
-            ("cell", f"({cell['m']}, {cell['r']}), stacking {cell['stacking']}, a = {lattice['a']:.4f} Å"),
+            ("cell", cell),
             *cli_relax.relaxation_rows(report),
             *cli_bands.band_rows(report),
             *gap_rows(report),
@@ -144,7 +149,6 @@ def main(arguments) -> int:
             ("results in", str(folder.path)),
         ],
     )
-    return 0
 
 
 def model_of(material) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from .common import CommandError, console
+from .progress import counting, progress_bar
 
 
 def add_parser(subparsers):
@@ -70,21 +71,12 @@ def stage_progress(config, folder, out):
     """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew
     each minute.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     from ..training.figures import plot_learning_curves
     from ..training.progress import progress_line
     from ..training.terms import labels_line
 
     drawn, names = time.monotonic(), [s.name for s in config.stages]
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        console=out,
-        disable=not out.is_terminal,
-    ) as bar:
+    with progress_bar(out, transient=False) as bar:
         steps = {s.name: s.loop.steps for s in config.stages}
         tasks = {name: bar.add_task(name, total=steps[name], start=False) for name in names}
 
@@ -120,17 +112,7 @@ def network_progress(out):
     """Where reports of a run of kind `published` go: a bar over the epochs of one network after the other, a line for
     each.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("epoch {task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
-    ) as bar:
+    with progress_bar(out, count="epoch {task.completed}/{task.total}") as bar:
         task = bar.add_task("samples", total=None)
 
         def report(row):
@@ -146,30 +128,12 @@ def network_progress(out):
         yield report
 
 
-@contextmanager
-def evaluation_progress(out, what="evaluate"):
-    """A bar over configurations, for `evaluate(progress=)`."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
-    ) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def fit_uncertainty(model, name, configurations):
     """Fit the uncertainty of a model and write it into its folder."""
     from ..catalogue import model_folder
     from ..evaluation.uncertainty import fit_uncertainty
 
-    with evaluation_progress(console(), "uncertainty") as progress:
+    with counting("uncertainty") as progress:
         fit_uncertainty(model, configurations, progress=progress)
     model.save_uncertainty(model_folder(name))
 
@@ -194,7 +158,7 @@ def run_evaluate(arguments):
     if arguments.fit_uncertainty:
         fit_uncertainty(model, arguments.model, configurations)
     samples, fraction = {}, None if arguments.all else model.config.get("validation_fraction", 0.15)
-    with evaluation_progress(console()) as progress:
+    with counting("evaluate") as progress:
         report = evaluate(model, configurations, fraction, progress, samples, learning)
     print_table(report, console(stderr=False))
     if arguments.out:

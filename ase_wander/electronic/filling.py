@@ -26,7 +26,7 @@ def default_grid(h, length=36.0):
     Multiples of six hold G, M and K of a hexagonal cell. Cells longer than `length` get one point, and so does the
     third direction of a slab.
     """
-    atoms = h._require_atoms("a default k-grid")
+    atoms = h.require_atoms("a default k-grid")
     size = []
     for vector, periodic in zip(atoms.cell.lengths(), atoms.pbc):
         ratio = length / vector if periodic and vector > 0 else 0
@@ -49,7 +49,12 @@ def _disperses_along_third(h):
 
 
 def default_kpts(h):
-    """k-points and weights for filling: `default_grid`, with the cell's special points at weight zero."""
+    """k-points and weights for filling: `default_grid`, with the cell's special points at weight zero.
+
+    Without atoms, whose cell tells its size, 12 along every direction in which there are hoppings.
+    """
+    if h.atoms is None:
+        return monkhorst_pack([12 if along.any() else 1 for along in h.cell_shifts.T], h.is_real)
     kpts, weights = monkhorst_pack(default_grid(h), h.is_real)
     special = np.array(list(special_points(h.atoms).values()))
     extra = [k for k in special if np.abs(kpts - k).max(axis=1).min() > 1e-9]
@@ -92,7 +97,7 @@ def level_at_density(h, carriers, kpts=None, weights=None, **options):
 
     The bands stay rigid. A density that fills only a small pocket needs a k-grid that resolves it.
     """
-    area = np.linalg.norm(np.cross(*h._require_atoms("a carrier density").cell.array[:2]))
+    area = np.linalg.norm(np.cross(*h.require_atoms("a carrier density").cell.array[:2]))
     # 1 Å^2 = 1e-16 cm^2
     return fermi_level(h.replace(n_electrons=h.n_electrons + carriers * area * 1e-16), kpts, weights, **options)
 

@@ -46,7 +46,7 @@ def with_spin_orbit(h, strengths=None):
     """
     if h.spin_degeneracy == 1:
         raise ValueError("the Hamiltonian has spin already")
-    atoms = h._require_atoms("spin-orbit coupling")
+    atoms = h.require_atoms("spin-orbit coupling")
     if strengths is None:
         strengths = STRENGTHS
         unknown = sorted(set(atoms.symbols) - set(strengths))

@@ -70,7 +70,7 @@ def make_supercell(h, matrix):
     stacked = csr_matrix((data, (which * size + row, col)), shape=(len(shifts) * size, size))
     stacked.sort_indices()
     blocks = [stacked[k * size : (k + 1) * size] for k in range(len(shifts))]
-    atoms = h._require_sites("a supercell")
+    atoms = h.require_sites("a supercell")
     cell = atoms.cell.complete().array
     many = Atoms(
         numbers=np.tile(atoms.numbers, n_cells),

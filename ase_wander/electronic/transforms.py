@@ -104,7 +104,7 @@ def in_electric_field(h, field, screening=1.0, origin=None):
 
 def orbital_heights(h):
     """Height (n_orbitals,) of every orbital's centre along the upward normal, Å, of a slab in one piece."""
-    atoms = h._require_sites("heights of orbitals")
+    atoms = h.require_sites("heights of orbitals")
     up = upward(atoms)
     if not atoms.pbc[2]:
         return h.centres @ up
@@ -180,6 +180,6 @@ def _same_order(orbitals, wanted):
 
 def layer_of_orbitals(h):
     """Layer of every orbital, from ``atoms.arrays["layer"]`` or by connectivity, shape (n_orbitals,)."""
-    atoms = h._require_sites("layers")
+    atoms = h.require_sites("layers")
     layer = atoms.arrays["layer"] if "layer" in atoms.arrays else find_layers(atoms)
     return np.asarray(layer)[h.orbitals["atom"]]

@@ -117,7 +117,7 @@ class VacuumOffset:
 
     def apply(self, h, layers, extrapolate=False):
         """Copy of a WannierHamiltonian with C added to the on-site diagonal of every layer."""
-        return shift_layers(h, layers, self.of_layers(h._require_sites("a vacuum-level offset"), layers, extrapolate))
+        return shift_layers(h, layers, self.of_layers(h.require_sites("a vacuum-level offset"), layers, extrapolate))
 
     # -- files --------------------------------------------------------------------------------------
 

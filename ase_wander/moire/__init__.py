@@ -1,8 +1,9 @@
 """Moiré cells: exact twists, coincidence cells, and what can be seen in them."""
 
 from .build import twisted_bilayer
+from .cell_search import cells_near, commensurate_cells, format_table, trade_offs
 from .coincidence import CoincidenceCell, coincidence_cells
-from .commensurate import CommensurateCell, cells_near, commensurate_cells, format_table, trade_offs
+from .commensurate import CommensurateCell
 from .constraint import FixLayerSymmetry
 from .hetero import heterobilayer
 from .interlayer import interlayer_distance

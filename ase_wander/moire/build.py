@@ -10,11 +10,10 @@ import numpy as np
 from ase import Atoms
 
 from ..structure import MIN_DISTANCE
+from .cell_search import MAX_ATOMS, cells_near
 from .commensurate import (
-    MAX_ATOMS,
     PERIOD,
     CommensurateCell,
-    cells_near,
     cells_per_layer,
     check_lattice,
     check_pair,

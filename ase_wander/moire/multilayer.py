@@ -12,7 +12,6 @@ import numpy as np
 from ase import Atoms
 
 from .build import (
-    MAX_ATOMS,
     VACUUM,
     PlacedLayer,
     assemble,
@@ -21,6 +20,7 @@ from .build import (
     check_stacking,
     resolve_material,
 )
+from .cell_search import MAX_ATOMS
 from .coincidence import lattice_vectors
 from .lattice import describe, rotation_centre
 

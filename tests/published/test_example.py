@@ -15,8 +15,9 @@ from ase_wander import WanderCalculator
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
 from ase_wander.published.bands import published_path
 from ase_wander.published.environment import environment_vectors
+from ase_wander.published.example import load_published
 from ase_wander.published.frame import find_frame
-from ase_wander.published.model import RY_PER_BOHR, PublishedModel, load_published
+from ase_wander.published.model import RY_PER_BOHR, PublishedModel
 from ase_wander.published.relax import PublishedDescent
 from ase_wander.published.template import ideal_template
 from ase_wander.structure import find_layers

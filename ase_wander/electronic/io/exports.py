@@ -35,7 +35,7 @@ def write_wanniertools(h, folder, seed="wander", max_bytes=2e10):
     -------
     list of Path
     """
-    atoms = h._require_sites("WannierTools input")
+    atoms = h.require_sites("WannierTools input")
     if (h.orbitals["l"] < 0).any():
         raise ValueError("wt.in needs named orbitals; those of this Hamiltonian are not known")
     if h.spin_degeneracy == 1:

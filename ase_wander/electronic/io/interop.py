@@ -29,7 +29,7 @@ def to_pythtb(h, threshold=0.0):
         import pythtb
     except ImportError:
         raise ImportError("to_pythtb needs pythtb: pip install pythtb") from None
-    atoms = h._require_atoms("a pythtb model")
+    atoms = h.require_atoms("a pythtb model")
     periodic = [a for a in range(3) if (h.cell_shifts[:, a] != 0).any()]
     lattice, centres = atoms.cell.complete().array, h.scaled_centres
     if hasattr(pythtb, "TBModel"):
@@ -89,7 +89,7 @@ def to_sisl(h, spin=None):
         import sisl
     except ImportError:
         raise ImportError("to_sisl needs sisl: pip install sisl") from None
-    atoms = h._require_sites("a sisl Hamiltonian")
+    atoms = h.require_sites("a sisl Hamiltonian")
     if spin is None:
         h = reordered(h, np.argsort(h.orbitals["atom"], kind="stable"))
         on = h.orbitals["atom"]
@@ -155,7 +155,7 @@ def to_wannierberri(h, max_bytes=8e9, **options):
         from wannierberri.system.system_R import System_R
     except ImportError:
         raise ImportError("to_wannierberri needs wannierberri: pip install wannierberri") from None
-    atoms, n = h._require_atoms("a WannierBerri system"), h.n_orbitals
+    atoms, n = h.require_atoms("a WannierBerri system"), h.n_orbitals
     spinor = h.spin_degeneracy == 1
     size = 16.0 * n**2 * len(h.blocks) * (4 if spinor else 1)
     if size > max_bytes:

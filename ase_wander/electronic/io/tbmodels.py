@@ -26,7 +26,7 @@ def write_tbmodels(h, path):
     The orbitals' names and the electron count beyond TBmodels' number of occupied states are not in the format.
     """
     h5py = _h5py()
-    atoms = h._require_atoms("a TBmodels file")
+    atoms = h.require_atoms("a TBmodels file")
     positions = h.scaled_centres
     # TBmodels moves orbitals into the home cell when it reads: do so here, H_ij(R) -> H_ij(R + n_j - n_i)
     home = np.floor(positions).astype(int)

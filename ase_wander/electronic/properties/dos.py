@@ -114,7 +114,7 @@ def orbital_groups(h, project):
         return {"total": None}
     if isinstance(project, dict):
         return {str(name): orbital_indices(h, index) for name, index in project.items()}
-    symbols = np.asarray(h._require_sites("a projected density of states").symbols)[h.orbitals["atom"]]
+    symbols = np.asarray(h.require_sites("a projected density of states").symbols)[h.orbitals["atom"]]
     if project == "layer":
         names = np.array([f"layer {x}" for x in layer_of_orbitals(h)])
     elif project == "species":

@@ -34,7 +34,7 @@ def optical_conductivity(h, frequencies, kpts=None, weights=None, fermi_level=No
         raise ValueError(f"axes are {axes!r}; they must be two of 0 (x), 1 (y) and 2 (z)")
     kpts, weights = normalised_points(h, kpts, weights)
     level = h.fermi_level() if fermi_level is None else float(fermi_level)
-    area = np.linalg.norm(np.cross(*h._require_atoms("a conductivity").cell.array[:2]))
+    area = np.linalg.norm(np.cross(*h.require_atoms("a conductivity").cell.array[:2]))
     sigma = np.zeros(len(frequencies))
     # Transitions far from every frequency are left out, those at a crossing of bands (gap 0) with them.
     lowest, highest = max(frequencies.min() - 6 * width, 1e-6), frequencies.max() + 6 * width

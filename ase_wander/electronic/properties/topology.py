@@ -64,7 +64,7 @@ def berry_flux(h, group, shape=(24, 24)):
     ValueError
         Without atoms: the curvature needs the orbitals' centres.
     """
-    atoms = h._require_atoms("a Berry flux")
+    atoms = h.require_atoms("a Berry flux")
     flux = _plaquettes(h, group, shape, h.scaled_centres)
     return flux if plane_normal(atoms) @ upward(atoms) > 0 else -flux
 
@@ -81,7 +81,7 @@ def berry_curvature(h, kpts, group):
     ValueError
         Where the group touches another band.
     """
-    atoms = h._require_atoms("a Berry curvature")
+    atoms = h.require_atoms("a Berry curvature")
     axes = plane_axes(atoms)
     sign = np.sign(np.cross(*axes) @ upward(atoms))
     inside = np.zeros(h.n_orbitals, bool)

@@ -23,7 +23,7 @@ def velocity_operators(h, k):
     hbar v_ij = i sum_R (R + r_j - r_i) e^{2 pi i k.R} H_ij(R), with the orbital centres r: the position operator is
     taken as diagonal, as in any tight-binding model (T. G. Pedersen et al., PRB 63, 201101).
     """
-    cell = h._require_atoms("velocities").cell.complete().array
+    cell = h.require_atoms("velocities").cell.complete().array
     bloch = h.bloch_sum
     # d/dk_a counts 2 pi i R_a per reciprocal vector; i R = that times cell / 2 pi
     gradient = bloch.derivative(k) @ cell / (2 * np.pi)
@@ -79,7 +79,7 @@ def effective_mass(h, k, band, step=2e-3, **options):
     k = np.asarray(k, float)
     if not isinstance(band, Integral) or not 0 <= band < h.n_orbitals:
         raise ValueError(f"band is {band}; it must be an integer, and there are {h.n_orbitals}")
-    atoms = h._require_atoms("an effective mass")
+    atoms = h.require_atoms("an effective mass")
     cell, plane = atoms.cell.complete().array, plane_axes(atoms)
     shifts = np.concatenate([np.zeros((1, 3)), *([s * step * plane[a : a + 1] for a in (0, 1) for s in (1, -1)])])
     # k_fractional = cell k / 2 pi
