@@ -154,6 +154,7 @@ def run_evaluate(arguments):
     paths = arguments.data or [reference_data(arguments.model)]
     configurations = [c for path in paths for c in load_dataset(path)]
     for c in configurations:  # what was trained on whole calibrates nothing
+        c.calibrates = c.name in model.config.get("calibrated_with", ())
         c.hold_out = c.hold_out and c.name not in model.config.get("trained_whole", ())
     if arguments.fit_uncertainty:
         fit_uncertainty(model, arguments.model, configurations)

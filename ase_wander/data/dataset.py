@@ -52,6 +52,8 @@ class Configuration:
         Energy (eV) that is taken off Hamiltonian and eigenvalues.
     hold_out : bool
         Whether the split may hold it out.
+    calibrates : bool
+        Whether it calibrates the uncertainty and does nothing else.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Configuration:
     to_withhold: tuple = ()
     vacuum_level: float = 0.0
     hold_out: bool = True
+    calibrates: bool = False
 
     @property
     def results(self):
@@ -271,7 +274,8 @@ def is_validation(name: str, fraction: float = 0.15, salt: str = "wander-1") -> 
 
 
 def split(configurations, fraction: float = 0.15):
-    """(training, validation) by configuration."""
+    """(training, validation) by configuration, without those that calibrate."""
+    configurations = [c for c in configurations if not c.calibrates]
     held_out = [c.hold_out and is_validation(c.name, fraction) for c in configurations]
     return (
         [c for c, out in zip(configurations, held_out) if not out],

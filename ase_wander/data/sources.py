@@ -43,6 +43,9 @@ class Source:
         Taken off its Hamiltonians and eigenvalues, eV.
     hold_out : bool
         With false all of it is trained on, whatever the names say: data made to fill a gap, not to judge.
+    calibrate : bool
+        With true none of it is trained on, nor validated with: beside the held-out configurations it calibrates the
+        deviations of `get_uncertainty`, for a kind of structures that those do not hold.
     """
 
     path: str = setting(text("is not a path"))
@@ -54,6 +57,7 @@ class Source:
     structure: str = setting(text("is not a path"), "")
     vacuum_level: float = setting(number(-math.inf, what="is not a number"), 0.0)
     hold_out: bool = setting(switch(), True)
+    calibrate: bool = setting(switch(), False)
 
 
 #: Keys of a source.
@@ -71,6 +75,8 @@ def check_source(source, fail) -> dict:
         if isinstance(source.get(key), str):
             source[key] = [source[key]]
     check_keys(Source, source, fail, ".")
+    if source.get("calibrate") and not source.get("hold_out", True):
+        fail(".calibrate", "what is trained on whole (hold_out: false) calibrates nothing")
     for label in source.get("withhold", ()):
         if label not in LABELS:
             fail(".withhold", f"{label!r} is no label; known: {', '.join(LABELS)}")
@@ -112,7 +118,7 @@ def load_source(source) -> list:
     for c in found:
         c.weight, c.to_withhold = float(source.get("weight", 1.0)), tuple(source.get("withhold", ()))
         c.vacuum_level = float(source.get("vacuum_level", c.vacuum_level))
-        c.hold_out = source.get("hold_out", True)
+        c.hold_out, c.calibrates = source.get("hold_out", True), source.get("calibrate", False)
     return found
 
 

@@ -39,12 +39,12 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
     check_value(are_bars, bars, "bars", fail)
     samples = {} if samples is None else samples
     samples.update(forces=[], energies=[], elements=[], eigenvalues=[], gaps=[], trust=([], None))
-    whole = model.config.get("trained_whole", ())
+    apart = {*model.config.get("trained_whole", ()), *model.config.get("calibrated_with", ())}
     chosen = [
         c
         for c in configurations
         if validation_fraction is None
-        or (c.hold_out and c.name not in whole and is_validation(c.name, validation_fraction))
+        or (c.hold_out and c.name not in apart and is_validation(c.name, validation_fraction))
     ]
     if not chosen:
         raise ValueError("no configuration of the data belongs to the validation split; use all of them instead")

@@ -57,6 +57,8 @@ def ship(model, config, run, folder, equilibrium) -> Path:
     whole = sorted({c.name for c in configurations if not c.hold_out} | set(model.config.get("trained_whole", ())))
     if whole:  # what no later evaluation may take for held out
         model.config["trained_whole"] = whole
+    if calibrating := sorted(c.name for c in configurations if c.calibrates):
+        model.config["calibrated_with"] = calibrating
     model.config["layers"] = layer_counts(c for c in configurations if model.refusal(c.atoms, c.layers) is None)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # One level down: what stands beside other models with a config.json would count as a model.

@@ -28,7 +28,8 @@ def fit_uncertainty(model, configurations, validation_fraction=None, progress=No
     Parameters
     ----------
     configurations : list of Configuration, training and validation ones.
-    validation_fraction : float; default that of the model's config, else 0.15. The held-out split calibrates.
+    validation_fraction : float; default that of the model's config, else 0.15. The held-out split calibrates,
+        together with the configurations whose `calibrates` is set.
     progress : callable (done, total), optional.
 
     Raises
@@ -43,6 +44,7 @@ def fit_uncertainty(model, configurations, validation_fraction=None, progress=No
     if validation_fraction is None:
         validation_fraction = model.config.get("validation_fraction", 0.15)
     training, held_out = split(configurations, validation_fraction)
+    held_out += [c for c in configurations if c.calibrates]
     held_out = [c for c in held_out if "forces" in c.results and "energy" in c.results]
     if not training or not held_out:
         raise ValueError(

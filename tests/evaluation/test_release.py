@@ -67,6 +67,26 @@ def test_what_was_trained_on_whole_is_never_judged_as_held_out(tmp_path):
     assert judged(0.15) == ["p1_0040"] and "ml_0001" in judged(None)
 
 
+def test_what_calibrates_makes_the_deviations_and_is_not_judged(tmp_path):
+    rest = {"path": str(DATA), "exclude": ["ml_*"]}
+    shipped = {}
+    for calibrate in (False, True):
+        folder = tmp_path / str(calibrate)
+        folder.mkdir()
+        model, config = finished_run(
+            folder, data=[rest, {"path": str(DATA), "include": ["ml_*"], "calibrate": True}][: 1 + calibrate]
+        )
+        target = ship(model, config, folder / "run", folder / "tiny", lambda model, material: MEASURED)
+        shipped[calibrate] = load_model(target)
+    assert shipped[True].config["calibrated_with"] == ["ml_0000", "ml_0001"]
+    assert not (shipped[True].trust.forces == shipped[False].trust.forces).all()
+    assert (shipped[True].trust.mean == shipped[False].trust.mean).all()
+    judged = lambda fraction: [
+        row["name"] for row in evaluate(shipped[True], load_dataset(DATA), fraction)["configurations"]
+    ]
+    assert judged(0.15) == ["p1_0040"] and "ml_0001" in judged(None)
+
+
 def test_half_trained_models_are_not_shipped(tmp_path):
     config = load_config(write_config(tmp_path, stages=STAGES[:1]))
     with pytest.raises(ValueError, match="stages: none of kind hamiltonian"):

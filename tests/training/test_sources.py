@@ -6,7 +6,7 @@ import pytest
 from ase import Atoms
 from scipy.sparse import csr_matrix
 
-from ase_wander.data.dataset import load_dataset
+from ase_wander.data.dataset import load_dataset, split
 from ase_wander.data.sources import load_source, load_sources
 from ase_wander.data.wannier.wannier90 import read_arrays
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
@@ -45,6 +45,8 @@ def test_sources_take_and_withhold_parts_of_one_folder():
         ({"include": []}, r"data\[0\].include"),
         ({"vacuum_level": "high"}, "vacuum_level: 'high'"),
         ({"hold_out": "no"}, r"data\[0\].hold_out: 'no'"),
+        ({"calibrate": 1}, r"data\[0\].calibrate: 1"),
+        ({"calibrate": True, "hold_out": False}, r"data\[0\].calibrate: what is trained on whole"),
     ],
 )
 def test_bad_sources_are_named(tmp_path, change, message):
@@ -64,6 +66,15 @@ def test_bad_sources_are_named(tmp_path, change, message):
 def test_sources_that_do_not_fit_are_refused(source, message):
     with pytest.raises(ValueError, match=message):
         load_source({"path": str(DATA), **source})
+
+
+def test_what_calibrates_is_neither_trained_on_nor_validated_with():
+    sources = [{"path": str(DATA), "exclude": "ml_*"}, {"path": str(DATA), "include": "ml_*", "calibrate": True}]
+    configurations = load_sources(sources)
+    training, held_out = split(configurations, 0.5)
+    apart = {c.name for c in configurations if c.calibrates}
+    assert apart == {"ml_0000", "ml_0001"}
+    assert {c.name for c in training + held_out} == {c.name for c in configurations} - apart
 
 
 # ---------------------------------------------------------------- Wannier90 output
