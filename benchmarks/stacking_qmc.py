@@ -20,7 +20,7 @@ from scipy.optimize import least_squares, minimize_scalar
 
 from ase_wander import load_model
 from ase_wander.catalogue import model_folder
-from ase_wander.evaluation.equilibrium import equilibrium
+from ase_wander.evaluation.equilibrium import model_equilibrium
 from ase_wander.model.stacking import StackingTerm
 from ase_wander.moire import twisted_bilayer
 
@@ -93,7 +93,7 @@ def write_model(numbers, base, out):
     config = json.loads((model_folder(base) / "config.json").read_text())
     config |= {"name": out.name, "base": base, "stacking": numbers}
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    config["equilibrium"] = equilibrium(load_model(out), "graphene")
+    config["equilibrium"] = model_equilibrium(load_model(out), "graphene")
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
