@@ -13,7 +13,7 @@ from ...model.graphs import build_graph
 from ...nn.bond_frame import BondFrames
 from ...nn.electrostatics import SlabPotential
 from ...nn.graph import Graph
-from ...structure import neighbour_pairs
+from ...structure import neighbour_pairs, one_of_each_pair
 
 
 @dataclass
@@ -75,7 +75,7 @@ class HamiltonianSample:
 def make_sample(configuration, model, dtype=torch.float32, states=False) -> HamiltonianSample:
     """Graph with pairs, reference blocks by class, places of their elements in H(R), eigenvalues, slab potential.
 
-    Of every two opposite pairs only one is kept, see `half_of_pairs`. What the frozen force field says and the bond
+    Of every two opposite pairs only one is kept, see `one_of_each_pair`. What the frozen force field says and the bond
     frames are computed once. Pairs within the heads' cutoff that the reference does not have are predicted without
     a target; that is all of them where its Hamiltonian is unknown.
 
@@ -103,7 +103,7 @@ def make_sample(configuration, model, dtype=torch.float32, states=False) -> Hami
     i, j, shift, _ = pairs
     vector = atoms.positions[j] + shift @ atoms.cell.array - atoms.positions[i]
     distance = np.linalg.norm(vector, axis=1)
-    half = half_of_pairs(species, i, j, shift) & (distance > 1e-6) & (distance < heads.cutoff)
+    half = one_of_each_pair(i, j, shift, species) & (distance > 1e-6) & (distance < heads.cutoff)
     keep = np.flatnonzero(half)
     t = torch.from_numpy
     graph.pair_i, graph.pair_j, graph.pair_vector = t(i[keep]), t(j[keep]), t(vector[keep])
@@ -263,12 +263,6 @@ def reference_states(data, dims) -> np.ndarray:
     cells, blocks = blocks_to_csr(dims, *arrays)
     phase = np.exp(2j * np.pi * data["kpts"] @ cells.T)
     return np.array([np.linalg.eigh(sum(p * h for p, h in zip(row, blocks)).toarray())[1] for row in phase])
-
-
-def half_of_pairs(species, i, j, shift) -> np.ndarray:
-    """Which ordered pairs to keep, (p,) bool: each unordered pair once, the atom of the lower species index first."""
-    positive = (shift[:, 0] > 0) | ((shift[:, 0] == 0) & (shift[:, 1] > 0))
-    return (species[i] < species[j]) | ((species[i] == species[j]) & ((i < j) | ((i == j) & positive)))
 
 
 def _onsite(sizes, species, reference):
