@@ -282,7 +282,7 @@ def test_what_a_missing_periodicity_may_hide():
 
 
 def test_one_of_each_pair_and_its_reverse():
-    """Half of all ordered pairs of a small cell, of which an atom is its own neighbour; with species, the lower first."""
+    """Half of all ordered pairs of a small cell, where atoms are their own neighbours; also by species."""
     atoms = Atoms("CSC", [[0, 0, 0], [0.9, 1.1, 0.3], [1.5, 0.4, -0.2]], cell=[2.6, 2.7, 20], pbc=(True, True, False))
     pairs, species = neighbour_pairs(atoms, 6.0), np.array([0, 1, 0])
     keys = lambda p: set(zip(p.i.tolist(), p.j.tolist(), *p.shift.T.tolist()))

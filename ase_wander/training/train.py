@@ -195,18 +195,24 @@ def _train_published(config, folder, configurations, training, validation, repor
     )
 
 
-def _train_stage(config, number, stage, model, start, training, validation, folder, resume, report, device):
-    """Train one part of `model` in place, or load it where the stage has finished."""
-    done = folder / f"{stage.name}.done.pt"
+def _load_finished(model, done) -> bool:
+    """Load the state of a finished stage, read by the first process for all; False where it has not finished."""
 
     def load():
-        if resume and done.exists():
+        if done.exists():
             load_checkpoint(done, model.load_state_dict)
             return model.state_dict()
 
     finished = distributed.together(load, only_first=True)
     if finished is not None:
         model.load_state_dict(finished)
+    return finished is not None
+
+
+def _train_stage(config, number, stage, model, start, training, validation, folder, resume, report, device):
+    """Train one part of `model` in place, or load it where the stage has finished."""
+    done = folder / f"{stage.name}.done.pt"
+    if resume and _load_finished(model, done):
         return
     torch.manual_seed(int(config.seed) + number)
     kind, weights = stage.kind, stage.weights
