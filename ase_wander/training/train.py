@@ -11,6 +11,7 @@ import torch
 from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
 from ..files import PARTIAL
+from ..locks import try_lock
 from ..model.graphs import species_index
 from ..model.wander import WanderModel
 from ..moire import twisted_bilayer
@@ -136,19 +137,11 @@ def _occupy(folder):
 
     Processes of torchrun, for one, outlive a torchrun that is killed. None where the file system knows no locks.
     """
-    import fcntl
-
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return try_lock(folder)
     except BlockingIOError:
-        os.close(lock)
         raise ValueError(f"{folder}: another process trains in this folder") from None
-    except OSError:
-        os.close(lock)
-        return None
-    return lock
 
 
 def _prepare(config):
