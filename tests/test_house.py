@@ -37,6 +37,7 @@ FLOORS = [
     "checks",
     "archives",
     "files",
+    "locks",
     "kernels",
     "__init__",
     "_moved",
