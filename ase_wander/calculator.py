@@ -14,7 +14,7 @@ from . import domain
 from .domain import DomainWarning
 from .electrons import Electrons, as_input_error
 from .loading import load_model
-from .model.protocol import Model
+from .model.protocol import Model, fingerprint
 from .structure import check_atoms, continues, doubt_about_the_third_vector, empty_height, find_layers
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
@@ -62,7 +62,7 @@ class WanderCalculator(Electrons, Calculator):
         dtype: str | None = None,
         sha256: str | None = None,
     ):
-        """See the class; `sha256`, which `todict` records, refuses other weights of the same name."""
+        """See the class; `sha256`, which `todict` records, refuses another model of the same name."""
         BaseCalculator.__init__(self)
         self.atoms, self.results, self.parameters = None, {}, {}
         self._directory, self.prefix = ".", None  # what ASE's file-based calculators are asked for
@@ -82,9 +82,13 @@ class WanderCalculator(Electrons, Calculator):
                     f"{name} is {wanted!r}, but the loaded model {loaded.name!r} is on {own[name]}; convert it "
                     f"with model.to(...), or give the calculator its name"
                 )
-        if sha256 is not None and sha256 != loaded.digest:
-            raise InputError(f"model {loaded.name!r} has other weights than those asked for: it was trained anew since")
-        self.parameters = {"model": loaded.name, "sha256": loaded.digest, **own}
+        whole = fingerprint(loaded)
+        if sha256 not in (None, whole, loaded.digest):  # records of version 0.1 hold the hash of the weights alone
+            raise InputError(
+                f"model {loaded.name!r} has other weights, or another configuration, than those asked for: it was "
+                "trained anew or changed since"
+            )
+        self.parameters = {"model": loaded.name, "sha256": whole, **own}
         self.implemented_properties = list(self.model.implemented_properties)
         self._source = loaded.name if isinstance(model, Model) else str(model)  # what finds the model again
         self._warned, self._doubt = False, ""
@@ -116,7 +120,8 @@ class WanderCalculator(Electrons, Calculator):
         return {"bandpath": bandpath}
 
     def todict(self, skip_default: bool = True) -> dict:
-        """Model, hash of its weights, dtype and device: what a trajectory or database records, and __init__ takes."""
+        """Model, hash of its weights and configuration, dtype and device: what a trajectory or database records, and
+        __init__ takes."""
         return {k: v for k, v in self.parameters.items() if k != "bandpath"} | {"model": self._source}
 
     # ------------------------------------------------------------------ ASE's side

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.calculators.calculator import InputError
 from safetensors.torch import load_file, save_file
 
-from ase_wander import WannierHamiltonian, load_model
+from ase_wander import WanderCalculator, WannierHamiltonian, load_model
 from ase_wander.archives import CHECKSUM, read_npz, write_npz
 from ase_wander.checks import check_name, read_mapping
 from ase_wander.cli import main
@@ -20,6 +21,10 @@ from ase_wander.data.dataset import load_dataset
 from ase_wander.electronic.io import win
 from ase_wander.electronic.io.exports import read_petsc, read_wanniertools, write_petsc, write_wanniertools
 from ase_wander.electronic.solvers.kpoints import solve_kpoints
+from ase_wander.published.model import PublishedModel
+from ase_wander.published.networks import published_networks
+from ase_wander.published.template import ideal_template
+from ase_wander.records import read_record, write_record
 from tests.electronic_helpers import graphene_model
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "graphene-bilayer"
@@ -349,7 +354,74 @@ def test_a_model_is_bound_together(folder):
         load_model(folder)
     (folder / "trust.safetensors").write_bytes(trust)
     config_of(folder, False)
-    assert load_model(folder).name == "graphene-bilayer"
+    with pytest.warns(UserWarning, match="no folder_sha256 binds it to weights"):
+        assert load_model(folder).name == "graphene-bilayer"
+
+
+def test_a_record_of_a_calculator_binds_the_configuration(folder):
+    """Equal weights with another cutoff, in a folder of version 0.1, are another model."""
+    config_of(folder, True)
+    record = WanderCalculator(folder).todict()
+    assert WanderCalculator(**record).todict() == record
+    weights = json.loads((folder / "config.json").read_text())["sha256"]
+    assert WanderCalculator(**record | {"sha256": weights}).todict() == record  # records of version 0.1
+    config_of(folder, False, heads={"cutoff": 9.9, "taper": 8.8})
+    with pytest.warns(UserWarning, match="no folder_sha256"), pytest.raises(InputError, match="another configuration"):
+        WanderCalculator(**record)
+    config_of(folder, True)
+
+
+# ------------------------------------------------------------------------------------------------ records of runs
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t.replace("1.25", "1.26"), "do not have the checksum"),
+        (lambda t: t.replace('"gap"', '"gip"'), "do not have the checksum"),
+        (lambda t: t[: len(t) // 2], "not valid JSON"),
+        (lambda t: "[1]", "holds no mapping"),
+        (lambda t: "[" * 100_000, "not valid JSON"),
+        (lambda t: "", "not valid JSON"),
+    ],
+)
+def test_records(tmp_path, change, message):
+    file = tmp_path / "r.json"
+    write_record(file, {"gap": 1.25, "k": (0, 1), "path": "Γ"})
+    assert read_record(file) == {"gap": 1.25, "k": [0, 1], "path": "Γ"}
+    file.write_text(change(file.read_text()))
+    with pytest.raises(ValueError, match=rf"r\.json: .*{message}"):
+        read_record(file)
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("bands.json", lambda t: t.replace("-5.", "-4.", 1), "bands.json: damaged or changed"),
+        ("settings.json", lambda t: t.replace('"npoints": 3', '"npoints": 9'), "settings.json: damaged"),
+        ("summary.json", lambda t: t.replace('"gap"', '"gip"'), "summary.json: damaged"),
+    ],
+)
+def test_results_that_were_changed_are_not_taken_up(tmp_path, capsys, name, change, message):
+    graphene_model().save(tmp_path / "h.npz")
+    words = ["bands", "--hamiltonian", str(tmp_path / "h.npz"), "--npoints", "3", "--n-bands", "2"]
+    words += ["--path", "GM", "--out", str(tmp_path / "out")]
+    assert main(words) == 0 and main(words) == 0
+    file = tmp_path / "out" / name
+    before = file.read_text()
+    file.write_text(change(before))
+    capsys.readouterr()
+    if file.read_text() == before:  # no such number in the bands: another change of the same file
+        file.write_text(before + " ")
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_published_models_are_bound_together(tmp_path):
+    PublishedModel(published_networks().eval(), ideal_template(), "untrained").save(tmp_path / "m")
+    assert load_model(tmp_path / "m").name == "untrained"
+    file = tmp_path / "m" / "config.json"
+    file.write_text(file.read_text().replace('"rounding": true', '"rounding": false'))
+    with pytest.raises(ValueError, match=r"config\.json: changed since"):
+        load_model(tmp_path / "m")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

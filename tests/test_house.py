@@ -36,6 +36,7 @@ FLOORS = [
     "schema",
     "checks",
     "archives",
+    "records",
     "files",
     "kernels",
     "__init__",

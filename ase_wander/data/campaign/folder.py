@@ -167,6 +167,9 @@ def _checksum(plan) -> str:
 
 def _check_plan(plan):
     """Raise for a plan that `write_plan` does not write."""
+    unknown = sorted(set(plan) - {"name", "recipe", "recipe_for", "database", "configurations"})
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not one of its keys")
     recipe = plan["recipe"]
     Recipe.from_dict(recipe)
     for kind, settings in plan.get("recipe_for", {}).items():
