@@ -8,7 +8,14 @@ from os import PathLike
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import BaseCalculator, Calculator, InputError, PropertyNotImplementedError, all_changes
+from ase.calculators.calculator import (
+    BaseCalculator,
+    Calculator,
+    InputError,
+    PropertyNotImplementedError,
+    all_changes,
+    external_calculators,
+)
 
 from . import domain
 from .domain import DomainWarning
@@ -52,6 +59,7 @@ class WanderCalculator(Electrons, Calculator):
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
     accepts_bandpath_keyword = True
+    nolabel = True  # `ase run` gives no file name to it
     ignored_changes = {"initial_charges", "initial_magmoms"}  # neither changes any result
 
     def __init__(
@@ -271,6 +279,9 @@ class WanderCalculator(Electrons, Calculator):
         distance : (n,), how far it lies from them, 1 at the limit
         reasons : {atom: str}, why, of those outside
 
+        The deviations were calibrated on the validation split: on kinds of structures that were not in it errors are
+        larger, those of H about twice (docs/trust.md).
+
         PropertyNotImplementedError of a model that has no uncertainty fitted (see docs/trust.md).
         """
         if self.model.trust is None:
@@ -290,3 +301,6 @@ class WanderCalculator(Electrons, Calculator):
         """Uncertainty of atoms and of whole layers."""
         found = as_input_error(self.model.uncertainty, atoms, layers)
         return domain.widened(found, layers, domain.stray_layers(self.model, atoms, layers))
+
+
+external_calculators["wander"] = WanderCalculator  # get_calculator_class("wander")

@@ -17,6 +17,7 @@ FLOORS = [
     "__main__",
     "cli",
     "plugin",
+    "ase_format",
     "evaluation",
     "training",
     "relaxation",

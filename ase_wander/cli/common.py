@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import files
-from ..files import writing
+from ..files import sweep, writing
 from ..records import read_record, write_record
 
 PROGRAM = "ase-wander"
@@ -200,6 +200,7 @@ class ResultFolder:
         if not self.path.exists() or self.path.is_dir():
             self.path.mkdir(parents=True, exist_ok=True)
             _lock(self.path)
+            sweep(self.path)
         resumed = self.check(names)
         if not resumed:
             self.write_json(SETTINGS, self.settings)

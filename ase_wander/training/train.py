@@ -10,7 +10,7 @@ import torch
 
 from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
-from ..files import PARTIAL
+from ..files import PARTIAL, sweep
 from ..model.graphs import species_index
 from ..model.wander import WanderModel
 from ..moire import twisted_bilayer
@@ -148,6 +148,7 @@ def _occupy(folder):
     except OSError:
         os.close(lock)
         return None
+    sweep(folder)
     return lock
 
 

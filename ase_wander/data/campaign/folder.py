@@ -23,7 +23,7 @@ from ase import Atoms
 
 from ...archives import read_npz
 from ...checks import check_name, is_integer, is_number
-from ...files import atomic_write, check_structure
+from ...files import atomic_write, check_structure, sweep
 from ..dft.recipe import Recipe
 
 PLAN = "campaign.json"
@@ -66,6 +66,8 @@ class CampaignFolder:
             raise ValueError(f"{self.path}: is a file, not a folder")
         for kind in (*KINDS, "locks"):
             (self.path / kind).mkdir(parents=True, exist_ok=True)
+            sweep(self.path / kind)
+        sweep(self.path)
 
     # ------------------------------------------------------------------ plan
     def write_plan(self, plan: dict) -> None:
