@@ -121,10 +121,10 @@ def test_ase_run(tmp_path):
     from ase.io import read, write
 
     write(tmp_path / "a.xyz", mx2("MoS2", a=3.16, vacuum=10), format="extxyz")
-    words = ["run", "wander", "a.xyz", "-p", "model=mos2-bilayer", "-o", "b.traj", "--properties", "ef"]
+    words = ["run", "wander", "a.xyz", "-p", "model=mos2-bilayer", "-o", "b.extxyz", "--properties", "ef"]
     command = [sys.executable, "-W", "ignore", "-m", "ase", *words]
     subprocess.run(command, check=True, env=installed(tmp_path), cwd=tmp_path, capture_output=True)
-    assert read(tmp_path / "b.traj").get_potential_energy() < -20
+    assert read(tmp_path / "b.extxyz").get_potential_energy() < -20
 
 
 def test_folders_of_the_user_come_first(tmp_path, monkeypatch):
