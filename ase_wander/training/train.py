@@ -271,7 +271,7 @@ def prepare(model, samples, force_field, heads, start=None) -> None:
     """Fit what is not trained: reference energies, walls and scales of the parts that begin with this stage.
 
     A part that `start` took whole keeps what it has. Heads of which it took a part get new scales only for the classes
-    of hoppings that it lacks.
+    of hoppings, the dressings and the on-site blocks that it lacks.
     """
     if force_field and start and start.whole("force_field"):
         getattr(samples, "force_field", samples).fit_contacts(keep=True)
@@ -282,7 +282,8 @@ def prepare(model, samples, force_field, heads, start=None) -> None:
         of_part.fit_contacts()
         of_part.fit_normalisation()
     if heads and not (start and start.whole("heads")):
-        getattr(samples, "hamiltonian", samples).fit_normalisation(start.unscaled() if start else None)
+        only = (start.unscaled(), start.unfitted()) if start else (None, None)
+        getattr(samples, "hamiltonian", samples).fit_normalisation(*only)
 
 
 class _Borrowed:
