@@ -39,6 +39,7 @@ FLOORS = [
     "archives",
     "records",
     "files",
+    "locks",
     "kernels",
     "__init__",
     "_moved",
