@@ -31,10 +31,14 @@ class ConstantParts:
 
     Attributes
     ----------
-    raw : unmixed densities (n, q, s r), components before channels.
-    by_raw : J (r, n q s r), for the raveled dE/d(raw).
-    tail, by_tail : dispersion energy (z z 2,) and its forces and virial (r, z z 2) for unit `tail_coefficients`.
-    repulsion, by_repulsion : energy () in eV, and its forces and virial (r,).
+    raw : tensor, shape (n, q, s r)
+        Unmixed densities, components before channels.
+    by_raw : tensor, shape (r, n q s r)
+        J, for the raveled dE/d(raw).
+    tail, by_tail : tensor, shapes (z z 2,), (r, z z 2)
+        Dispersion energy and its forces and virial for unit `tail_coefficients`.
+    repulsion, by_repulsion : tensor, shapes (), (r,)
+        Energy in eV, and its forces and virial.
     """
 
     raw: torch.Tensor

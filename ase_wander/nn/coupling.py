@@ -24,11 +24,15 @@ def couple(product: ChannelProduct, ab: list[torch.Tensor]) -> list[torch.Tensor
 
     Parameters
     ----------
-    ab : by degree l, (n, 2 l + 1, 2 c): left channels, then right ones.
+    product : ChannelProduct
+        Whose paths are taken.
+    ab : list of tensor, shape (n, 2 l + 1, 2 c)
+        By degree l: left channels, then right ones.
 
     Returns
     -------
-    list by degree l3 of (n, 2 l3 + 1, paths x c)
+    list of tensor, shape (n, 2 l3 + 1, paths x c)
+        By degree l3.
     """
     lib = _library(ab[0])
     if lib is not None:

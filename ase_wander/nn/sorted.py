@@ -25,9 +25,14 @@ def energies_of_densities(ff: ForceField, raw: torch.Tensor, counts: list[int], 
 
     Parameters
     ----------
-    raw : (n, q, s r), unmixed densities of atoms sorted by species, components before channels.
-    counts : atoms of every species.
-    noise : (n, n_invariants), added to the normalised invariants.
+    ff : ForceField
+        Whose networks are evaluated.
+    raw : tensor, shape (n, q, s r)
+        Unmixed densities of atoms sorted by species, components before channels.
+    counts : list of int
+        Atoms of every species.
+    noise : tensor, shape (n, n_invariants), optional
+        Added to the normalised invariants.
     """
     degrees = range(ff.l_max + 1)
     ab = []
