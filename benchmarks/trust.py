@@ -222,7 +222,8 @@ def twisted(model, data, folder):
         f, h = (scores(rows, deviations)[k] for k in ("forces", "hamiltonian"))
         shares = (f"{100 * s['within_1']:.0f}, {100 * s['within_2']:.0f} %" for s in (f, h))
         t = "yes" if any(r["unlike"].any() for r in rows) else "no"
-        print(f"| {calibrated} | {judged} | {t} | {f['auc']:.2f} | " + " | ".join(shares) + " |", flush=True)
+        auc = "n/a" if f["auc"] is None else f"{f['auc']:.2f}"
+        print(f"| {calibrated} | {judged} | {t} | {auc} | " + " | ".join(shares) + " |", flush=True)
 
     for blind in (True, False):
         hide = lambda rows: [{**r, "unlike": np.zeros_like(r["unlike"])} if blind else r for r in rows]

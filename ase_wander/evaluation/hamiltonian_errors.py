@@ -59,7 +59,8 @@ def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
     The file needs no Hamiltonian: k-points, weights and eigenvalues do. Those with `zero` = "none" are on a zero of
     their own; their mean difference is taken off (see `level_shift`).
     Near means from `window` (eV) below the highest occupied to `window` above the lowest empty reference level on the
-    k-points of the data; of a metal, within `window` of its Fermi level. A gap that closes counts as zero; a metal by
+    k-points of the data; of a metal, within `window` of its Fermi level. Where the file has `kept`, the others are left
+    out: levels that the calculation did not reach. A gap that closes counts as zero; a metal by
     the number of its electrons (an odd number) has none: nan. None where the file has no eigenvalues.
     """
     data = configuration.load_reference(n_orbitals(model, configuration))
@@ -80,7 +81,7 @@ def eigenvalue_errors(model, configuration, window=1.0, blocks=None):
         low, high = reference[:, n - 1].max(), reference[:, n].min()
     else:
         low = high = filling_level(reference, weight, n_electrons / 2)
-    near = (reference > low - window) & (reference < high + window)
+    near = (reference > low - window) & (reference < high + window) & data.get("kept", True)
     weights = np.broadcast_to(data["kweights"][:, None], near.shape)
     difference, weights = (predicted - reference)[near], weights[near]
     if has_own_zero(data):

@@ -81,6 +81,14 @@ def test_our_own_levels_are_not_moved(bands, tmp_path):
     assert found.shift == 0 and found.error == pytest.approx(-0.05)
 
 
+def test_levels_that_a_calculation_did_not_reach_are_left_out(bands, tmp_path):
+    h, path, energies = bands
+    kept = np.ones(energies.shape, bool)
+    kept[0, -1] = False
+    np.savez(tmp_path / "v.npz", kpts=path.kpts, eigenvalues=energies, kept=kept)
+    assert read_foreign_bands(tmp_path / "v.npz").energies.shape[1] == energies.shape[1] - 1
+
+
 def test_equivalent_points_lie_on_the_path(bands):
     """M and its images, K and K' of the honeycomb: each where the letter stands; a point inside the zone nowhere."""
     h, _, _ = bands

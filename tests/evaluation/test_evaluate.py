@@ -52,6 +52,17 @@ def test_of_a_metal_near_means_around_its_fermi_level(configurations, n_electron
     assert gap == 0 if has_gap else np.isnan(gap)
 
 
+def test_levels_that_the_reference_did_not_reach_are_left_out(configurations, monkeypatch):
+    c = configurations[2]
+    whole = c.load_blocks()
+    e = whole["eigenvalues"]
+    cut = {**whole, "eigenvalues": np.minimum(e, np.sort(e, 1)[:, 14:15]), "kept": np.arange(e.shape[1]) < 15}
+    monkeypatch.setattr(type(c), "load_reference", lambda self, n_orbitals=None: cut)
+    difference, weight, gap = eigenvalue_errors(Reference(c, 28.0), c)
+    assert len(difference) < ((e > e[:, 13].max() - 1) & (e < e[:, 14].min() + 1)).sum()
+    assert np.abs(difference).max() < 0.03 and abs(gap) < 0.01
+
+
 @pytest.mark.parametrize("n_electrons", [0.0, 44.0])
 def test_bands_all_empty_or_full_are_refused(configurations, n_electrons):
     with pytest.raises(ValueError, match="neither gap nor Fermi level"):

@@ -135,10 +135,12 @@ def _espresso(path):
 
 
 def _own(path):
-    """`.npz` with kpts and eigenvalues, as reference data have them."""
+    """`.npz` with kpts and eigenvalues, as reference data have them; of those with `kept` the bands kept at all k."""
     try:
         with np.load(path, allow_pickle=False) as data:
             kpts, energies = data["kpts"], data["eigenvalues"]
+            if "kept" in data.files:
+                energies = energies[:, np.broadcast_to(data["kept"], energies.shape).all(0)]
             own = "zero" in data.files and str(data["zero"]) != "vacuum"
     except Exception as error:
         raise ValueError(f"{path}: no kpts and eigenvalues in it ({error})") from None
