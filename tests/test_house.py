@@ -17,6 +17,7 @@ FLOORS = [
     "__main__",
     "cli",
     "plugin",
+    "view",
     "evaluation",
     "training",
     "relaxation",

@@ -18,6 +18,7 @@ COMMANDS = {
     "relax": ("ase_wander.cli.relax", "relax any layered structure that ASE reads"),
     "bands": ("ase_wander.cli.bands", "Wannier Hamiltonian and bands of a structure, or bands of a saved Hamiltonian"),
     "run": ("ase_wander.cli.run", "build, relax, Hamiltonian, bands and figures of a twisted bilayer in one go"),
+    "view": ("ase_wander.cli.view", "results of a run as one HTML file: structure, layer distance, bands, states"),
     "models": ("ase_wander.cli.models", "list the trained models, or export the published one"),
     "train": ("ase_wander.cli.train", "train a model"),
     "evaluate": ("ase_wander.cli.train", "errors of a model on reference data"),

@@ -55,7 +55,7 @@ def fat_bands(h, kpts, n_bands=None, sigma=None, project="layer", **options):
 
 
 def atomic_density(h, states):
-    """|psi|^2 summed over the orbitals of every atom: (n_atoms, n_states) of states (n_orbitals, n_states)."""
+    """`|psi|^2` summed over the orbitals of every atom: (n_atoms, n_states) of states (n_orbitals, n_states)."""
     states = np.asarray(states).reshape(h.n_orbitals, -1)
     density = np.zeros((len(h.require_sites("a density map")), states.shape[1]))
     np.add.at(density, h.orbitals["atom"], np.abs(states) ** 2)
@@ -63,7 +63,7 @@ def atomic_density(h, states):
 
 
 def matrix_elements(perturbation, k, states, others=None):
-    """<psi_a| dH(k) |psi_b> in the units of `perturbation` (a WannierHamiltonian-like dH, eV or eV/Å).
+    """`<psi_a| dH(k) |psi_b>` in the units of `perturbation` (a WannierHamiltonian-like dH, eV or eV/Å).
 
     With dH the derivative of H along a phonon these are electron-phonon matrix elements at q = 0, with dH along a
     strain the deformation potentials; the diagonal is the first-order shift of the bands (Hellmann-Feynman).
@@ -78,7 +78,7 @@ def matrix_elements(perturbation, k, states, others=None):
 
 
 def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
-    """|psi|^2 of one state in the plane, every atom a Gaussian.
+    """`|psi|^2` of one state in the plane, every atom a Gaussian.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
 
     Returns
     -------
-    points : ndarray (*shape, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
+    points : ndarray (n1, n2, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
     density : ndarray (shape), 1/Å^2; its integral over the cell is the norm on the atoms
     """
     if not np.isfinite(width) or width <= 0:
