@@ -16,6 +16,7 @@ from .electrons import Electrons, as_input_error
 from .loading import load_model
 from .model.protocol import Model
 from .structure import check_atoms, continues, doubt_about_the_third_vector, empty_height, find_layers
+from .tables import model_table
 
 #: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
 SAME_STRUCTURE = 1.0
@@ -95,6 +96,9 @@ class WanderCalculator(Electrons, Calculator):
 
     def __repr__(self):
         return f"WanderCalculator({', '.join(f'{k}={v!r}' for k, v in self.parameters.items() if k != 'sha256')})"
+
+    def _repr_html_(self):
+        return model_table(self.model)
 
     def __getstate__(self):  # a copy has its own lock, and no Hamiltonian of a gigabyte
         return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_kept")}

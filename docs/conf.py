@@ -1,4 +1,4 @@
-"""Settings of the site. `.ci/docs` builds it; `sphinx-build -W -D plot_gallery=0 docs OUT` does so without running tutorials."""
+"""Settings of the site. `.ci/docs` builds it, `.ci/docs --quick` without running tutorials."""
 
 from __future__ import annotations
 

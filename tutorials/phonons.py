@@ -6,6 +6,8 @@ Phonons of the relaxed 2H bilayer of MoS2 by finite displacements. ``pip install
 the same way, with its own cell as the supercell: one calculation of forces for every displaced atom.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from ase_wander import WanderCalculator, relax
@@ -54,7 +56,7 @@ print(f"shear of the layers {modes[3]:.1f}, breathing {modes[5]:.1f} 1/cm")
 # %%
 # Along Γ-M-K-Γ.
 corners = np.array([[0, 0, 0], [0.5, 0, 0], [1 / 3, 1 / 3, 0], [0, 0, 0]])
-pieces = [np.linspace(a, b, 30) for a, b in zip(corners[:-1], corners[1:])]
+pieces = [np.linspace(a, b, 30) for a, b in pairwise(corners)]
 phonons.run_band_structure(pieces)
 bands = phonons.band_structure
 ax = new_axes(4.8, 3.8)

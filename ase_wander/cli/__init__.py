@@ -17,6 +17,10 @@ COMMANDS = {
     "build": ("ase_wander.cli.build", "build an exact cell of a twisted bilayer"),
     "relax": ("ase_wander.cli.relax", "relax any layered structure that ASE reads"),
     "bands": ("ase_wander.cli.bands", "Wannier Hamiltonian and bands of a structure, or bands of a saved Hamiltonian"),
+    "plot": (
+        "ase_wander.cli.plot",
+        "figures: fat bands, unfolded bands, spin texture, density maps, density of states",
+    ),
     "run": ("ase_wander.cli.run", "build, relax, Hamiltonian, bands and figures of a twisted bilayer in one go"),
     "view": ("ase_wander.cli.view", "results of a run as one HTML file: structure, layer distance, bands, states"),
     "models": ("ase_wander.cli.models", "list the trained models, or export the published one"),

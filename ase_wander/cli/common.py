@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import files
 from ..files import atomic_write, writing
+from ..locks import try_lock
 
 PROGRAM = "ase-wander"
 
@@ -117,21 +118,13 @@ _locks: dict[Path, int] = {}
 
 def _lock(path) -> None:
     """Lock a folder for this process; the operating system gives the lock back however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
     if path.resolve() in _locks:
         return
-    lock = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = try_lock(path)
     except BlockingIOError:
-        os.close(lock)
         raise CommandError(f"{path}: another process works there; wait for it, or choose another --out") from None
-    except OSError:  # a file system without locks
-        os.close(lock)
-    else:
+    if lock is not None:
         _locks[path.resolve()] = lock
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from ase.dft.kpoints import BandPath
 from ase.spectrum.band_structure import BandStructure
 
 from .filling import default_kpts
@@ -21,7 +22,8 @@ def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", 
     ----------
     h : WannierHamiltonian
     path : BandPath, str or None
-        See `paths.resolve_path`.
+        See `kpath.resolve_path`. A Hamiltonian without atoms takes a BandPath, of whatever cell: its k-points are
+        fractional.
     npoints : int, optional
     n_bands : int, optional
         The fixed window of bands around the gap; all by default.
@@ -39,7 +41,8 @@ def band_structure(h, path=None, npoints=None, n_bands=None, reference="fermi", 
         energies (eV) between which no other band lies anywhere on the path, infinite where no band was left out;
         ``is_metal``, whether bands cross the Fermi level, on the path or off it (None where `reference` is no "fermi").
     """
-    path = resolve_path(h.require_atoms("a band structure"), path, npoints)
+    atoms = h.atoms if isinstance(path, BandPath) else h.require_atoms("a band structure along letters")
+    path = resolve_path(atoms, path, npoints)
     indices = range(h.n_orbitals) if n_bands is None else h.band_window(n_bands)
     _check_reference(reference)
     options["method"] = path_method(h, path.kpts, n_bands, options.get("sigma"), options.get("method", "auto"))

@@ -49,7 +49,12 @@ def _disperses_along_third(h):
 
 
 def default_kpts(h):
-    """k-points and weights for filling: `default_grid`, with the cell's special points at weight zero."""
+    """k-points and weights for filling: `default_grid`, with the cell's special points at weight zero.
+
+    Without atoms, whose cell tells its size, 12 along every direction in which there are hoppings.
+    """
+    if h.atoms is None:
+        return monkhorst_pack([12 if along.any() else 1 for along in h.cell_shifts.T], h.is_real)
     kpts, weights = monkhorst_pack(default_grid(h), h.is_real)
     special = np.array(list(special_points(h.atoms).values()))
     extra = [k for k in special if np.abs(kpts - k).max(axis=1).min() > 1e-9]

@@ -19,10 +19,11 @@ from ..nn.electrostatics import SlabPotential
 from ..nn.heads import HamiltonianHeads
 from ..nn.uncertainty import FittedUncertainty
 from ..structure import neighbour_pairs, standing_positions
+from ..tables import model_table
 from .backbones import make_force_field
 from .files import TRUST, WEIGHTS, read_config, uncertainty_bytes, write_config
 from .forces import ForcePass
-from .graphs import build_graph, half_list
+from .graphs import build_graph
 from .stacking import StackingTerm
 
 #: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
@@ -72,6 +73,9 @@ class WanderModel(nn.Module):
         """Keyword arguments of `HamiltonianHeads`: species as numbers instead of symbols."""
         facing = options.get("facing")
         return options if facing is None else {**options, "facing": [self.species.index(s) for s in facing]}
+
+    def _repr_html_(self):
+        return model_table(self)
 
     @property
     def name(self):
@@ -181,7 +185,7 @@ class WanderModel(nn.Module):
     def pair_graph(self, atoms: Atoms, layers):
         """Graph with its Hamiltonian pairs, and these NeighbourPairs, each unordered pair once."""
         graph = self.graph(atoms, layers)
-        pairs = _species_ordered(half_list(neighbour_pairs(atoms, self.heads.cutoff)), graph.species.cpu().numpy())
+        pairs = _species_ordered(neighbour_pairs(atoms, self.heads.cutoff).half(), graph.species.cpu().numpy())
         layers = np.asarray(layers)
         move = lambda x: torch.from_numpy(x).to(self.device)
         graph.pair_i, graph.pair_j = move(pairs.i), move(pairs.j)

@@ -250,11 +250,16 @@ class HamiltonianHeads(nn.Module):
         between = between * steps.taper(paths.jump_vector.square().sum(1).sqrt())[:, None, None]
         return steps.products(paths, inside, between, len(graph.pair_i))
 
-    def fit(self, graphs, environments):
-        """Set the scales of the dressings from sample structures (lists of Graph and Environment)."""
-        self.dressing.fit(graphs, environments)
-        if self.layer_dressing is not None:
-            self.layer_dressing.fit(graphs, environments)
+    def dressings(self):
+        """Parts with scales to fit, by name."""
+        return {name: part for name, part in self.named_children() if hasattr(part, "fit")}
+
+    def fit(self, graphs, environments, only=None):
+        """Set the scales of the dressings, or of those that `only` names, from sample structures (lists of Graph and
+        Environment)."""
+        for name, part in self.dressings().items():
+            if only is None or name in only:
+                part.fit(graphs, environments)
 
     def forward(self, graph: Graph, environment: Environment, frames=None, potential=None):
         """On-site list and dict name -> (pair indices, blocks); `frames` optionally per class name.

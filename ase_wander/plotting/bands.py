@@ -47,7 +47,7 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
         x, ticks, energies = np.array([-0.5, 0.5]), ticks[:1], np.repeat(energies, 2, axis=1)
     offset = {"vbm": edges["vbm"] if edges else fermi, "vacuum": 0.0}.get(zero, zero)
     name = {"vbm": "VBM" if edges else "F", "vacuum": "vac"}.get(zero)
-    ylabel = f"$E - E_{{\\mathrm{{{name}}}}}$ (eV)" if name else f"$E$ − ({offset:.3f} eV) (eV)"
+    ylabel = energy_label(offset, name)
     with rc_context(STYLE):
         ax = new_axes() if ax is None else ax
         occupied = energies.max(axis=1) <= fermi  # (spin, band)
@@ -83,6 +83,12 @@ def check_axis(zero, window) -> None:
     limits = np.asarray(window, float)
     if limits.shape != (2,) or not np.isfinite(limits).all() or not limits[0] < limits[1]:
         raise ValueError(f"window is {window!r}; it must be two finite energies in eV, the lower one first")
+
+
+def energy_label(zero, name=None) -> str:
+    """Label of an energy axis whose zero is at `zero` eV and has this name; the zero of all energies is the vacuum."""
+    name = name or ("vac" if zero == 0 else None)
+    return f"$E - E_{{\\mathrm{{{name}}}}}$ (eV)" if name else f"$E$ − ({zero:.3f} eV) (eV)".replace("-", "−")
 
 
 def with_subscripts(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from ase.constraints import FixCom
 
@@ -10,6 +12,8 @@ from .criterion import Relaxation, progress_of, report_on
 from .optimizer import OPTIMIZERS, make_optimizer
 from .recording import OffTheRecord, RecordedCalculator, Recording
 from .springs import Springs
+
+log = logging.getLogger(__name__)
 
 #: Largest force on an atom (eV/Å), displacement left (Å) and strain left that count as relaxed.
 FMAX, DMAX, STRAIN_MAX = 0.01, 0.0005, 5e-5
@@ -154,6 +158,9 @@ class _Run:
                 self.recording.write(self.atoms)
             self.n_frames += 1
             progress = progress_of(self.atoms, forces, self.springs, self.n_frames - 1)
+            log.info(
+                "step %d: largest force %.4f eV/Å, %.4f Å left", progress.step, progress.fmax, progress.displacement
+            )
             if self.callback is not None:
                 self.callback(progress)
             if progress.fmax <= self.fmax and progress.displacement <= self.dmax and progress.strain <= STRAIN_MAX:

@@ -14,7 +14,7 @@ from ..model.config import TWO_CENTER, check_model_config
 from ..moire.layer_file import is_layer_file
 from ..nn.heads import HamiltonianHeads
 from ..schema import check_keys, check_value, integer, mapping, number, one_of, read, refuse_unknown, setting, text
-from .bars import check_bars
+from .bars import are_bars
 from .device import check_device
 from .settings import LARGEST_SEED, LoopSettings
 from .stages.published import HAMILTONIAN_SETTINGS, SGDSettings
@@ -97,7 +97,7 @@ class TrainConfig:
     licence, notes : str, optional
         Text for the card; `notes` says by what method the data were made, and their extent.
     bars : dict
-        What the table of errors on the card compares with, see `bars.check_bars`.
+        What the table of errors on the card compares with, see `bars.are_bars`.
     forces, hamiltonian : SGDSettings, optional
         Of kind "published", whose networks, species and orbitals are fixed, in place of stages.
     """
@@ -120,7 +120,7 @@ class TrainConfig:
     start_from: str | None = setting(text(), None)
     licence: str | None = setting(text(), None)
     notes: str | None = setting(text(), None)
-    bars: dict = setting(None, factory=dict)
+    bars: dict = setting(are_bars, factory=dict)
     forces: Any = setting(None, None)
     hamiltonian: Any = setting(None, None)
     material_file: str | None = None
@@ -155,7 +155,6 @@ def load_config(path) -> TrainConfig:
             fail(name, "missing")
     raw["data"] = _data(raw["data"], path.parent, fail)
     check_keys(TrainConfig, raw, fail)
-    check_bars(raw.get("bars", {}), fail)
     config = TrainConfig(**raw)
     try:
         check_device(config.device)

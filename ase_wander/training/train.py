@@ -11,6 +11,7 @@ import torch
 from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
 from ..files import PARTIAL
+from ..locks import try_lock
 from ..model.graphs import species_index
 from ..model.wander import WanderModel
 from ..moire import twisted_bilayer
@@ -136,19 +137,11 @@ def _occupy(folder):
 
     Processes of torchrun, for one, outlive a torchrun that is killed. None where the file system knows no locks.
     """
-    import fcntl
-
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return try_lock(folder)
     except BlockingIOError:
-        os.close(lock)
         raise ValueError(f"{folder}: another process trains in this folder") from None
-    except OSError:
-        os.close(lock)
-        return None
-    return lock
 
 
 def _prepare(config):
@@ -195,18 +188,24 @@ def _train_published(config, folder, configurations, training, validation, repor
     )
 
 
-def _train_stage(config, number, stage, model, start, training, validation, folder, resume, report, device):
-    """Train one part of `model` in place, or load it where the stage has finished."""
-    done = folder / f"{stage.name}.done.pt"
+def _load_finished(model, done) -> bool:
+    """Load the state of a finished stage, read by the first process for all; False where it has not finished."""
 
     def load():
-        if resume and done.exists():
+        if done.exists():
             load_checkpoint(done, model.load_state_dict)
             return model.state_dict()
 
     finished = distributed.together(load, only_first=True)
     if finished is not None:
         model.load_state_dict(finished)
+    return finished is not None
+
+
+def _train_stage(config, number, stage, model, start, training, validation, folder, resume, report, device):
+    """Train one part of `model` in place, or load it where the stage has finished."""
+    done = folder / f"{stage.name}.done.pt"
+    if resume and _load_finished(model, done):
         return
     torch.manual_seed(int(config.seed) + number)
     kind, weights = stage.kind, stage.weights
@@ -270,7 +269,7 @@ def prepare(model, samples, force_field, heads, start=None) -> None:
     """Fit what is not trained: reference energies, walls and scales of the parts that begin with this stage.
 
     A part that `start` took whole keeps what it has. Heads of which it took a part get new scales only for the classes
-    of hoppings that it lacks.
+    of hoppings, the dressings and the on-site blocks that it lacks.
     """
     if force_field and start and start.whole("force_field"):
         getattr(samples, "force_field", samples).fit_contacts(keep=True)
@@ -281,7 +280,8 @@ def prepare(model, samples, force_field, heads, start=None) -> None:
         of_part.fit_contacts()
         of_part.fit_normalisation()
     if heads and not (start and start.whole("heads")):
-        getattr(samples, "hamiltonian", samples).fit_normalisation(start.unscaled() if start else None)
+        only = (start.unscaled(), start.unfitted()) if start else (None, None)
+        getattr(samples, "hamiltonian", samples).fit_normalisation(*only)
 
 
 class _Borrowed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from itertools import pairwise
 
 import numpy as np
 from ase import Atoms
@@ -97,7 +98,7 @@ def distance_maps(atoms: Atoms, layers) -> list[dict]:
     for layer in range(max(layers) + 1):
         sites, height = midplane_sites(atoms, layer, layers)
         heights.append(PeriodicSurface(atoms, atoms.positions[sites, :2], height)(points))
-    for lower, (below, above) in enumerate(zip(heights[:-1], heights[1:])):
+    for lower, (below, above) in enumerate(pairwise(heights)):
         distance = above - below
         maps.append({"lower": lower, "size": GRID, **_as_bytes(distance)})
     return maps

@@ -11,7 +11,7 @@ DATA, TITLE = "/*DATA*/null", "<!--TITLE-->"
 
 
 def html_page(data: dict) -> str:
-    """The HTML file of what `view_data` gives: no address of any network in it, it works from a disk or an attachment."""
+    """The HTML file of what `view_data` gives: it loads nothing from a network."""
     template = files("ase_wander.view").joinpath("page.html").read_text(encoding="utf-8")
     # "</script>" inside a string would end the script.
     numbers = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")

@@ -53,6 +53,24 @@ def test_new_networks_of_a_class_keep_its_scale(tmp_path, trained):
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+def test_parts_that_the_other_model_lacks_stay_fresh_and_get_their_scales(tmp_path, trained):
+    """Heads of another kind begin anew, even where a weight of theirs has a namesake; a new dressing is fitted."""
+    heads = {**CONFIG["heads"], "inter_input": "paths", "intra_input": "distance"}
+    fresh = new_model({**CONFIG, "heads": heads})
+    before = {key: value.clone() for key, value in fresh.state_dict().items()}
+    start = start_from(fresh, trained)
+    parts = {"heads.layer_dressing", "heads.steps", "heads.hopping"}
+    assert {".".join(key.split(".")[:2]) for key in start.new} == parts and start.unscaled() == []
+    assert all(torch.equal(value, before[key]) for key, value in fresh.state_dict().items() if key in start.new)
+    assert start.unfitted() == {"layer_dressing", "steps"}
+    file = write_config(tmp_path, heads=heads, stages=[{**STAGES[1], "steps": 1}], start_from=str(trained))
+    model = train(load_config(file), tmp_path / "run")
+    source = new_model(CONFIG)
+    start_from(source, trained)
+    assert torch.equal(model.heads.dressing.first_scale, source.heads.dressing.first_scale)  # taken
+    assert not model.heads.layer_dressing.own.first_scale.eq(1).any()  # fitted to the data
+
+
 def test_walls_stay_or_move_inwards(tmp_path, trained):
     model = new_model(CONFIG)
     start_from(model, trained)

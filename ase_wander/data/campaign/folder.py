@@ -24,6 +24,7 @@ from ase import Atoms
 from ...archives import read_npz
 from ...checks import check_name, is_integer, is_number
 from ...files import atomic_write, check_structure
+from ...locks import try_lock
 from ..dft.recipe import Recipe
 
 PLAN = "campaign.json"
@@ -131,15 +132,10 @@ class CampaignFolder:
         The operating system gives a lock back when the last process that holds it ends, however it ends; a worker
         inherits it.
         """
-        import fcntl
-
-        descriptor = os.open(self.file("locks", name, ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
+            return try_lock(self.file("locks", name, ".lock"), create=True)
+        except BlockingIOError:
             return None
-        return descriptor
 
     def is_locked(self, name: str) -> bool:
         """Whether a process computes this configuration."""

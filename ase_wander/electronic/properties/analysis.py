@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...structure import plane_axes
+from .. import filling
 from ..solvers.kpoints import solve_kpoints
-from .dos import orbital_groups
+from .dos import EXACT_LIMIT, orbital_groups
 
 
 def band_group(energies, indices, group):
@@ -77,12 +78,67 @@ def matrix_elements(perturbation, k, states, others=None):
     return states.conj().T @ (perturbation.at_k(k) @ others)
 
 
+def states_between(h, low, high, kpts=None, weights=None, **options):
+    """Local density of states between two energies (eV): number of states on every atom, both spins, shape (n_atoms,).
+
+    N_a = g sum_k w_k sum_{n: low < E_nk < high} sum_{i on a} |psi_ink|^2; with `low` below all bands and `high` in the
+    gap, the electrons on every atom.
+
+    Parameters
+    ----------
+    kpts, weights : optional
+        By default the grid of `filling.default_grid`.
+    **options
+        See `kpoints.solve_kpoints`. Up to 1,000 orbitals all bands are solved, of larger cells more and more around
+        the middle until they reach both energies.
+    """
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"the energies are {low} and {high} eV; they must be finite, the lower one first")
+    h.require_sites("a local density of states")
+    kpts, weights = filling.normalised_points(h, kpts, weights)
+    total = np.zeros(len(h.atoms))
+    for k, weight in zip(kpts, weights):
+        energies, states = _states_around(h, k, low, high, options)
+        inside = (energies > low) & (energies < high)
+        total += weight * atomic_density(h, states[:, inside]).sum(axis=1)
+    return h.spin_degeneracy * total
+
+
+def _states_around(h, k, low, high, options):
+    """Energies (n,) and states (n_orbitals, n) at one k-point that hold all between two energies."""
+    n = h.n_orbitals if h.n_orbitals <= EXACT_LIMIT else 32
+    while True:
+        sigma = None if n == h.n_orbitals else (low + high) / 2
+        data = solve_kpoints(h, k[None], None if sigma is None else n, sigma, vectors=True, **options)
+        energies = data.energies[0]
+        if sigma is None or np.abs(energies - sigma).max() > (high - low) / 2:
+            return energies, data.states[0]
+        n = min(2 * n, h.n_orbitals)
+
+
 def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
     """`|psi|^2` of one state in the plane, every atom a Gaussian.
 
     Parameters
     ----------
     state : ndarray (n_orbitals,)
+    shape, width, atoms
+        As in `atomic_map`.
+
+    Returns
+    -------
+    points, density : as from `atomic_map`; the integral over the cell is the norm on the atoms
+    """
+    return atomic_map(h.atoms, atomic_density(h, state)[:, 0], shape, width, atoms)
+
+
+def atomic_map(structure, weight, shape=(100, 100), width=1.0, atoms=None):
+    """A quantity of atoms (electrons, states, a density |psi|^2) over the plane, every atom a Gaussian.
+
+    Parameters
+    ----------
+    structure : ase.Atoms
+    weight : array_like (n_atoms,)
     shape : (int, int)
         Points along the first two lattice vectors, the far edges not repeated.
     width : float
@@ -93,17 +149,19 @@ def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
     Returns
     -------
     points : ndarray (n1, n2, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
-    density : ndarray (shape), 1/Å^2; its integral over the cell is the norm on the atoms
+    density : ndarray (shape), in units of `weight` per Å^2
     """
     if not np.isfinite(width) or width <= 0:
         raise ValueError(f"width is {width} Å; it must be positive")
-    weight = atomic_density(h, state)[:, 0]
-    axes = plane_axes(h.atoms)
-    cell = h.atoms.cell.array[:2] @ axes.T
-    chosen = np.arange(len(h.atoms)) if atoms is None else np.asarray(atoms)
+    weight = np.asarray(weight, float)
+    if weight.shape != (len(structure),):
+        raise ValueError(f"weight has the shape {weight.shape}; there are {len(structure)} atoms")
+    axes = plane_axes(structure)
+    cell = structure.cell.array[:2] @ axes.T
+    chosen = np.arange(len(structure)) if atoms is None else np.asarray(atoms)
     grid = np.stack(np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij"), axis=-1)
     # Periodic Gaussians by their Fourier series: sum_G e^{-G^2 s^2 / 2} e^{iG.(r - r_a)} / A
-    scaled = h.atoms.positions[chosen] @ axes.T @ np.linalg.inv(cell)
+    scaled = structure.positions[chosen] @ axes.T @ np.linalg.inv(cell)
     reach = [int(np.ceil(6.5 * np.linalg.norm(v) / (2 * np.pi * width))) for v in cell]
     m = [np.arange(-r, r + 1) for r in reach]
     phases = [np.exp(-2j * np.pi * np.multiply.outer(n, scaled[:, a])) for a, n in enumerate(m)]

@@ -57,7 +57,7 @@ def edges_by_registry(hamiltonian, cell_at, n=6, kpts=None) -> RegistryEdges:
         (a, b) -> Atoms of the untwisted bilayer with its upper layer shifted by these fractions of the lattice vectors,
         such as ``lambda shift: twisted_bilayer("MoS2", angle=0, shift=shift)``; relax the heights in it for real work.
     n : int
-    kpts : array_like (n_k, 3), optional
+    kpts : array_like (n_k, 3), BandPath or str, optional
         Where the edges are looked for; by default a 12 x 12 mesh, which has Γ, M and K.
 
     Raises
@@ -65,7 +65,7 @@ def edges_by_registry(hamiltonian, cell_at, n=6, kpts=None) -> RegistryEdges:
     ValueError
         When the registries of the cells do not form the grid.
     """
-    kpts = monkhorst_pack((12, 12, 1))[0] if kpts is None else np.atleast_2d(kpts)
+    kpts = monkhorst_pack((12, 12, 1))[0] if kpts is None else kpts
     valence, conduction = np.empty((2, n, n))
     origin = None
     for a in range(n):

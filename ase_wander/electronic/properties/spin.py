@@ -58,25 +58,11 @@ def spin_texture(h, kpts, n_bands=None, sigma=None, axis=(0, 0, 1), **options):
     return data.energies, spins
 
 
-def plot_spin_texture(path, energies, spins, component=2, ax=None):
-    """Bands along a `BandPath` (n_k, n_bands), coloured by one component (0, 1, 2) of the spins; returns the Axes."""
-    from matplotlib import rc_context
+def plot_spin_texture(path, energies, spins, component=2, ax=None, **options):
+    """`ase_wander.plotting.plot_spin_texture`."""
+    from ... import plotting  # matplotlib is imported when a figure is drawn
 
-    from ...plotting import STYLE, new_axes
-
-    x, ticks, labels = path.get_linear_kpoint_axis()
-    with rc_context(STYLE):
-        ax = new_axes(5.4, 4.2) if ax is None else ax
-        for column in range(energies.shape[1]):
-            artist = ax.scatter(
-                x, energies[:, column], c=spins[:, column, component], s=4, cmap="coolwarm", vmin=-1, vmax=1
-            )
-        for tick in ticks:
-            ax.axvline(tick, color="0.7", lw=0.6, zorder=0)
-        ax.set_xticks(ticks, ["Γ" if label == "G" else label for label in labels])
-        ax.set(ylabel="energy (eV)")
-        ax.figure.colorbar(artist, ax=ax, label=f"$\\langle\\sigma_{'xyz'[component]}\\rangle$")
-    return ax
+    return plotting.plot_spin_texture(path, energies, spins, component, ax=ax, **options)
 
 
 def _halves(h, states):

@@ -65,7 +65,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
             f"{counts[wrong]} times in {n_cells} primitive cells; give sublattice="
         )
     if isinstance(kpts, str):
-        kpts = resolve_path(Atoms(cell=[*np.pad(lattice, ((0, 0), (0, 1))), [0, 0, 1]], pbc=(1, 1, 0)), kpts)
+        kpts = _path_of_lattice(lattice, kpts)
     kpts = h.kpoints(kpts)
     # k.r is the same in both cells: k_sc = M k_pc with the exact integer M.
     super_k = kpts.copy()
@@ -89,6 +89,17 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
         np.add.at(overlap, column, phase[:, None] * states[member])
         weights[number] = (np.abs(overlap) ** 2).sum(axis=0) / n_cells
     return data.energies, weights
+
+
+def primitive_path(h, primitive_cell, path=None, npoints=None):
+    """`BandPath` of the primitive cell, for `unfold` and `plotting.plot_unfolded`; `path` and `npoints` as in
+    `kpath.resolve_path`."""
+    return _path_of_lattice(_in_the_plane(h.require_sites("unfolding"), primitive_cell)[0], path, npoints)
+
+
+def _path_of_lattice(lattice, path, npoints=None):
+    cell = [*np.pad(lattice, ((0, 0), (0, 1))), [0, 0, 1]]
+    return resolve_path(Atoms(cell=cell, pbc=(1, 1, 0)), path, npoints)
 
 
 def _in_the_plane(atoms, primitive_cell):

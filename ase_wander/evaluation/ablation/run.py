@@ -66,10 +66,12 @@ def judge(model, configurations, sigma_max=SIGMA_MILD) -> dict:
 
     Returns
     -------
-    dict with, where the model and the data have the quantity: `n` configurations and `left_out`, those the model
-    refuses; `force` meV/Å, `energy` meV/atom; elements of H within 12 Å, meV: `elements`, `onsite`, `intra`, `inter`,
-    `intra_near`, `intra_far`, ...; `inter_r2`; `eigenvalues` within 1 eV of the gap and `gap`, meV; `layer_level`, meV:
-    the difference between the layers' mean on-site energies.
+    dict
+        Where the model and the data have the quantity: `n` configurations and `left_out`, those the model refuses;
+        `force` meV/Å, `energy` meV/atom; elements of H within 12 Å, meV: `elements`, `onsite`, `intra`, `inter`,
+        `intra_near`,
+        `intra_far`, ...; `inter_r2`; `eigenvalues` within 1 eV of the gap and `gap`, meV; `layer_level`, meV: the
+        difference between the layers' mean on-site energies.
     """
     chosen = [c for c in configurations if c.assumed_sigma <= sigma_max + 1e-9]
     left_out = refused(model, chosen)
@@ -187,7 +189,7 @@ def pending(table, folder, results, rows=None, seeds=None):
     for run in runs:
         if run.force_field_key:
             shared.setdefault(run.force_field_key, run)
-    stage = table.raw["stages"][0].get("name", "forcefield")
+    stage = table.raw.stages[0].get("name", "forcefield")
     missing = [
         run for key, run in shared.items() if not (Path(folder) / "forcefields" / key / f"{stage}.done.pt").exists()
     ]

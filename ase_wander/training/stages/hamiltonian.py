@@ -63,18 +63,18 @@ class HamiltonianSamples:
     def __len__(self):
         return len(self.samples)
 
-    def fit_normalisation(self, only=None):
+    def fit_normalisation(self, classes=None, parts=None):
         """Spread of the elements against distance per class, of the on-site tensors, and of the node invariants.
 
-        `only` names the classes of hoppings that need it, where everything else was taken from a trained model.
+        `classes` names the classes of hoppings that need it, `parts` the dressings and on-site blocks ("onsite.0"),
+        where everything else was taken from a trained model; None: all.
         """
         heads = self.model.heads
-        fit_hopping_scale(heads, self.samples, only)
-        if only is not None:
-            return
-        fit_onsite_scale(heads, self.samples)
-        graphs = [s.graph for s in self.samples]
-        heads.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)])
+        fit_hopping_scale(heads, self.samples, classes)
+        fit_onsite_scale(heads, self.samples, parts)
+        if parts is None or parts & heads.dressings().keys():
+            graphs = [s.graph for s in self.samples]
+            heads.fit(graphs, [self.environment(g, [s]) for g, s in zip(graphs, self.samples)], parts)
 
     # ------------------------------------------------------------------ prediction
     def environment(self, graph, chosen):

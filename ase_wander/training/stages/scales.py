@@ -52,8 +52,10 @@ def fit_hopping_scale(heads, samples, only=None) -> None:
 
 
 @torch.no_grad()
-def fit_onsite_scale(heads, samples) -> None:
+def fit_onsite_scale(heads, samples, only=None) -> None:
     """Set mean and spread of the on-site trace, and the size of the crystal field of every degree, per species.
+
+    `only` names those that are looked at ("onsite.0"), by default all.
 
     Where no reference has on-site blocks the means come from the eigenvalues: sum_k w_k sum_m E_km = tr H(R = 0), in
     the least squares over compositions.
@@ -61,6 +63,8 @@ def fit_onsite_scale(heads, samples) -> None:
     known = [s for s in samples if s.onsite]
     means = None if known else _means_of_traces(heads.sizes, [s for s in samples if len(s.eigenvalues)])
     for z, head in enumerate(heads.onsite):
+        if only is not None and f"onsite.{z}" not in only:
+            continue
         if means is not None:
             head.mean[0], head.scale[:] = means[z], ONSITE_SPREAD
         blocks = torch.cat([s.onsite[z] for s in known]).double() if known else ()
