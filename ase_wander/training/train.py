@@ -10,7 +10,7 @@ import torch
 
 from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
-from ..files import PARTIAL
+from ..files import PARTIAL, sweep
 from ..locks import try_lock
 from ..model.graphs import species_index
 from ..model.wander import WanderModel
@@ -139,9 +139,11 @@ def _occupy(folder):
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        return try_lock(folder)
+        lock = try_lock(folder)
     except BlockingIOError:
         raise ValueError(f"{folder}: another process trains in this folder") from None
+    sweep(folder)
+    return lock
 
 
 def _prepare(config):
