@@ -12,6 +12,7 @@ from ase.data.colors import jmol_colors
 
 from ..electronic.properties.analysis import atomic_density
 from ..moire.interlayer import PeriodicSurface, flat_slab, midplane_sites
+from ..moire.lattice import is_metal
 from ..structure import BOND_SCALE, find_layers, neighbour_pairs, standing_positions
 
 #: Points of a distance map along each lattice vector.
@@ -68,7 +69,8 @@ def structure_data(atoms: Atoms, layers) -> dict:
         pairs = neighbour_pairs(atoms, 2 * BOND_SCALE * max(covalent_radii[z] for z in kinds))
         reach = BOND_SCALE * (covalent_radii[atoms.numbers[pairs.i]] + covalent_radii[atoms.numbers[pairs.j]])
         inside = np.linalg.norm(positions[pairs.j] - positions[pairs.i], axis=1) < reach
-        keep = (pairs.i < pairs.j) & inside & (layers[pairs.i] == layers[pairs.j])
+        metal = is_metal(atoms.numbers)  # whose neighbours in a dichalcogenide are no bonds for the eye
+        keep = (pairs.i < pairs.j) & inside & (layers[pairs.i] == layers[pairs.j]) & ~(metal[pairs.i] & metal[pairs.j])
         bonds = np.unique(np.stack([pairs.i[keep], pairs.j[keep]], axis=1), axis=0).tolist()
     return {
         "formula": atoms.get_chemical_formula("metal"),
