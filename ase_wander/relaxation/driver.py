@@ -17,7 +17,7 @@ from .springs import Springs
 #: Largest force on an atom (eV/Å), displacement left (Å) and strain left that count as relaxed.
 FMAX, DMAX, STRAIN_MAX = 0.01, 0.0005, 5e-5
 
-#: Layers are recognised anew at the end; more often than this they are in no two states alike.
+#: Layers are recognised again at the end; more often than this they are in no two states alike.
 MOST_RECOGNITIONS = 3
 
 
@@ -128,7 +128,7 @@ class _Run:
             before, after = self.layers, self._recognise()
             if np.array_equal(before, after):
                 return converged, changes
-            changes.append(f"recognised anew in the relaxed structure: {after.max() + 1} instead of {before.max() + 1}")
+            changes.append(f"recognised again after the relaxation: {after.max() + 1} instead of {before.max() + 1}")
             self.layers = after
 
     def _leave_the_record(self):
@@ -142,7 +142,7 @@ class _Run:
         self.n_frames = len(self.recording.frames)
 
     def _recognise(self):
-        """Layers of the atoms as they are now; a calculator that had kept others computes anew."""
+        """Layers of the atoms as they are now; a calculator that had kept others computes again."""
         if not hasattr(self.calculator, "recognise_layers"):
             return find_layers(self.atoms)
         layers = self.calculator.recognise_layers(self.atoms)
