@@ -128,7 +128,7 @@ class _Run:
             before, after = self.layers, self._recognise()
             if np.array_equal(before, after):
                 return converged, changes
-            changes.append(f"recognised again after the relaxation: {after.max() + 1} instead of {before.max() + 1}")
+            changes.append(f"recognised anew in the relaxed structure: {after.max() + 1} instead of {before.max() + 1}")
             self.layers = after
 
     def _leave_the_record(self):
