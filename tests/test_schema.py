@@ -4,7 +4,23 @@ from dataclasses import dataclass
 
 import pytest
 
-from ase_wander.schema import check_value, integer, mapping, number, one_of, read, setting, text
+from ase_wander.schema import (
+    at_most,
+    both,
+    check_value,
+    entries,
+    integer,
+    list_of,
+    mapping,
+    number,
+    one_of,
+    optional,
+    part,
+    read,
+    setting,
+    switch,
+    text,
+)
 
 
 @dataclass
@@ -61,3 +77,50 @@ def test_a_long_value_is_cut():
     with pytest.raises(ValueError) as error:
         check_value(one_of("a"), "x" * 10_000, "shape", fail)
     assert len(str(error.value)) < 200
+
+
+# ---------------------------------------------------------------- values made of values
+@dataclass
+class Inner:
+    low: float = setting(number())
+    on: bool = setting(switch(), True)
+
+
+@dataclass
+class Outer:
+    sizes: dict = setting(entries(both(integer(), at_most(9)), "a mapping of sizes", known=("a", "b")), factory=dict)
+    pair: list = setting(optional(list_of(number(), "a pair", length=2)), None)
+    inner: dict = setting(part(Inner, "a mapping of low and on"), factory=dict)
+    tables: dict = setting(entries(part(Inner, "a mapping"), "a mapping of tables"), factory=dict)
+
+
+@pytest.mark.parametrize(
+    "raw, message",
+    [
+        ({"sizes": [1]}, r"sizes: \[1\] is not a mapping of sizes"),
+        ({"sizes": {"c": 1}}, "sizes.c: unknown; known: a, b$"),
+        ({"sizes": {"a": 1.5}}, "sizes.a: 1.5 is not a positive integer"),
+        ({"sizes": {"a": 10}}, "sizes.a: 10 is more than 9"),
+        ({"pair": [1]}, r"pair: \[1\] is not a pair"),
+        ({"pair": [1, "2"]}, "pair: .* is not a pair"),
+        ({"inner": 3}, "inner: 3 is not a mapping of low and on"),
+        ({"inner": {}}, "inner.low: missing"),
+        ({"inner": {"low": 1, "on": 1}}, "inner.on: 1 is not true or false"),
+        ({"tables": {"x": {"low": 1}, "y": {"low": 1, "up": 2}}}, "tables.y.up: unknown; known: low, on"),
+    ],
+)
+def test_a_wrong_part_is_named_by_its_place(raw, message):
+    with pytest.raises(ValueError, match=f"^file.yaml: {message}"):
+        read(Outer, raw, fail)
+
+
+def test_parts_that_are_right_pass():
+    raw = {"sizes": {"a": 9}, "pair": [1, 2.5], "inner": {"low": 0}, "tables": {"x": {"low": 1, "on": False}}}
+    assert read(Outer, raw, fail) == Outer(**raw)
+    assert read(Outer, {"pair": None}, fail).pair is None
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, None])
+def test_one_of_takes_what_cannot_be_looked_up(value):
+    with pytest.raises(ValueError, match="x: .* is not known; known: a"):
+        check_value(one_of({"a": 1}), value, "x", fail)

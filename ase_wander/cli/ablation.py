@@ -71,7 +71,7 @@ def _noise(table, results):
     from ..training.train import new_model
 
     with counting("errors of bands against errors of H") as report:
-        perform_noise(table, new_model(table.raw["base"]), results / f"{NOISE}.json", report)
+        perform_noise(table, new_model(table.raw.base), results / f"{NOISE}.json", report)
 
 
 def _train(table, arguments, results, rows):
@@ -118,7 +118,7 @@ def _bar(table, left, what):
     """Bars over the tasks and over the steps of the stage that trains; a line for every task that ends."""
     with progress_bar(hidden=not left) as bar:
         tasks, stage = bar.add_task(what, total=len(left)), bar.add_task("", total=None, visible=False)
-        steps = {s.get("name", s["kind"]): s.get("steps") for s in table.raw["stages"]}
+        steps = {s.get("name", s["kind"]): s.get("steps") for s in table.raw.stages}
 
         def step(row):
             if "step" in row:

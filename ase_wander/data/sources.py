@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ..schema import check_keys, number, one_of, setting, text
+from ..schema import check_keys, number, one_of, setting, switch, text
 from .dataset import LABELS, load_dataset
 
 #: Kinds of sources; found out from the path where not given.
@@ -19,11 +19,6 @@ def are_names(value):
     """Check of a list of names or of patterns."""
     good = isinstance(value, list) and value and all(isinstance(x, str) for x in value)
     return None if good else "is not a name or a list of names"
-
-
-def is_switch(value):
-    """Check of true or false."""
-    return None if isinstance(value, bool) else "is not true or false"
 
 
 @dataclass
@@ -58,7 +53,7 @@ class Source:
     exclude: list = setting(are_names, factory=list)
     structure: str = setting(text("is not a path"), "")
     vacuum_level: float = setting(number(-math.inf, what="is not a number"), 0.0)
-    hold_out: bool = setting(is_switch, True)
+    hold_out: bool = setting(switch(), True)
 
 
 #: Keys of a source.

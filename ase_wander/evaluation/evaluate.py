@@ -9,7 +9,8 @@ import numpy as np
 
 from ..catalogue import CONFIG
 from ..data.dataset import SIGMA_MILD, is_validation
-from ..training.bars import check_bars
+from ..schema import check_value
+from ..training.bars import are_bars
 from . import uncertainty
 from .hamiltonian_errors import eigenvalue_errors, hamiltonian_errors, has_own_zero
 from .report import SHIPPED, class_lines, print_table, table_lines, write_report  # noqa: F401
@@ -35,7 +36,7 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
         raise ValueError(f"{CONFIG} of the model {model.name}: {key}: {what}")
 
     bars = model.config.get("bars", {})
-    check_bars(bars, fail)
+    check_value(are_bars, bars, "bars", fail)
     samples = {} if samples is None else samples
     samples.update(forces=[], energies=[], elements=[], eigenvalues=[], gaps=[], trust=([], None))
     whole = model.config.get("trained_whole", ())

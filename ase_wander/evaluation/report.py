@@ -21,7 +21,7 @@ TRUSTED = {"forces": "force on an atom", "hamiltonian": "H elements of an atom",
 
 
 def table_lines(report) -> list[str]:
-    """The table of QUANTITIES as Markdown lines, with first bar and aim where the model has some (see `check_bars`)."""
+    """The table of QUANTITIES as Markdown lines; with first bar and aim where the model has some, see `are_bars`."""
     bars = report.get("bars")  # not in reports of before there were any
     lines = ["| quantity | unit | measured |", "|---|---|---|"]
     if bars:

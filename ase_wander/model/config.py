@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass, fields
 
 from ase.data import atomic_numbers
 
-from ..checks import is_integer, is_number, shown
+from ..checks import is_integer, shown
 from ..nn.angular import L_MAX
 from ..nn.axial import AXIAL, shell_degree
 from ..nn.heads import INPUTS, HamiltonianHeads
+from ..schema import (
+    at_most,
+    both,
+    check_value,
+    entries,
+    integer,
+    list_of,
+    mapping,
+    number,
+    one_of,
+    optional,
+    read,
+    refuse_unknown,
+    setting,
+)
 from ..structure import NORMAL_REACH
 from .backbones import BACKBONES, force_field_options
 from .stacking import StackingTerm
@@ -21,62 +37,68 @@ TWO_CENTER = {"onsite_input": "constant", "intra_input": "distance", "inter_inpu
 MAX_SIZE, MAX_LENGTH = 4096, 50.0
 
 
+def is_element(value):
+    """Check of a chemical symbol."""
+    return None if isinstance(value, str) and atomic_numbers.get(value, 0) > 0 else "is no element"
+
+
+def are_species(value):
+    """Check of a list of chemical symbols, every one of them once."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return "is not a list of symbols"
+    for symbol in value:
+        if is_element(symbol):
+            return f"holds {shown(symbol)}, which {is_element(symbol)}"
+    return None
+
+
+def are_shells(value):
+    """Check of the shells of a species: one l, or one orbital along the normal."""
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        (shell,) = value
+        if shell in AXIAL if isinstance(shell, str) else is_integer(shell, 0) and shell <= 2:
+            return None
+    return f"is not a list of one l from 0 to 2, or of one orbital along the normal ({', '.join(AXIAL)})"
+
+
+@dataclass
+class ModelConfig:
+    """Part of a model's configuration that its networks are made from.
+
+    Attributes
+    ----------
+    species : list of str
+        Chemical symbols.
+    shells : dict of str to list
+        Of every species: one l, or the name of one orbital along the local normal.
+    electrons : dict of str to float
+        Of every species, electrons in the manifold.
+    force_field, heads : dict
+        Sizes of the networks, see `force_field_options` and `HamiltonianHeads`.
+    """
+
+    species: list = setting(are_species)
+    shells: dict = setting(entries(are_shells, "a mapping from species"))
+    electrons: dict = setting(entries(number(what="is not a number of electrons"), "a mapping from species"))
+    force_field: dict = setting(mapping("a mapping of sizes"), factory=dict)
+    heads: dict = setting(mapping("a mapping of sizes"), factory=dict)
+
+
 def check_model_config(config, fail) -> None:
     """Call `fail(key, what)`, which raises, for the first key of a model's configuration that is missing or wrong."""
-    for key, kind in (("species", (list, tuple)), ("shells", dict), ("electrons", dict)):
-        if key not in config:
-            fail(key, "missing")
-        if not isinstance(config[key], kind) or not config[key]:
-            fail(
-                key,
-                f"{shown(config[key])} is not a {'list of symbols' if key == 'species' else 'mapping from species'}",
-            )
-    for symbol in config["species"]:
-        if not isinstance(symbol, str) or atomic_numbers.get(symbol, 0) < 1:
-            fail("species", f"{shown(symbol)} is no element")
+    own = [f.name for f in fields(ModelConfig)]
+    found = read(ModelConfig, {key: config[key] for key in own if key in config}, fail)
+    for symbol in found.species:
         for key in ("shells", "electrons"):
             if symbol not in config[key]:
                 fail(key, f"nothing for {symbol}")
-        shell, electrons = config["shells"][symbol], config["electrons"][symbol]
-        if (
-            not isinstance(shell, (list, tuple))
-            or len(shell) != 1
-            or not ((is_integer(shell[0], 0) and shell[0] <= 2) or (isinstance(shell[0], str) and shell[0] in AXIAL))
-        ):
-            fail(
-                f"shells.{symbol}",
-                f"{shown(shell)} is not a list of one l from 0 to 2, or of one orbital along the normal "
-                f"({', '.join(AXIAL)})",
-            )
-        if not is_number(electrons) or electrons < 0:
-            fail(f"electrons.{symbol}", f"{shown(electrons)} is not a number of electrons")
-    if len(set(config["species"])) < len(config["species"]):
-        fail("species", f"names repeat: {', '.join(config['species'])}")
-    for group in ("force_field", "heads"):
-        options = config.get(group, {})
-        if not isinstance(options, dict):
-            fail(group, f"{shown(options)} is not a mapping of sizes")
+    if len(set(found.species)) < len(found.species):
+        fail("species", f"names repeat: {', '.join(found.species)}")
+    for group, options in (("force_field", found.force_field), ("heads", found.heads)):
         known = _options(group, options, fail)
+        refuse_unknown(options, known, fail, f"{group}.")
         for key, value in options.items():
-            if group == "force_field" and key == "backbone":
-                continue
-            if key not in known:
-                fail(f"{group}.{key}", f"unknown; known: {', '.join(known)}")
-            if key == "facing":
-                if not isinstance(value, list) or not value or not set(value) <= set(config["species"]):
-                    fail(f"{group}.{key}", f"{value!r} is not a list of species out of {', '.join(config['species'])}")
-                continue
-            if key in INPUTS:
-                if value not in INPUTS[key]:
-                    fail(f"{group}.{key}", f"{shown(value)} is not known; known: {', '.join(INPUTS[key])}")
-                continue
-            if isinstance(known[key], int) and not is_integer(value):
-                fail(f"{group}.{key}", f"{shown(value)} is not a positive integer")
-            if not is_number(value) or value < 0 or (value == 0 and key != "smearing"):
-                fail(f"{group}.{key}", f"{shown(value)} is not a positive number")
-            most = MAX_SIZE if isinstance(known[key], int) else MAX_LENGTH
-            if value > most:
-                fail(f"{group}.{key}", f"{shown(value)} is more than {most}")
+            check_value(_check_of(key, known[key], found.species), value, f"{group}.{key}", fail)
             if key == "l_max" and value > L_MAX:
                 fail(f"{group}.{key}", f"{value}; spherical harmonics are written out up to l = {L_MAX}")
     if "stacking" in config:
@@ -85,15 +107,33 @@ def check_model_config(config, fail) -> None:
         except ValueError as error:
             fail("stacking", str(error).removeprefix("stacking: "))
     _check_degree(config, fail)
-    reach = (force_field_options(config.get("force_field", {})) | config.get("force_field", {})).get(
-        "cutoff", NORMAL_REACH
-    )
-    for symbol in config["species"]:
-        if isinstance(config["shells"][symbol][0], str) and reach < NORMAL_REACH:
+    _check_reach(found, fail)
+
+
+def _check_of(key, default, species):
+    """Check of an option of a network; the type of its default is its type."""
+    if key == "backbone":
+        return optional(one_of(BACKBONES))
+    if key == "facing":
+        return list_of(one_of(species), f"a list of species out of {', '.join(species)}")
+    if key in INPUTS:
+        return one_of(INPUTS[key])
+    if isinstance(default, int):
+        return both(integer(), at_most(MAX_SIZE))
+    positive = number(what="is not a positive number", **({} if key == "smearing" else {"above": 0}))
+    return both(positive, at_most(MAX_LENGTH))
+
+
+def _check_reach(found, fail) -> None:
+    """The force field's cutoff must hold what local normals need, where an orbital stands along one."""
+    options = force_field_options(found.force_field) | found.force_field
+    reach = options.get("cutoff", NORMAL_REACH)
+    for symbol in found.species:
+        (shell,) = found.shells[symbol]
+        if isinstance(shell, str) and reach < NORMAL_REACH:
             fail(
                 "force_field.cutoff",
-                f"{reach:g} Å; the local normals that {config['shells'][symbol][0]} of {symbol} "
-                f"needs take {NORMAL_REACH:g} Å",
+                f"{reach:g} Å; the local normals that {shell} of {symbol} needs take {NORMAL_REACH:g} Å",
             )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..checks import is_number
+import math
+
+from ..schema import entries, list_of, number
 
 #: Rows of the table: key, quantity, unit. {formula} is the formula of a layer.
 QUANTITIES = [
@@ -15,13 +17,9 @@ QUANTITIES = [
 ]
 
 
-def check_bars(bars, fail) -> None:
-    """Check that `bars` maps keys of QUANTITIES to a first bar and an aim; `fail(key, what)` raises."""
-    known = [key for key, *_ in QUANTITIES]
-    if not isinstance(bars, dict):
-        fail("bars", f"{bars!r} is not a mapping from quantities to [first bar, aim]; known: {', '.join(known)}")
-    for key, pair in bars.items():
-        if key not in known:
-            fail(f"bars.{key}", f"unknown; known: {', '.join(known)}")
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(is_number(x) for x in pair):
-            fail(f"bars.{key}", f"{pair!r} is not a list of two numbers, first bar and aim")
+#: Check of `bars`: keys of QUANTITIES, each with a first bar and an aim.
+are_bars = entries(
+    list_of(number(-math.inf), "a list of two numbers, first bar and aim", length=2),
+    "a mapping from quantities to [first bar, aim]",
+    known=[key for key, *_ in QUANTITIES],
+)

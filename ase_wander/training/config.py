@@ -14,7 +14,7 @@ from ..model.config import TWO_CENTER, check_model_config
 from ..moire.layer_file import is_layer_file
 from ..nn.heads import HamiltonianHeads
 from ..schema import check_keys, check_value, integer, mapping, number, one_of, read, refuse_unknown, setting, text
-from .bars import check_bars
+from .bars import are_bars
 from .device import check_device
 from .settings import LARGEST_SEED, LoopSettings
 from .stages.published import HAMILTONIAN_SETTINGS, SGDSettings
@@ -123,7 +123,7 @@ class TrainConfig:
     licence, notes : str, optional
         Text for the card; `notes` says by what method the data were made, and their extent.
     bars : dict
-        What the table of errors on the card compares with, see `bars.check_bars`.
+        What the table of errors on the card compares with, see `bars.are_bars`.
     forces, hamiltonian : SGDSettings, optional
         Of kind "published", whose networks, species and orbitals are fixed, in place of stages.
     """
@@ -148,7 +148,7 @@ class TrainConfig:
     replay: float = setting(number(below=1, what="is not a number from 0 to below 1"), 0.0)
     licence: str | None = setting(text(), None)
     notes: str | None = setting(text(), None)
-    bars: dict = setting(None, factory=dict)
+    bars: dict = setting(are_bars, factory=dict)
     forces: Any = setting(None, None)
     hamiltonian: Any = setting(None, None)
     material_file: str | None = None
@@ -183,7 +183,6 @@ def load_config(path) -> TrainConfig:
             fail(name, "missing")
     raw["data"] = _data(raw["data"], path.parent, fail)
     check_keys(TrainConfig, raw, fail)
-    check_bars(raw.get("bars", {}), fail)
     config = TrainConfig(**raw)
     try:
         check_device(config.device)

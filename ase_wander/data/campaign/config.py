@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ase import Atoms
 
 from ...checks import check_name, read_mapping, shown
 from ...files import read_frames
+from ...schema import entries, mapping, optional, read, setting, text
 from ..dft.recipe import Recipe
 from ..sampling.configurations import sample
 from ..sampling.plan import read_plan
@@ -17,7 +18,47 @@ from ..sampling.plan import read_plan
 #: Numbers of bands that an engine asks for.
 COUNTED = {"gpaw": ("bands", "converged_bands"), "espresso": ("bands", "converged_bands")}
 
-TOP = ("name", "sampling", "structures", "only", "recipe", "recipe_for", "database", "notes")
+
+def is_list_of_names(value):
+    """Check of `only`."""
+    good = isinstance(value, (list, tuple)) and value and all(isinstance(name, str) for name in value)
+    return None if good else "is not a list of names"
+
+
+@dataclass
+class CampaignFile:
+    """Keys of a campaign's YAML file.
+
+    Attributes
+    ----------
+    recipe : dict
+        See `data.dft.recipe.Recipe`.
+    name : str
+        The file's own name by default.
+    sampling : dict
+        Kinds of configurations, see `data.sampling.plan.read_plan`.
+    structures : str
+        File of the configurations, in place of `sampling`, relative to the folder of the YAML file.
+    only : list of str
+        Only the configurations of these names.
+    recipe_for : dict of str to dict
+        Settings of the recipe that differ for a kind of configurations.
+    database : str
+        File or URL of an ASE database.
+    notes
+        Whatever the author wants to keep.
+    """
+
+    recipe: dict = setting()
+    name: object = setting(None, None)
+    sampling: dict | None = setting(None, None)
+    structures: str | None = setting(text("is not a file"), None)
+    only: list | None = setting(optional(is_list_of_names), None)
+    recipe_for: dict | None = setting(
+        optional(entries(mapping("a mapping of settings"), "settings by kind, e.g. {ml: {bands: {C: 8}}}")), None
+    )
+    database: str | None = setting(optional(text("is not a file or a URL")), None)
+    notes: object = setting(None, None)
 
 
 @dataclass(frozen=True)
@@ -70,7 +111,7 @@ def load_campaign(path, limit: int | None = None, only=None) -> CampaignConfig:
         Naming the file and the key that is wrong.
     """
     path = Path(path)
-    raw = read_mapping(path, TOP)
+    raw = read_mapping(path, [f.name for f in fields(CampaignFile)])
     try:
         return _read(raw, path, limit, only)
     except ValueError as error:
@@ -78,31 +119,20 @@ def load_campaign(path, limit: int | None = None, only=None) -> CampaignConfig:
 
 
 def _read(raw, path, limit, only):
-    for key in raw:
-        if key not in TOP:
-            raise ValueError(f"{key}: unknown; known: {', '.join(TOP)}")
+    def fail(key, what):
+        raise ValueError(f"{key}: {what}")
+
+    found = read(CampaignFile, raw, fail)
     if ("sampling" in raw) == ("structures" in raw):
         raise ValueError("give either sampling (kinds of configurations) or structures (a file of them)")
-    if "recipe" not in raw:
-        raise ValueError("recipe: missing")
-    recipe = Recipe.from_dict(raw["recipe"])
-    recipe_for = raw.get("recipe_for") or {}
-    if not isinstance(recipe_for, dict) or not all(isinstance(v, dict) for v in recipe_for.values()):
-        raise ValueError("recipe_for: expected settings by kind, e.g. {ml: {bands: {C: 8}}}")
+    recipe, recipe_for = Recipe.from_dict(found.recipe), found.recipe_for or {}
     for kind, settings in recipe_for.items():
-        Recipe.from_dict({**raw["recipe"], **settings}, f"recipe_for.{kind}")
-    only = only if only is not None else raw.get("only")
-    if only is not None and not (isinstance(only, (list, tuple)) and only and all(isinstance(n, str) for n in only)):
-        raise ValueError(f"only: {shown(only)} is not a list of names")
-    database = raw.get("database")
-    if database is not None and not (isinstance(database, str) and database):
-        raise ValueError(f"database: {shown(database)} is not a file or a URL")
-    if "sampling" in raw:
-        configurations = sample(read_plan(raw["sampling"], path.parent), None if only else limit)
+        Recipe.from_dict({**found.recipe, **settings}, f"recipe_for.{kind}")
+    only = found.only if only is None else only
+    if found.structures is None:
+        configurations = sample(read_plan(found.sampling, path.parent), None if only else limit)
     else:
-        if not isinstance(raw["structures"], str):
-            raise ValueError(f"structures: {shown(raw['structures'])} is not a file")
-        configurations = read_structures(path.parent / raw["structures"])
+        configurations = read_structures(path.parent / found.structures)
     if only is not None:
         by_name = {a.info["config_id"]: a for a in configurations}
         missing = [name for name in only if name not in by_name]
@@ -116,7 +146,8 @@ def _read(raw, path, limit, only):
     )
     if unknown:
         raise ValueError(f"recipe_for.{unknown[0]}: no configuration is of this kind")
-    config = CampaignConfig(str(raw.get("name", path.stem)), configurations[:limit], recipe, database, recipe_for)
+    name = str(raw.get("name", path.stem))
+    config = CampaignConfig(name, configurations[:limit], recipe, found.database, recipe_for)
     check_recipes(config)
     return config
 

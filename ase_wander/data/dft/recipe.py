@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 from ase.data import atomic_numbers
 
 from ...checks import is_number, shown
 from ...electronic.orbitals import expand_shells
+from ...schema import entries, mapping, number, one_of, optional, read, setting, switch
 
 #: Module of every engine; each has `compute(atoms, recipe, log=None) -> Labels`.
 ENGINES = {"gpaw": "ase_wander.data.dft.gpaw", "espresso": "ase_wander.data.dft.espresso"}
+
+
+#: Checks of a positive number, and of numbers of bands by species.
+POSITIVE = number(above=0, what="is not a positive number (write 1.0e-5, not 1e-5)")
+BANDS = entries(number(what="is not a number of bands"), "a mapping from symbols to numbers of bands")
+
+
+def is_shell(value):
+    """Check of the shells of a species."""
+    if not isinstance(value, (list, tuple)) or len(value) != 1:
+        return "is not a list of one shell"
+    try:
+        expand_shells(value)
+    except (ValueError, TypeError) as error:
+        return f"is no shell: {error}"
+    return None
+
+
+def is_window(value):
+    """Check of a window of energies."""
+    good = isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]
+    return None if good else "is not [low, high] in eV about the Fermi level"
+
+
+def is_fade(value):
+    """Check of the weights of an entangled manifold."""
+    good = (
+        isinstance(value, dict)
+        and set(value) == {"height", "centre", "width", "gate"}
+        and all(map(is_number, value.values()))
+        and value["height"] >= 1
+        and value["width"] > 0
+    )
+    return None if good else "is not a mapping of height (1 or more), centre and width (eV), gate (0 to 1)"
 
 
 @dataclass(frozen=True)
@@ -21,48 +56,61 @@ class Recipe:
 
     Attributes
     ----------
-    shells : dict symbol -> list of one shell, as in a model's configuration: an l, or "pz" for p along the local
-        normal.
-    engine : "gpaw" or "espresso".
-    cutoff : eV, of the plane waves.
-    xc : exchange-correlation functional.
-    dispersion : "d3bj" or None.
-    smearing : eV, width of the Fermi-Dirac occupations.
-    length : Å; the k-grid has the least number of points n with n |a| >= length along each in-plane vector a.
-    bands : bands of the calculation per atom of every species, symbol -> number.
-    converged_bands : number of them, counted from below, per atom of every species, that the eigensolver converges.
-    semicore : bands per atom of every species below an isolated manifold; None asks for disentanglement, or, without
+    shells : dict of str to list
+        Of every species one shell, as in a model's configuration: an l, or "pz" for p along the local normal.
+    engine : {"gpaw", "espresso"}
+    cutoff : float
+        Of the plane waves, eV.
+    xc : str
+        Exchange-correlation functional.
+    dispersion : {"d3bj", None}
+    smearing : float
+        Width of the Fermi-Dirac occupations, eV.
+    length : float
+        Å; the k-grid has the least number of points n with n |a| >= length along each in-plane vector a.
+    bands : dict of str to float
+        Bands of the calculation per atom of every species.
+    converged_bands : dict of str to float
+        How many of them, counted from below, the eigensolver converges, per atom of every species.
+    semicore : dict of str to float, optional
+        Bands per atom of every species below an isolated manifold. None asks for disentanglement, or, without
         `window`, for finding the manifold by itself (`data.wannier.manifold`).
-    window : (low, high) in eV about the Fermi level, where the bands of an entangled manifold must be right.
-    fade : {height, centre, width, gate}, weights of the states of an entangled manifold (`projection.fade_weights`, eV
-        above the
-        Fermi level); None freezes the window's states instead, as Wannier90 does.
-    extent : Å, length of the Hamiltonian's elements that are written.
-    density, eigenstates : convergence criteria, as in GPAW.
-    symmetry : use the structure's point group: fewer k-points, and no Hamiltonian, whose transform needs the whole
-        grid; energy, forces, stress and eigenvalues are what they are without (a reference for `evaluate`, GPAW only).
-    max_band_error : eV; a Hamiltonian whose bands miss the DFT eigenvalues by more (rms, inside the window) is refused.
-    options : further settings of the engine (pseudopotentials, commands, ...).
+    window : (float, float), optional
+        Lowest and highest energy, eV about the Fermi level, where the bands of an entangled manifold must be right.
+    fade : dict, optional
+        {height, centre, width, gate}, weights of the states of an entangled manifold (`projection.fade_weights`, eV
+        above the Fermi level); None freezes the window's states instead, as Wannier90 does.
+    extent : float
+        Length of the Hamiltonian's elements that are written, Å.
+    density, eigenstates : float
+        Convergence criteria, as in GPAW.
+    symmetry : bool
+        Use the structure's point group: fewer k-points, and no Hamiltonian, whose transform needs the whole grid.
+        Energy, forces, stress and eigenvalues are what they are without (a reference for `evaluate`, GPAW only).
+    max_band_error : float
+        eV; a Hamiltonian whose bands miss the DFT eigenvalues by more (rms, inside the window) is refused.
+    options : dict
+        Further settings of the engine (pseudopotentials, commands, ...).
     """
 
-    shells: dict
-    engine: str = "gpaw"
-    cutoff: float = 400.0
-    xc: str = "PBE"
-    dispersion: str | None = "d3bj"
-    smearing: float = 0.02
-    length: float = 27.0
-    bands: dict = field(default_factory=dict)
-    converged_bands: dict = field(default_factory=dict)
-    semicore: dict | None = None
-    window: tuple | None = None
-    fade: dict | None = None
-    extent: float = 15.0
-    density: float = 1e-5
-    eigenstates: float = 1e-4
-    symmetry: bool = False
-    max_band_error: float = 0.02
-    options: dict = field(default_factory=dict)
+    shells: dict = setting(entries(is_shell, "a mapping from symbols to lists of one shell"))
+    engine: str = setting(one_of(ENGINES), "gpaw")
+    cutoff: float = setting(POSITIVE, 400.0)
+    xc: str = setting(None, "PBE")
+    dispersion: str | None = setting(one_of(("d3bj", None)), "d3bj")
+    smearing: float = setting(POSITIVE, 0.02)
+    length: float = setting(POSITIVE, 27.0)
+    bands: dict = setting(optional(BANDS), factory=dict)
+    converged_bands: dict = setting(optional(BANDS), factory=dict)
+    semicore: dict | None = setting(optional(BANDS), None)
+    window: tuple | None = setting(optional(is_window), None)
+    fade: dict | None = setting(optional(is_fade), None)
+    extent: float = setting(POSITIVE, 15.0)
+    density: float = setting(POSITIVE, 1e-5)
+    eigenstates: float = setting(POSITIVE, 1e-4)
+    symmetry: bool = setting(switch(), False)
+    max_band_error: float = setting(POSITIVE, 0.02)
+    options: dict = setting(optional(mapping("a mapping")), factory=dict)
 
     @classmethod
     def from_dict(cls, raw: dict, source: str = "recipe") -> Recipe:
@@ -73,59 +121,15 @@ class Recipe:
 
         if not isinstance(raw, dict):
             raise ValueError(f"{source}: expected a mapping of {', '.join(f.name for f in fields(cls))}")
-        known = [f.name for f in fields(cls)]
-        for key in raw:
-            if key not in known:
-                fail(key, f"unknown; known: {', '.join(known)}")
-        if not isinstance(raw.get("shells"), dict) or not raw["shells"]:
-            fail(
-                "shells", "a mapping from symbols to lists of one shell is needed, e.g. {Mo: [2], S: [1]} or {C: [pz]}"
-            )
-        if raw.get("engine", "gpaw") not in ENGINES:
-            fail("engine", f"{shown(raw['engine'])} is not known; known: {', '.join(ENGINES)}")
-        if not isinstance(raw.get("symmetry", False), bool):
-            fail("symmetry", f"{shown(raw['symmetry'])} is not true or false")
-        if raw.get("symmetry") and raw.get("engine", "gpaw") == "espresso":
-            fail("symmetry", "of engine espresso is not supported; leave it out")
-        if raw.get("dispersion", "d3bj") not in ("d3bj", None):
-            fail("dispersion", f"{shown(raw['dispersion'])} is not known; known: d3bj, null")
-        for key in ("cutoff", "smearing", "length", "extent", "density", "eigenstates", "max_band_error"):
-            if key in raw and not (is_number(raw[key]) and raw[key] > 0):
-                fail(key, f"{shown(raw[key])} is not a positive number (write 1.0e-5, not 1e-5)")
-        for key in ("shells", "bands", "converged_bands", "semicore", "options"):
-            if raw.get(key) is not None and not isinstance(raw.get(key, {}), dict):
-                fail(key, f"{shown(raw[key])} is not a mapping")
-        for symbol, shells in raw["shells"].items():
+        recipe = read(cls, raw, fail)
+        if not recipe.shells:
+            fail("shells", "nothing there; needed are shells by symbol, e.g. {Mo: [2], S: [1]} or {C: [pz]}")
+        for symbol in recipe.shells:
             if atomic_numbers.get(symbol, 0) < 1:
                 fail(f"shells.{symbol}", f"{shown(symbol)} is no element")
-            if not isinstance(shells, (list, tuple)) or len(shells) != 1:
-                fail(f"shells.{symbol}", f"{shown(shells)} is not a list of one shell")
-            try:
-                expand_shells(shells)
-            except (ValueError, TypeError) as error:
-                fail(f"shells.{symbol}", str(error))
-        for key in ("bands", "converged_bands", "semicore"):
-            for symbol, value in (raw.get(key) or {}).items():
-                if not (is_number(value) and value >= 0):
-                    fail(f"{key}.{symbol}", f"{shown(value)} is not a number of bands")
-        window = raw.get("window")
-        if window is not None and not (
-            isinstance(window, (list, tuple))
-            and len(window) == 2
-            and all(map(is_number, window))
-            and window[0] < window[1]
-        ):
-            fail("window", f"{shown(window)} is not [low, high] in eV about the Fermi level")
-        fade = raw.get("fade")
-        if fade is not None and not (
-            isinstance(fade, dict)
-            and set(fade) == {"height", "centre", "width", "gate"}
-            and all(map(is_number, fade.values()))
-            and fade["height"] >= 1
-            and fade["width"] > 0
-        ):
-            fail("fade", f"{shown(fade)} is not a mapping of height (1 or more), centre and width (eV), gate (0 to 1)")
-        return cls(**{**raw, "window": tuple(window) if window is not None else None})
+        if recipe.symmetry and recipe.engine == "espresso":
+            fail("symmetry", "of engine espresso is not supported; leave it out")
+        return replace(recipe, window=None if recipe.window is None else tuple(recipe.window))
 
     def to_dict(self) -> dict:
         """Plain data, for files and hashes."""

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
-from ...checks import is_integer, is_list_of, is_number, shown
 from ...files import read_structure
+from ...schema import entries, integer, list_of, number, optional, read, setting, switch
 from .displacements import WAVES
+from .plan_checks import (
+    AMPLITUDE,
+    NAMED_CELLS,
+    PAIR,
+    are_kinds,
+    are_sigmas,
+    are_stackings,
+    as_tuple,
+    is_cell,
+    is_gap,
+    is_material,
+    is_pair,
+    is_prefix,
+    is_strain,
+)
 
-#: Named supercells of a hexagonal lattice with 120 degrees: supercell vectors in lattice vectors.
-NAMED_CELLS = {"1xsqrt3": [[1, 0], [1, 2]], "sqrt3xsqrt3": [[2, 1], [-1, 1]]}
-
-#: What one configuration may vary; see docs/data.md.
+#: Total empty height of a configuration, Å.
 DEFAULT_VACUUM = 12.0
-
-#: Strains of a lattice beyond this are no strains; at -1 there is no lattice.
-MAX_STRAIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,20 +65,20 @@ class Kind:
         Largest amplitudes, Å, of "in_plane", "flexural" and "optical" waves.
     """
 
-    prefix: str
-    count: int
-    first: int = 0
-    cell: object = "1x1"
-    twist: tuple | None = None
-    monolayer: bool = False
-    stackings: tuple = ("R",)
-    shifts: list | None = None
-    gap: object = None
-    strain: object = 0.0
-    shear: float = 0.0
-    thickness: float = 0.0
-    sigma: tuple = (0.0,)
-    waves: dict | None = None
+    prefix: str = setting(is_prefix)
+    count: int = setting(integer())
+    first: int = setting(integer(0), 0)
+    cell: object = setting(is_cell, "1x1")
+    twist: tuple | None = setting(optional(is_pair), None)
+    monolayer: bool = setting(switch(), False)
+    stackings: tuple = setting(are_stackings, ("R",))
+    shifts: list | None = setting(optional(list_of(PAIR, "a list of pairs of numbers")), None)
+    gap: object = setting(optional(is_gap), None)
+    strain: object = setting(is_strain, 0.0)
+    shear: float = setting(number(below=0.5, what="is not a number from 0 to 0.5"), 0.0)
+    thickness: float = setting(number(below=0.5, what="is not a number from 0 to 0.5"), 0.0)
+    sigma: tuple = setting(are_sigmas, (0.0,))
+    waves: dict | None = setting(optional(entries(AMPLITUDE, "a mapping of amplitudes in Å", known=WAVES)), None)
 
     @property
     def cell_name(self) -> str:
@@ -107,11 +115,11 @@ class Plan:
         Total empty height before displacement, Å.
     """
 
-    material: object
-    kinds: tuple
-    lattice_constant: float | None = None
-    seed: int = 1
-    vacuum: float = DEFAULT_VACUUM
+    material: object = setting(is_material)
+    kinds: tuple = setting(are_kinds)
+    lattice_constant: float | None = setting(number(above=0, what="is not a positive number"), None)
+    seed: int = setting(integer(0), 1)
+    vacuum: float = setting(number(above=0, what="is not a positive number"), DEFAULT_VACUUM)
 
 
 def quantile(spec, u: float) -> float:
@@ -158,28 +166,18 @@ def read_plan(raw, folder=".") -> Plan:
         Naming the key that is wrong.
     """
     if not isinstance(raw, dict):
-        raise ValueError("sampling: expected keys material, kinds, lattice_constant, seed, vacuum")
-    known = ("material", "kinds", "lattice_constant", "seed", "vacuum")
-    for key in raw:
-        if key not in known:
-            raise ValueError(f"sampling.{key}: unknown; known: {', '.join(known)}")
-    if not raw.get("kinds") or not isinstance(raw["kinds"], list):
-        raise ValueError("sampling.kinds: expected a list of kinds")
-    seed = raw.get("seed", 1)
-    if not is_integer(seed, 0):
-        raise ValueError(f"sampling.seed: {shown(seed)} is not an integer from 0")
-    for key in ("lattice_constant", "vacuum"):
-        if key in raw and not (is_number(raw[key]) and raw[key] > 0):
-            raise ValueError(f"sampling.{key}: {shown(raw[key])} is not a positive number")
-    kinds = tuple(read_kind(k, f"sampling.kinds[{n}]") for n, k in enumerate(raw["kinds"]))
+        raise ValueError(f"sampling: expected keys {', '.join(f.name for f in fields(Plan))}")
+    found = read(Plan, raw, _failing("sampling."))
+    kinds = tuple(read_kind(k, f"sampling.kinds[{n}]") for n, k in enumerate(found.kinds))
     _check_names(kinds)
-    return Plan(
-        read_material(raw.get("material"), folder),
-        kinds,
-        raw.get("lattice_constant"),
-        seed,
-        raw.get("vacuum", DEFAULT_VACUUM),
-    )
+    return replace(found, material=read_material(found.material, folder), kinds=kinds)
+
+
+def _failing(prefix):
+    def fail(key, what):
+        raise ValueError(f"{prefix}{key}: {what}")
+
+    return fail
 
 
 def read_material(name, folder="."):
@@ -189,8 +187,6 @@ def read_material(name, folder="."):
 
     if isinstance(name, Atoms):
         return name
-    if not isinstance(name, str):
-        raise ValueError("sampling.material: missing (a known name or a structure file of one layer)")
     path = Path(folder) / name
     try:
         if not path.is_file():
@@ -204,99 +200,20 @@ def read_material(name, folder="."):
 
 def read_kind(raw, where: str = "kind") -> Kind:
     """One kind from a dictionary; ValueError naming the key that is wrong."""
-
-    def fail(key, what):
-        raise ValueError(f"{where}.{key}: {what}")
-
     if not isinstance(raw, dict):
         raise ValueError(f"{where}: expected keys prefix, count, ...")
-    known = {f.name for f in fields(Kind)}
-    for key in raw:
-        if key not in known:
-            fail(key, f"unknown; known: {', '.join(f.name for f in fields(Kind))}")
-    kind = dict(raw)
-    if not isinstance(kind.get("prefix"), str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", kind["prefix"]):
-        fail("prefix", f"{shown(kind.get('prefix'))} is not a letter followed by letters and digits")
-    for key, least in (("count", 1), ("first", 0)):
-        value = kind.get(key, 0)
-        if not is_integer(value, least):
-            fail(key, f"{shown(value)} is not an integer from {least}")
-    if not isinstance(kind.get("monolayer", False), bool):
-        fail("monolayer", f"{shown(kind['monolayer'])} is not true or false")
-    _check_cell(kind, fail)
-    stackings = kind.get("stackings", ["R"])
-    kind["stackings"] = tuple([stackings] if isinstance(stackings, str) else stackings)
-    if not kind["stackings"] or not set(kind["stackings"]) <= {"R", "H"}:
-        fail("stackings", f"{shown(stackings)} is not a list of R and H")
-    if kind.get("shifts") is not None and not is_list_of(kind["shifts"], 2):
-        fail("shifts", f"{shown(kind['shifts'])} is not a list of pairs of numbers")
-    if kind.get("gap") is None and not kind.get("monolayer"):
+    fail = _failing(f"{where}.")
+    kind = read(Kind, raw, fail)
+    if kind.gap is None and not kind.monolayer:
         fail("gap", "missing")
-    if kind.get("gap") is not None:
-        _check_gap(kind["gap"], fail)
-    if not (is_number(kind.get("strain", 0.0)) or _is_distribution(kind["strain"])):
-        fail("strain", f"{shown(kind['strain'])} is not a number, [low, high] or [[value, share below], ...]")
-    strain = np.ravel(kind.get("strain", 0.0))[:: 1 if np.ndim(kind.get("strain", 0.0)) < 2 else 2]  # without shares
-    if not (np.abs(strain) < MAX_STRAIN).all():
-        fail("strain", f"{shown(kind['strain'])} goes beyond -{MAX_STRAIN} or {MAX_STRAIN}")
-    for key in ("shear", "thickness"):
-        if not (is_number(kind.get(key, 0.0)) and 0 <= kind.get(key, 0.0) < 0.5):
-            fail(key, f"{shown(kind[key])} is not a number from 0 to 0.5")
-    sigma = kind.get("sigma", [0.0])
-    kind["sigma"] = tuple(sigma) if isinstance(sigma, (list, tuple)) else (sigma,)
-    if not kind["sigma"] or not all(is_number(s) and s >= 0 for s in kind["sigma"]):
-        fail("sigma", f"{shown(sigma)} is not a list of numbers from 0")
-    amplitudes = kind.get("waves") or {}
-    if (
-        not isinstance(amplitudes, dict)
-        or not set(amplitudes) <= set(WAVES)
-        or not all(is_number(a) and a >= 0 for a in amplitudes.values())
-    ):
-        fail("waves", f"{shown(amplitudes)} does not give amplitudes in Å of {', '.join(WAVES)}")
-    return Kind(**kind)
-
-
-def _check_cell(kind, fail):
-    cell = kind.get("cell", "1x1")
-    if isinstance(cell, str):
-        if cell not in NAMED_CELLS and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", cell):
-            fail("cell", f"{shown(cell)} is not NxM, {', '.join(NAMED_CELLS)} or 2 x 2 integers")
-    elif (
-        not is_list_of(cell, 2)
-        or len(cell) != 2
-        or not all(isinstance(x, int) for row in cell for x in row)
-        or cell[0][0] * cell[1][1] - cell[0][1] * cell[1][0] < 1
-    ):
-        fail("cell", f"{shown(cell)} is not a right-handed matrix of 2 x 2 integers")
-    if kind.get("twist") is not None:
-        if not (
-            isinstance(kind["twist"], (list, tuple))
-            and len(kind["twist"]) == 2
-            and all(isinstance(n, int) for n in kind["twist"])
-        ):
-            fail("twist", f"{shown(kind['twist'])} is not a pair of integers [m, r]")
-        if "cell" in kind or kind.get("monolayer") or kind.get("thickness"):
-            fail("twist", "goes neither with cell, nor with monolayer, nor with thickness")
-        kind["twist"] = tuple(kind["twist"])
-
-
-def _check_gap(gap, fail):
-    if isinstance(gap, dict):
-        if not {"top", "hollow"} <= set(gap) <= {"top", "hollow", "spread", "origin"} or not all(
-            is_number(v) for k, v in gap.items() if k != "origin"
-        ):
-            fail("gap", f"{shown(gap)} does not give numbers top, hollow and optionally spread, origin")
-        origin = gap.get("origin", {})
-        if (
-            not isinstance(origin, dict)
-            or not set(origin) <= {"R", "H"}
-            or not all(is_list_of([v], 2) for v in origin.values())
-        ):
-            fail("gap.origin", f"{shown(origin)} does not give a pair of numbers for R or H")
-    elif not (is_number(gap) or _is_distribution(gap)):
-        fail(
-            "gap", f"{shown(gap)} is not a number, [low, high], [[value, share below], ...] or {{top, hollow, spread}}"
-        )
+    if kind.twist is not None and ("cell" in raw or kind.monolayer or kind.thickness):
+        fail("twist", "goes neither with cell, nor with monolayer, nor with thickness")
+    return replace(
+        kind,
+        twist=None if kind.twist is None else tuple(kind.twist),
+        stackings=as_tuple(kind.stackings),
+        sigma=as_tuple(kind.sigma),
+    )
 
 
 def _check_names(kinds):
@@ -310,13 +227,3 @@ def _check_names(kinds):
                     "change prefix or first"
                 )
         taken.setdefault(kind.prefix, []).append((kind, n))
-
-
-def _is_distribution(value):
-    """[low, high] in order, or [[value, share], ...] with shares from 0 to 1, values and shares ascending."""
-    if isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(x) for x in value):
-        return value[0] <= value[1]
-    if not is_list_of(value, 2) or len(value) < 2:
-        return False
-    values, shares = np.array(value, float).T
-    return bool(shares[0] == 0 and shares[-1] == 1 and (np.diff(shares) >= 0).all() and (np.diff(values) >= 0).all())

@@ -187,7 +187,7 @@ def pending(table, folder, results, rows=None, seeds=None):
     for run in runs:
         if run.force_field_key:
             shared.setdefault(run.force_field_key, run)
-    stage = table.raw["stages"][0].get("name", "forcefield")
+    stage = table.raw.stages[0].get("name", "forcefield")
     missing = [
         run for key, run in shared.items() if not (Path(folder) / "forcefields" / key / f"{stage}.done.pt").exists()
     ]

@@ -9,55 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
 
-from ...checks import read_mapping
 from ...data.dataset import dataset_hash, is_validation
 from ...data.sources import load_sources
 from ...files import atomic_write
 from ...model.backbones import BACKBONES, force_field_options
 from ...training.config import TrainConfig, load_config
-
-KEYS = (
-    "name",
-    "data",
-    "range",
-    "train",
-    "judge",
-    "validation_fraction",
-    "seeds",
-    "base",
-    "stages",
-    "published",
-    "rows",
-    "groups",
-    "document",
-    "figure",
-)
-ROW_KEYS = ("name", "groups", "kind", "heads", "force_field", "weights")
+from .table_file import Row, read_table
 
 #: What a model is judged on, in the order of the tables.
 SPLITS = {"held-out": "held out, like the training", "range": "other gaps and strains", "kind": "other kinds of cells"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of tables, `groups` {name of a group: label there}.
-
-    `heads`, `force_field` and `weights` (of the Hamiltonian stages) change the base.
-    """
-
-    name: str
-    groups: dict
-    kind: str = "wander"
-    heads: dict = field(default_factory=dict)
-    force_field: dict = field(default_factory=dict)
-    weights: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,31 +53,27 @@ class Table:
 
     def __init__(self, path):
         self.path = path = Path(path)
-        raw = _read(path)
-        self.raw, self.name, self.seeds, self.groups = raw, raw["name"], list(raw["seeds"]), dict(raw["groups"])
-        self.rows = [_row(path, r, self.groups) for r in raw["rows"]]
+        self.raw = raw = read_table(path)
+        self.name, self.seeds, self.groups, self.rows = raw.name, raw.seeds, raw.groups, raw.rows
         names = [row.name for row in self.rows]
         if len(set(names)) < len(names):
             raise ValueError(
                 f"{path}: rows: names repeat: {', '.join(sorted({n for n in names if names.count(n) > 1}))}"
             )
-        data = raw["data"] if isinstance(raw["data"], list) else [raw["data"]]
-        self.data = [str((path.parent / d).resolve()) for d in data]
+        self.data = [str((path.parent / d).resolve()) for d in raw.data]
         self.splits = self._split(load_sources(self.data))
-        self.document, self.figure = (
-            path.parent / raw[key] if raw.get(key) else None for key in ("document", "figure")
-        )
+        self.document, self.figure = (path.parent / file if file else None for file in (raw.document, raw.figure))
         self.data_hash = dataset_hash(self.splits["train"] + self.splits["held-out"])
 
     def _split(self, configurations):
-        raw, fraction = self.raw, self.raw["validation_fraction"]
+        raw, fraction = self.raw, self.raw.validation_fraction
         matching = lambda patterns: [c for c in configurations if any(fnmatchcase(c.name, p) for p in patterns)]
-        inside = [c for c in matching(raw["train"]) if within(c, raw["range"])]
+        inside = [c for c in matching(raw.train) if within(c, raw.range)]
         found = {
             "train": [c for c in inside if not is_validation(c.name, fraction)],
             "held-out": [c for c in inside if is_validation(c.name, fraction)],
-            "range": [c for c in matching(raw["judge"]["range"]) if not within(c, raw["range"])],
-            "kind": matching(raw["judge"]["kind"]),
+            "range": [c for c in matching(raw.judge.range) if not within(c, raw.range)],
+            "kind": matching(raw.judge.kind),
         }
         for name, chosen in found.items():
             found[name] = chosen = [c for c in chosen if c.hamiltonian is not None and "forces" in c.results]
@@ -141,18 +104,18 @@ class Table:
         """Configuration of one training, checked."""
         raw, published = self.raw, row.kind == "published"
         names = [c.name for c in self.splits["train"] + self.splits["held-out"]]
-        config = {"name": f"{row.name}-s{seed}", "seed": seed, "validation_fraction": raw["validation_fraction"]}
+        config = {"name": f"{row.name}-s{seed}", "seed": seed, "validation_fraction": raw.validation_fraction}
         if published:
-            config |= {"kind": "published"} | raw["published"]
+            config |= {"kind": "published"} | raw.published
         else:
-            base = raw["base"]
+            base = raw.base
             stages = [
                 dict(
                     stage,
                     seed=seed,
                     weights=dict(stage.get("weights", {})) | (row.weights if stage["kind"] != "forcefield" else {}),
                 )
-                for stage in raw["stages"]
+                for stage in raw.stages
             ]
             config |= base | {
                 "kind": row.kind,
@@ -229,64 +192,3 @@ def write_json(file, value) -> None:
 
 def _hash(*parts) -> str:
     return hashlib.sha256(json.dumps(parts, default=asdict, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _read(path):
-    """The YAML file, its keys checked."""
-    raw = read_mapping(path, KEYS)
-    for key in raw:
-        if key not in KEYS:
-            raise ValueError(f"{path}: {key}: unknown; known: {', '.join(KEYS)}")
-    for key, kind in (
-        ("name", str),
-        ("data", (str, list)),
-        ("range", dict),
-        ("train", list),
-        ("judge", dict),
-        ("seeds", list),
-        ("base", dict),
-        ("stages", list),
-        ("rows", list),
-        ("groups", dict),
-    ):
-        if not isinstance(raw.get(key), kind) or not raw[key]:
-            raise ValueError(f"{path}: {key}: missing, or not of the right kind")
-    for key, limits in raw["range"].items():
-        if (
-            not isinstance(limits, list)
-            or len(limits) != 2
-            or not all(isinstance(x, (int, float)) for x in limits)
-            or limits[0] >= limits[1]
-        ):
-            raise ValueError(f"{path}: range.{key}: {limits!r} is not [lowest, highest] in Å")
-    for name, group in raw["groups"].items():
-        if (
-            not isinstance(group, dict)
-            or not isinstance(group.get("title"), str)
-            or not isinstance(group.get("columns"), list)
-        ):
-            raise ValueError(f"{path}: groups.{name}: title and columns are needed")
-    for key in ("range", "kind"):
-        if not isinstance(raw["judge"].get(key), list):
-            raise ValueError(f"{path}: judge.{key}: a list of patterns of names is needed")
-    if raw["stages"][0].get("kind") != "forcefield" or any(s.get("kind") != "hamiltonian" for s in raw["stages"][1:]):
-        raise ValueError(
-            f"{path}: stages: the first trains the force field, which rows share, the others the Hamiltonian"
-        )
-    if not all(isinstance(seed, int) and seed >= 0 for seed in raw["seeds"]):
-        raise ValueError(f"{path}: seeds: {raw['seeds']!r} are not integers of 0 or more")
-    raw.setdefault("validation_fraction", 0.15)
-    raw.setdefault("published", {})
-    return raw
-
-
-def _row(path, row, groups):
-    if not isinstance(row, dict) or not isinstance(row.get("name"), str) or not isinstance(row.get("groups"), dict):
-        raise ValueError(f"{path}: rows: {row!r} has no name or no groups {{name: label}}")
-    for key in row:
-        if key not in ROW_KEYS:
-            raise ValueError(f"{path}: row {row['name']}: {key}: unknown; known: {', '.join(ROW_KEYS)}")
-    for group in row["groups"]:
-        if group not in groups:
-            raise ValueError(f"{path}: row {row['name']}: groups: {group!r} has no title; groups: {', '.join(groups)}")
-    return Row(**row)
