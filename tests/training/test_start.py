@@ -5,10 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
 
-from ase_wander.archives import read_npz
 from ase_wander.data.dataset import is_validation, load_dataset, split
 from ase_wander.data.sources import load_sources
 from ase_wander.training.config import load_config
@@ -17,18 +14,7 @@ from ase_wander.training.stages.hamiltonian import HamiltonianSamples
 from ase_wander.training.start import start_from
 from ase_wander.training.train import load_configurations, new_model, train
 from tests.mos2_small import DATA
-from tests.training_setup import CONFIG, STAGES, write_config
-
-
-def with_species(*species):
-    """The configuration for other species with the orbitals of Mo and S."""
-    of_metal = {"Mo", "W"}
-    return {
-        **CONFIG,
-        "species": list(species),
-        "shells": {s: [2] if s in of_metal else [1] for s in species},
-        "electrons": {s: 6 if s in of_metal else 4 for s in species},
-    }
+from tests.training_setup import CONFIG, STAGES, renamed_data, with_species, write_config
 
 
 @pytest.fixture
@@ -174,23 +160,7 @@ def test_replay_is_a_share_of_the_training_set_from_the_old_data(tmp_path, train
 
 def test_a_new_element_starts_with_its_own_zeros(tmp_path, trained):
     """Renamed data of MoS2 with energies and levels moved: one step on them already has the right means."""
-    frames = load_dataset(DATA)
-    rename = {"Mo": "W", "S": "Se"}
-    folder = tmp_path / "renamed"
-    (folder / "hamiltonians").mkdir(parents=True)
-    images = []
-    for c in frames:
-        atoms = c.atoms.copy()
-        atoms.symbols = [rename[s] for s in atoms.symbols]
-        results = dict(c.atoms.calc.results)
-        results["energy"] += 7.0 * len(atoms)
-        results.pop("free_energy", None)
-        atoms.calc = SinglePointCalculator(atoms, **results)
-        images.append(atoms)
-        if c.hamiltonian:
-            arrays = read_npz(c.hamiltonian)
-            np.savez(folder / "hamiltonians" / c.hamiltonian.name, **{**arrays, "numbers": atoms.numbers})
-    write(folder / "structures.extxyz", images)
+    folder = renamed_data(tmp_path / "renamed", higher=7.0)
     slow = [{**s, "steps": 1, "lr": 1e-9, "lr_final": 0.0} for s in STAGES]
     change = {**with_species("W", "Se"), "data": [str(folder)], "material": "WSe2", "start_from": str(trained)}
     config = load_config(write_config(tmp_path, **change, stages=slow))

@@ -10,8 +10,7 @@ from ase_wander.training.start import start_from
 from ase_wander.training.train import new_model
 from ase_wander.training.transfer import group_and_period, relative, relatives
 from tests.mos2_small import DATA
-from tests.training.test_start import with_species
-from tests.training_setup import CONFIG
+from tests.training_setup import CONFIG, with_species
 
 PLACES = {
     **{"H": (1, 1), "He": (18, 1), "B": (13, 2), "C": (14, 2), "Na": (1, 3), "S": (16, 3), "Ti": (4, 4), "Se": (16, 4)},
