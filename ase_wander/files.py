@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from ase import Atoms
 
 #: Names of files that are not finished begin with this; a killed process leaves them.
 PARTIAL = ".partial-"
+
+#: Seconds after which they count as left.
+STALE = 3600
 
 #: Seconds that a reader of ASE may take for one structure; a damaged file can make some of them loop without end.
 TIME_LIMIT = 120
@@ -84,6 +88,22 @@ def writing(path, ending: str = "") -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error  # the user knows no temporary names
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder) -> list[Path]:
+    """Remove what killed processes left unfinished in a folder; returns it.
+
+    Files named PARTIAL that nobody has written to for an hour; those of writers at work are younger.
+    """
+    found = []
+    for file in Path(folder).glob(f"{PARTIAL}*"):
+        try:
+            if file.is_file() and not file.is_symlink() and time.time() - file.stat().st_mtime > STALE:
+                file.unlink()
+                found.append(file)
+        except OSError:  # somebody else took it away, or may only read
+            continue
+    return found
 
 
 def _new_file(path, ending):

@@ -45,10 +45,8 @@ def kpath(cell, n):
 def step_relax(folder, options):
     """Build the cell, relax it, write rigid.extxyz and relaxed.extxyz."""
     from ase.io import write
-    from ase.io.trajectory import Trajectory
-    from ase.optimize import LBFGS
 
-    from ase_wander import WanderCalculator
+    from ase_wander import WanderCalculator, relax
     from ase_wander.moire import interlayer_distance, monolayer, twisted_bilayer
 
     calculator = WanderCalculator(options.model)
@@ -59,26 +57,23 @@ def step_relax(folder, options):
     begin = time.perf_counter()
     atoms.get_forces()
     first = time.perf_counter() - begin
-    done = folder / "relaxing.traj"
-    if done.exists():  # of a killed run: a damaged one is thrown away
-        try:
-            atoms.positions = Trajectory(str(done))[-1].positions
-        except Exception:
-            done.unlink()
-    with (
-        Trajectory(str(done), "w", atoms) as trajectory,
-        LBFGS(atoms, memory=30, alpha=40.0, logfile=str(folder / "relax.log")) as optimizer,
-    ):
-        optimizer.attach(trajectory.write, interval=5)
-        converged = optimizer.run(fmax=options.fmax, steps=options.steps)
+    end = relax(
+        atoms,
+        options.fmax,
+        options.dmax,
+        optimizer=options.optimizer,
+        steps=options.steps,
+        trajectory=folder / "relaxing.traj",  # of a killed run: it goes on from there
+    )
     write(folder / "relaxed.extxyz", atoms)
     _, distance = interlayer_distance(atoms, layers=calculator.layers(atoms))
     return {
         "atoms": len(atoms),
         "angle": abs(float(atoms.info["twist_angle"])),
-        "steps": optimizer.nsteps,
-        "converged": bool(converged),
-        "fmax": float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
+        "steps": end.steps,
+        "converged": end.converged,
+        "fmax": end.fmax,
+        "displacement_left": end.displacement_left,
         "first_forces_s": first,
         "distance": [float(distance.min()), float(distance.mean()), float(distance.max())],
     }
@@ -174,6 +169,10 @@ def run_step(name, m, options, structure=""):
             str(m),
             "--fmax",
             str(options.fmax),
+            "--dmax",
+            str(options.dmax),
+            "--optimizer",
+            options.optimizer,
             "--steps",
             str(options.steps),
             "--points",
@@ -276,6 +275,8 @@ def main():
     parser.add_argument("--model", default="graphene-bilayer")
     parser.add_argument("--m", type=int, nargs="*", default=list(CELLS))
     parser.add_argument("--fmax", type=float, default=0.001, help="eV/Å")
+    parser.add_argument("--dmax", type=float, default=0.0005, help="displacement left to the minimum, Å")
+    parser.add_argument("--optimizer", default="layers", choices=["layers", "LBFGS", "FIRE", "BFGS"])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--points", type=int, default=31)
     parser.add_argument("--bands", type=int, default=16)

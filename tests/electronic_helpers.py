@@ -7,6 +7,7 @@ from ase import Atoms
 from ase.build import graphene
 
 from ase_wander.electronic.hamiltonian import WannierHamiltonian
+from ase_wander.electronic.solvers import parallel
 from ase_wander.structure import neighbour_pairs
 
 #: Hamiltonian files of the reference data of mos2-bilayer.
@@ -152,3 +153,17 @@ SETTINGS = [
     "another plane",
     "any plane",
 ]
+
+
+def interrupted_at_the_third_point(monkeypatch):
+    """Let the solver of single k-points be interrupted at its third call; the list of the k-points that it is given."""
+    solve, calls = parallel.solve_one, []
+
+    def stopping(h, k, *rest):
+        calls.append(k)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return solve(h, k, *rest)
+
+    monkeypatch.setattr(parallel, "solve_one", stopping)
+    return calls

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import os
 import stat
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from ase import Atoms
 from ase.build import graphene, mx2
 from ase.io import write
 
-from ase_wander.files import PARTIAL, atomic_write, check_structure, read_frames, read_structure, writing
+from ase_wander.files import PARTIAL, atomic_write, check_structure, read_frames, read_structure, sweep, writing
 
 
 def leftovers(folder):
@@ -172,3 +173,16 @@ def test_a_reader_that_never_ends_is_stopped(tmp_path, monkeypatch):
     layer().write(tmp_path / "x.xyz")
     with pytest.raises(ValueError, match=r"x\.xyz: .*no end after 0\.2 s"):
         read_structure(tmp_path / "x.xyz")
+
+
+def test_what_killed_processes_left_is_swept(tmp_path):
+    """Old partial files go; young ones, other files, links and their targets stay."""
+    target = tmp_path / "target"
+    target.write_text("mine")
+    for name, age in ((".partial-old", 7200), (".partial-young", 10), ("old.txt", 7200)):
+        (tmp_path / name).write_text("x")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    (tmp_path / ".partial-link").symlink_to(target)
+    os.utime(target, (time.time() - 7200,) * 2)
+    assert [file.name for file in sweep(tmp_path)] == [".partial-old"]
+    assert {p.name for p in tmp_path.iterdir()} == {".partial-young", ".partial-link", "old.txt", "target"}

@@ -18,14 +18,52 @@ from hypothesis import strategies as st
 from ase_wander import WannierHamiltonian
 from ase_wander.archives import read_npz, write_npz
 from ase_wander.checks import read_mapping
+from ase_wander.data.campaign.folder import CampaignFolder
+from ase_wander.data.dft.labels import Labels
+from ase_wander.data.dft.recipe import Recipe
 from ase_wander.electronic.io.exports import read_petsc, read_wanniertools, write_petsc, write_wanniertools
+from ase_wander.electronic.io.tbmodels import read_tbmodels, write_tbmodels
 from ase_wander.files import read_structure
 from ase_wander.model.files import load_uncertainty, read_config
+from ase_wander.records import read_record, write_record
 from tests.electronic_helpers import graphene_model
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 
 ARRAYS = {"a": np.arange(9.0), "text": np.array("words"), "b": np.eye(2, dtype=bool)}
+
+#: A result of a reference calculation, of two atoms, one k-point and two bands.
+LABELS = Labels(
+    atoms=graphene_model().atoms,
+    energy=-18.5,
+    forces=np.arange(6.0).reshape(2, 3),
+    stress=np.zeros(6),
+    efermi=-4.5,
+    kpts=np.zeros((1, 3)),
+    kweights=np.ones(1),
+    grid=np.ones(3, int),
+    eigenvalues=np.array([[-7.0, -2.0]]),
+    amplitudes=np.eye(2)[None] + 0j,
+    vacuum_top=0.01,
+    vacuum_bottom=-0.01,
+    info={"labels_hash": "abc"},
+)
+PLAN = {
+    "name": "x",
+    "recipe": Recipe(
+        engine="espresso", shells={"C": ["pz"]}, bands={"C": 6}, converged_bands={"C": 5}, window=(-3.0, 2.0)
+    ).to_dict(),
+    "configurations": {"p1_0000": {"n_atoms": 4, "cost": 1.0, "labels": "a", "hamiltonian": "b"}},
+}
+RECORD = {"gap": 1.25, "k": [0, 1], "model": {"name": "x", "sha256": None}}
+
+
+def wsvec(h) -> str:
+    """Text of `_wsvec.dat`: every element of every H(R) has itself for its one equivalent."""
+    n = range(1, h.n_orbitals + 1)
+    rows = [f"{' '.join(map(str, R))} {i} {j}\n1\n0 0 0\n" for R in h.cell_shifts.tolist() for i in n for j in n]
+    return "# with use_ws_distance=.true.\n" + "".join(rows)
+
 
 #: A mutation: where (0 to 1), what is done there, with which bytes.
 MUTATIONS = st.lists(
@@ -66,6 +104,12 @@ def valid(name: str) -> bytes:
         write_petsc(h, [0.1, 0.2, 0], folder / "h.petsc")
         h.write_wannier90(folder / "g")
         write_wanniertools(h, folder, "w")
+        (folder / "g_wsvec.dat").write_text(wsvec(h))
+        if name == "h.hdf5":
+            write_tbmodels(h, folder / name)
+        LABELS.save(folder / "labels.npz")
+        CampaignFolder(folder).write_plan(PLAN)
+        write_record(folder / "record.json", RECORD)
         for structure in ("a.extxyz", "POSCAR", "a.traj", "a.cif"):
             mx2("MoS2", vacuum=8.0).write(folder / structure)
         return (folder / name).read_bytes()
@@ -116,7 +160,7 @@ def test_petsc(tmp_path, mutations):
         assert np.isfinite(matrix.toarray()).all()
 
 
-@pytest.mark.parametrize("suffix", ["_hr.dat", "_tb.dat", "_centres.xyz", ".win"])
+@pytest.mark.parametrize("suffix", ["_hr.dat", "_tb.dat", "_centres.xyz", ".win", "_wsvec.dat"])
 @MUCH
 @given(mutations=MUTATIONS)
 def test_wannier90(tmp_path, suffix, mutations):
@@ -189,3 +233,57 @@ def test_model_folders(tmp_path, mutations):
     file.write_bytes(mutated((MODELS / "graphene-bilayer" / file.name).read_bytes()[:4000], mutations))
     with pytest.raises(ValueError, match=r"trust\.safetensors"):
         load_uncertainty(file, digest)
+
+
+@MUCH
+@given(mutations=MUTATIONS)
+def test_labels(tmp_path, mutations):
+    file = tmp_path / "labels.npz"
+    file.write_bytes(mutated(valid(file.name), mutations))
+    try:
+        back = Labels.load(file)
+    except ValueError as error:
+        assert "labels.npz" in str(error)
+    else:
+        assert back.energy == LABELS.energy and np.array_equal(back.eigenvalues, LABELS.eigenvalues)
+        assert np.array_equal(back.forces, LABELS.forces) and back.atoms == LABELS.atoms and back.info == LABELS.info
+
+
+@MUCH
+@given(mutations=MUTATIONS)
+def test_campaigns(tmp_path, mutations):
+    file = tmp_path / "campaign.json"
+    file.write_bytes(mutated(valid(file.name), mutations))
+    try:
+        back = CampaignFolder(tmp_path).read_plan()
+    except ValueError as error:
+        assert "campaign.json" in str(error)
+    else:
+        assert back["configurations"] == PLAN["configurations"] and back["name"] == "x"
+
+
+@MUCH
+@given(mutations=MUTATIONS)
+def test_records(tmp_path, mutations):
+    file = tmp_path / "record.json"
+    file.write_bytes(mutated(valid(file.name), mutations))
+    try:
+        back = read_record(file)
+    except ValueError as error:
+        assert "record.json" in str(error)
+    else:
+        assert back == RECORD or "checksum" not in file.read_text()  # without one it is a record of version 0.1
+
+
+@settings(MUCH, max_examples=8, deadline=60_000)  # every file is read in a process of its own
+@given(mutations=MUTATIONS)
+def test_tbmodels(tmp_path, mutations):
+    pytest.importorskip("h5py", reason="NEEDS h5py")
+    file = tmp_path / "h.hdf5"
+    file.write_bytes(mutated(valid(file.name), mutations))
+    try:
+        back = WannierHamiltonian(**read_tbmodels(file, n_electrons=2))
+    except ValueError as error:
+        assert "h.hdf5" in str(error) or "Hermitian" in str(error)
+    else:
+        assert all(np.isfinite(b.data).all() for b in back.blocks)

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import os
 import re
 import subprocess
 import sys
@@ -84,6 +85,46 @@ def test_ase_finds_the_plugin():
 
     (offered,) = plugin.__ase_plugins__
     assert offered.implementation is WanderCalculator
+
+
+def installed(folder):
+    """Environment in which a package of these entry points is installed, whatever is installed here."""
+    from configparser import ConfigParser
+
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    info = folder / "probe-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: probe\nVersion: 1.0\n")
+    section = config["options.entry_points"]["ase.ioformats"].strip()
+    (info / "entry_points.txt").write_text(f"[ase.ioformats]\n{section}\n")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+
+
+def test_ase_finds_the_calculator_by_its_name(tmp_path):
+    """After `import ase.io`, which every command of ASE does, without torch; and reads the atoms of a Hamiltonian."""
+    from tests.electronic_helpers import graphene_model
+
+    graphene_model().save(tmp_path / "hamiltonian.npz")
+    code = (
+        "import sys, ase.io; from ase.calculators.calculator import get_calculator_class as get\n"
+        "assert get('wander').nolabel and 'torch' not in sys.modules\n"
+        "assert str(ase.io.read(sys.argv[1]).symbols) == 'C2'"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "hamiltonian.npz")]
+    subprocess.run(command, check=True, env=installed(tmp_path), cwd=tmp_path)
+
+
+def test_ase_run(tmp_path):
+    """ASE's own command computes an energy with this calculator."""
+    from ase.build import mx2
+    from ase.io import read, write
+
+    write(tmp_path / "a.xyz", mx2("MoS2", a=3.16, vacuum=10), format="extxyz")
+    words = ["run", "wander", "a.xyz", "-p", "model=mos2-bilayer", "-o", "b.extxyz", "--properties", "ef"]
+    command = [sys.executable, "-W", "ignore", "-m", "ase", *words]
+    subprocess.run(command, check=True, env=installed(tmp_path), cwd=tmp_path, capture_output=True)
+    assert read(tmp_path / "b.extxyz").get_potential_energy() < -20
 
 
 def test_folders_of_the_user_come_first(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from ase_wander.structure import (
     find_layers,
     in_xy_plane,
     neighbour_pairs,
+    one_of_each_pair,
     plane_normal,
     standing_positions,
     upward,
@@ -278,3 +279,14 @@ def test_what_a_missing_periodicity_may_hide():
         assert doubt_about_the_third_vector(bulk_like) == ""
     atoms.positions[:, 2] = (atoms.positions[:, 2] - atoms.positions[:, 2].mean()) % atoms.cell[2, 2]
     assert "pbc[2] = True" in doubt_about_the_third_vector(atoms)
+
+
+def test_one_of_each_pair_and_its_reverse():
+    """Half of all ordered pairs of a small cell, where atoms are their own neighbours; also by species."""
+    atoms = Atoms("CSC", [[0, 0, 0], [0.9, 1.1, 0.3], [1.5, 0.4, -0.2]], cell=[2.6, 2.7, 20], pbc=(True, True, False))
+    pairs, species = neighbour_pairs(atoms, 6.0), np.array([0, 1, 0])
+    keys = lambda p: set(zip(p.i.tolist(), p.j.tolist(), *p.shift.T.tolist()))
+    for half in (pairs.half(), pairs.select(one_of_each_pair(pairs.i, pairs.j, pairs.shift, species))):
+        back = {(j, i, -x, -y, -z) for i, j, x, y, z in keys(half)}
+        assert not keys(half) & back and keys(half) | back == keys(pairs)
+    assert (species[half.i] <= species[half.j]).all() and (half.i == half.j).any()

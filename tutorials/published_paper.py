@@ -13,13 +13,10 @@ import os
 
 import matplotlib.pyplot as plt
 import numpy as np
-from ase.constraints import FixCom
-from ase.optimize import FIRE
 
-from ase_wander import WanderCalculator, load_published
+from ase_wander import WanderCalculator, load_published, relax
 from ase_wander.moire import coincidence_cells, heterobilayer, interlayer_distance, monolayer
 from ase_wander.plotting import plot_bands, plot_corrugation
-from ase_wander.published.relax import forces_only
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument(
@@ -33,6 +30,7 @@ parser.add_argument(
 )
 parser.add_argument("--large", action="store_true", help="also the cell of 1308 atoms")
 parser.add_argument("--fmax", type=float, default=0.03, help="eV/Å")
+parser.add_argument("--dmax", type=float, default=0.005, help="largest displacement left to the minimum, Å")
 parser.add_argument("--npoints", type=int, default=45)
 arguments = parser.parse_args()
 
@@ -64,17 +62,16 @@ for angle, (n_atoms, n_cells) in cells.items():
         2, len(models), figsize=(4.9 * len(models), 8.2), squeeze=False, constrained_layout=True
     )
     for (name, model), (upper, lower) in zip(models.items(), axes.T):
-        # 3. Relax.  Direct forces do not sum to zero: with a fixed centre of mass the stack does not drift away.
+        # 3. Relax, atoms and the distance of the layers.  Direct forces do not sum to zero: `relax` holds the centre of
+        # mass of a model without an energy, so that the stack does not drift away.
         atoms = rigid.copy()
         atoms.calc = WanderCalculator(model)
-        atoms.set_constraint(FixCom())
-        optimiser = forces_only(FIRE)(atoms, logfile=None)
-        converged = optimiser.run(fmax=arguments.fmax, steps=500)
+        end = relax(atoms, arguments.fmax, arguments.dmax, steps=500)
         net = atoms.get_forces(apply_constraint=False).sum(axis=0)
         positions, distance = interlayer_distance(atoms)
         print(
-            f"{name}: {optimiser.nsteps} steps{'' if converged else ' (not converged)'}, net force "
-            f"{np.linalg.norm(net):.2e} eV/Å, "
+            f"{name}: {end.steps} steps{'' if end.converged else ' (not converged)'}, about "
+            f"{end.displacement_left:.4f} Å left to the minimum, net force {np.linalg.norm(net):.2e} eV/Å, "
             f"interlayer distance {distance.min():.2f} to {distance.max():.2f} Å"
         )
         plot_corrugation(atoms, positions, distance, title=f"{name}, {angle}°", ax=upper)

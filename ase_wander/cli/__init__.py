@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": ("ase_wander.cli.train", "errors of a model on reference data"),
     "ablation": ("ase_wander.cli.ablation", "train and judge the rows of an ablation table"),
     "data": ("ase_wander.cli.data", "make reference data, look at them, convert them"),
+    "completion": ("ase_wander.cli.completion", "script of completions for bash, zsh or fish"),
 }
 
 #: Exceptions that mean bad input (or a cell too large): their message is shown as one line, without a traceback.

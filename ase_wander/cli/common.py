@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import files
-from ..files import atomic_write, writing
+from ..files import sweep, writing
+from ..locks import try_lock
+from ..records import read_record, write_record
 
 PROGRAM = "ase-wander"
 
 SETTINGS, SUMMARY = "settings.json", "summary.json"
+
+#: Key of SETTINGS: hashes of finished files that carry no checksum of their own.
+FILES = "files_sha256"
 
 
 class CommandError(Exception):
@@ -117,21 +122,13 @@ _locks: dict[Path, int] = {}
 
 def _lock(path) -> None:
     """Lock a folder for this process; the operating system gives the lock back however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
     if path.resolve() in _locks:
         return
-    lock = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = try_lock(path)
     except BlockingIOError:
-        os.close(lock)
         raise CommandError(f"{path}: another process works there; wait for it, or choose another --out") from None
-    except OSError:  # a file system without locks
-        os.close(lock)
-    else:
+    if lock is not None:
         _locks[path.resolve()] = lock
 
 
@@ -172,10 +169,8 @@ class ResultFolder:
             if foreign:
                 raise CommandError(f"{self.path} holds {foreign[0]} from elsewhere; choose another --out")
             return False
-        try:
-            there = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CommandError(f"{record}: not valid JSON ({error}); choose another --out") from error
+        there = self._read_settings()
+        there.pop(FILES, None)
         if there.get("command") != self.settings["command"]:
             raise CommandError(f"{self.path} holds results of `{PROGRAM} {there.get('command')}`; choose another --out")
         changed = [
@@ -198,6 +193,7 @@ class ResultFolder:
         if not self.path.exists() or self.path.is_dir():
             self.path.mkdir(parents=True, exist_ok=True)
             _lock(self.path)
+            sweep(self.path)
         resumed = self.check(names)
         if not resumed:
             self.write_json(SETTINGS, self.settings)
@@ -216,4 +212,30 @@ class ResultFolder:
             yield temporary
 
     def write_json(self, name, content) -> None:
-        atomic_write(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        """Write a mapping with its checksum."""
+        write_record(self.path / name, content, indent=2)
+
+    def seal(self, name) -> None:
+        """Note the hash of a finished file beside the settings, so that a damaged one is not taken for it."""
+        there = self._read_settings()
+        there[FILES] = {**there.get(FILES, {}), name: file_hash(self.path / name)}
+        self.write_json(SETTINGS, there)
+
+    def has_whole(self, name) -> bool:
+        """Whether a finished file is there; CommandError where it is not what was sealed."""
+        if not self.has(name):
+            return False
+        expected = self._read_settings().get(FILES, {}).get(name)
+        if expected is not None and expected != file_hash(self.path / name):
+            raise CommandError(
+                f"{self.path / name}: damaged or changed since it was written; remove it to make it anew"
+            )
+        return True
+
+    def _read_settings(self) -> dict:
+        try:
+            return read_record(self.path / SETTINGS)
+        except FileNotFoundError:
+            return dict(self.settings)
+        except ValueError as error:
+            raise CommandError(f"{error}; choose another --out") from None

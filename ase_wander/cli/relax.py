@@ -139,7 +139,7 @@ def relax(atoms, folder, arguments) -> dict:
 
     own = list(atoms.constraints)
     symmetry = impose_symmetry(atoms, arguments.symmetry) if arguments.symmetry else {}
-    finished = folder.has(TRAJECTORY)
+    finished = folder.has_whole(TRAJECTORY)
     trajectory = folder / (TRAJECTORY if finished else UNFINISHED)
     _say_what_is_there(trajectory, finished, atoms)
     with _progress_bar(atoms, arguments) as callback:
@@ -162,12 +162,14 @@ def relax(atoms, folder, arguments) -> dict:
         )
     if not finished:
         trajectory.replace(folder / TRAJECTORY)
+        folder.seal(TRAJECTORY)
     atoms.set_constraint(own)  # a file keeps those of the user; to read a symmetry means to find it anew
-    if not folder.has(STRUCTURE):
+    if not folder.has_whole(STRUCTURE):
         from ase.io import write
 
         with folder.writing(STRUCTURE) as temporary:
             write(temporary, atoms, format="extxyz")
+        folder.seal(STRUCTURE)
     for change in result.changes:
         console().print(f"layers {change}; relaxed again with them")
     return {**result.todict(), **symmetry, "rows": result.rows()}

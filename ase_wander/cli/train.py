@@ -23,7 +23,13 @@ def add_parser(subparsers):
     )
     train.add_argument("--out", required=True, help="run directory: checkpoints, logs, run.json, learning.png")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    train.add_argument("--ship", help="write the finished model (config, weights, card, errors) into this folder")
+    train.add_argument(
+        "--ship",
+        "--release",
+        dest="release",
+        metavar="FOLDER",
+        help="write the finished model (config, weights, card, errors) into this folder",
+    )
     tune = train.add_argument_group(
         "fine-tuning without a configuration",
         "--from MODEL --data DATA writes one beside the run directory, OUT.yaml, and trains it",
@@ -69,16 +75,16 @@ def _train(arguments, together, first):
 
     together(lambda: _configure(arguments), only_first=True)
     config = together(lambda: load_config(arguments.config or made_file(arguments)))
-    if arguments.ship:
-        from ..evaluation.release import check_shippable
+    if arguments.release:
+        from ..evaluation.release import check_releasable
 
-        together(lambda: check_shippable(config, arguments.ship), only_first=True)
+        together(lambda: check_releasable(config, arguments.release), only_first=True)
     out = console()
     progress = network_progress(out) if config.is_published else stage_progress(config, arguments.out, out)
     with progress if first else nullcontext() as report:
         model = train(config, arguments.out, arguments.resume, report)
     if first:
-        _ship(model, config, arguments, out)
+        _release(model, config, arguments, out)
 
 
 def made_file(arguments) -> Path:
@@ -139,12 +145,12 @@ def stage_progress(config, folder, out):
     plot_learning_curves(folder, names, folder)
 
 
-def _ship(model, config, arguments, out):
-    if arguments.ship:
+def _release(model, config, arguments, out):
+    if arguments.release:
         from ..evaluation.equilibrium import model_equilibrium
-        from ..evaluation.release import ship
+        from ..evaluation.release import release_model
 
-        folder = ship(model, config, arguments.out, arguments.ship, model_equilibrium)
+        folder = release_model(model, config, arguments.out, arguments.release, model_equilibrium)
         out.print(f"model, card and errors written to {folder}")
 
 

@@ -13,16 +13,14 @@ others. For data with the vacuum level as zero C vanishes.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import reduce
 from math import gcd
-from pathlib import Path
 
 import numpy as np
 from scipy.sparse import diags
 
-from ..files import atomic_write
+from ..records import read_record, write_record
 
 #: Room (share of the fitted range) beyond which a prediction counts as extrapolated.
 MARGIN = 0.1
@@ -130,13 +128,13 @@ class VacuumOffset:
             "ratios": self.ratios,
             "rms_eV": self.rms,
         }
-        atomic_write(path, json.dumps(record, indent=1) + "\n")
+        write_record(path, record)
 
     @classmethod
     def load(cls, path):
         """Read what `save` wrote; ValueError naming the file when it is damaged."""
         try:
-            record = json.loads(Path(path).read_text())
+            record = read_record(path)
             return cls(
                 {(int(p), int(q)): float(c) for p, q, c in record["coefficients_eV"]},
                 float(record["area_A2"]),
@@ -144,7 +142,7 @@ class VacuumOffset:
                 tuple(map(float, record["ratios"])),
                 float(record["rms_eV"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a readable vacuum-level offset ({error})") from None
 
 

@@ -25,11 +25,16 @@ def evaluate(model, configurations, validation_fraction=0.15, progress=None, sam
 
     Parameters
     ----------
-    validation_fraction : only configurations of that validation split, without those that the model was trained on
-        whole; None for all.
-    progress : callable (done, total), optional.
-    samples : dict, optional; filled with what `evaluation.figures.write_figures` draws.
-    learning : optional, the learning curve of the run, see `evaluation.report.learning_curve`; kept in the report.
+    model : Model
+    configurations : list of Configuration
+    validation_fraction : float, optional
+        Only configurations of that validation split, without those that the model was trained on whole; None for all.
+    progress : callable, optional
+        Called with (done, total).
+    samples : dict, optional
+        Filled with what `evaluation.figures.write_figures` draws.
+    learning : dict, optional
+        Learning curve of the run, see `evaluation.report.learning_curve`; kept in the report.
     """
 
     def fail(key, what):

@@ -35,11 +35,13 @@ def write_figures(samples, folder) -> list[Path]:
 
     Parameters
     ----------
-    samples : dict of lists with one entry per configuration: `forces` and `energies`, pairs (reference, predicted) of
-        arrays (eV/Å) and of numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å);
-        `eigenvalues`, pairs (error, weight) (eV), and `gaps`, errors (eV); `trust`, a pair (observed, deviations), see
+    samples : dict of str to list
+        With one entry per configuration: `forces` and `energies`, pairs (reference, predicted) of arrays (eV/Å) and of
+        numbers (eV/atom); `elements`, dicts as `hamiltonian_errors` gives them (eV, Å); `eigenvalues`, pairs (error,
+        weight) (eV), and `gaps`, errors (eV); `trust`, a pair (observed, deviations), see
         `evaluation.uncertainty.scores`.
-    folder : existing folder
+    folder : path-like
+        Exists already.
 
     Returns
     -------

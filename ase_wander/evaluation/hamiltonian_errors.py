@@ -21,8 +21,9 @@ def hamiltonian_errors(model, configuration, r_max=12.0, blocks=None):
 
     Returns
     -------
-    dict with `predicted`, `reference` (elements, eV), `distance`, `kind` (0 on-site, 1 intra, 2 inter), `pair` (1000 x
-    the smaller atomic number + the larger) and `atom` (index of the first atom) per element.
+    dict of str to ndarray
+        Per element `predicted`, `reference` (eV), `distance` (Å), `kind` (0 on-site, 1 intra, 2 inter), `pair` (1000 x
+        the smaller atomic number + the larger) and `atom` (index of the first atom).
     """
     data = configuration.load_blocks(n_orbitals(model, configuration))
     reference, atoms = PairBlocks.from_arrays(data), configuration.atoms

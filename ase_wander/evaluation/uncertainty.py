@@ -27,9 +27,13 @@ def fit_uncertainty(model, configurations, validation_fraction=None, progress=No
 
     Parameters
     ----------
-    configurations : list of Configuration, training and validation ones.
-    validation_fraction : float; default that of the model's config, else 0.15. The held-out split calibrates.
-    progress : callable (done, total), optional.
+    model : WanderModel
+    configurations : list of Configuration
+        Training and validation ones.
+    validation_fraction : float, optional
+        That of the model's configuration by default, else 0.15. The held-out split calibrates.
+    progress : callable, optional
+        Called with (done, total).
 
     Raises
     ------
@@ -105,13 +109,18 @@ def observe(model, configuration, out=None, elements=None) -> dict:
 
     Parameters
     ----------
-    out : dict, optional; what `model.compute` gave for it.
-    elements : dict, optional; its `hamiltonian_errors`.
+    model : WanderModel
+    configuration : Configuration
+    out : dict, optional
+        What `model.compute` gave for it.
+    elements : dict, optional
+        Its `hamiltonian_errors`.
 
     Returns
     -------
-    dict with `species`, `around`, `unlike`, `own` (n,), `energy_distance`; errors `forces` (n, 3), eV/Å, `energy`, eV
-    per atom, and `hamiltonian` (n,), rms error of the elements among an atom's blocks, eV, absent without Hamiltonian.
+    dict
+        `species`, `around`, `unlike`, `own` (n,), `energy_distance`; errors `forces` (n, 3), eV/Å, `energy`, eV per
+        atom, and `hamiltonian` (n,), rms error of the elements among an atom's blocks, eV, absent without Hamiltonian.
     """
     from .hamiltonian_errors import hamiltonian_errors
 
@@ -236,10 +245,11 @@ def scores(rows, deviations) -> dict:
 
     Returns
     -------
-    dict by quantity of `auc` (an error above 3 times the median has the larger deviation), `rank` (Spearman's
-    correlation), `within_1`, `within_2` (share of errors within one and two deviations; 0.683 and 0.954 of normal
-    ones), `n`.
-    Forces: of atoms, the norm of the error for auc and rank, components for the shares. H: rms of an atom's elements.
+    dict of str to dict
+        By quantity `auc` (an error above 3 times the median has the larger deviation), `rank` (Spearman's correlation),
+        `within_1`, `within_2` (share of errors within one and two deviations; 0.683 and 0.954 of normal ones), `n`.
+        Forces: of atoms, the norm of the error for auc and rank, components for the shares. H: rms of an atom's
+        elements.
     """
     from scipy.stats import spearmanr
 

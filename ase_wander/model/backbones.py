@@ -51,9 +51,10 @@ class BackboneForceField(ForceField):
     Parameters
     ----------
     atomic_numbers : list of int
+        One per species.
     backbone : Backbone
-    tail_cutoff, n_radial, l_max, smearing, neutral : as for `ForceField`; n_radial and l_max of the densities for the
-        heads.
+    tail_cutoff, n_radial, l_max, smearing, neutral
+        As for `ForceField`; n_radial and l_max of the densities for the heads.
     """
 
     local = False  # messages of a backbone pass from atom to atom
@@ -93,8 +94,14 @@ class MaceBackbone(nn.Module):
 
     Parameters
     ----------
-    atomic_numbers : list of int, one per species.
-    cutoff : Å; channels, max_l, layers, correlation, neighbours : sizes of MACE; `neighbours`: their mean number.
+    atomic_numbers : list of int
+        One per species.
+    cutoff : float
+        Å.
+    channels, max_l, layers, correlation : int
+        Sizes of MACE.
+    neighbours : float
+        Their mean number.
     """
 
     def __init__(self, atomic_numbers, cutoff=5.0, channels=16, max_l=1, layers=2, correlation=2, neighbours=20.0):

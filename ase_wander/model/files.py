@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 
 import torch
@@ -53,8 +54,14 @@ def seal(config: dict, weights: str, trust: bytes | None) -> str:
 
 def check_seal(folder: Path, config: dict, weights: str) -> None:
     """ValueError naming config.json where it, or trust.safetensors, is not what was written together with the
-    weights."""
+    weights; a UserWarning where nothing binds them."""
     if SEAL not in config:
+        warnings.warn(
+            f"{folder / CONFIG}: no {SEAL} binds it to {WEIGHTS}, as version 0.1 wrote none: a changed cutoff would "
+            "pass unnoticed. load_model(folder).save(folder) writes the folder anew, with it",
+            UserWarning,
+            stacklevel=3,
+        )
         return
     file = folder / TRUST
     if config[SEAL] != seal(config, weights, file.read_bytes() if file.is_file() else None):

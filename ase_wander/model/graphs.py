@@ -9,7 +9,7 @@ from ase.data import atomic_numbers
 
 from ..nn.axial import local_normals
 from ..nn.graph import Graph, pad_neighbours
-from ..structure import NeighbourPairs, neighbour_pairs, plane_normal, standing_positions
+from ..structure import neighbour_pairs, plane_normal, standing_positions
 
 
 def species_index(atoms: Atoms, species) -> np.ndarray:
@@ -24,18 +24,11 @@ def species_index(atoms: Atoms, species) -> np.ndarray:
     return index
 
 
-def half_list(pairs: NeighbourPairs) -> NeighbourPairs:
-    """Each unordered pair once: i < j, or for an atom and its own image the lexicographically positive shift."""
-    s = pairs.shift
-    positive = (s[:, 0] > 0) | ((s[:, 0] == 0) & ((s[:, 1] > 0) | ((s[:, 1] == 0) & (s[:, 2] > 0))))
-    return pairs.select((pairs.i < pairs.j) | ((pairs.i == pairs.j) & positive))
-
-
 def build_graph(atoms: Atoms, layers: np.ndarray, species, cutoff: float, tail_cutoff: float) -> Graph:
     """Neighbourhoods of one structure for the force field (float64, CPU), without Hamiltonian pairs."""
     pairs = neighbour_pairs(atoms, max(cutoff, tail_cutoff))
     near = pairs.select(pairs.distance < cutoff)
-    far = half_list(pairs.select(pairs.distance < tail_cutoff))
+    far = pairs.select(pairs.distance < tail_cutoff).half()
     t = torch.from_numpy
     across = t((layers[near.i] != layers[near.j]).astype(np.int64))
     padded = pad_neighbours(len(atoms), t(near.i), t(near.j), t(near.vector), across)

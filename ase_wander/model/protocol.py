@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -100,3 +102,10 @@ class Model(Protocol):
 
     def save(self, folder):
         """Write a model folder."""
+
+
+def fingerprint(model: Model) -> str:
+    """SHA-256 over the hash of a model's weights and its configuration, which decide what it predicts together."""
+    settings = getattr(model, "settings", model.config)
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(f"{model.digest}\n{text}".encode()).hexdigest()

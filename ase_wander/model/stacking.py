@@ -69,9 +69,9 @@ class StackingTerm:
         Energies (n,) eV, half of a pair's to each atom, forces (n, 3) eV/Å and virial (3, 3) eV = dE/d(strain)
         """
         pairs = neighbour_pairs(atoms, self.numbers["cutoff"])
-        chosen = (np.abs(layers[pairs.i] - layers[pairs.j]) == 1) & (pairs.i < pairs.j)
-        i, j = (torch.from_numpy(index[chosen].copy()).long() for index in (pairs.i, pairs.j))
-        vector = torch.from_numpy(pairs.vector[chosen].copy()).double().requires_grad_(True)
+        pairs = pairs.select(np.abs(layers[pairs.i] - layers[pairs.j]) == 1).half()
+        i, j = (torch.from_numpy(index.copy()).long() for index in (pairs.i, pairs.j))
+        vector = torch.from_numpy(pairs.vector.copy()).double().requires_grad_(True)
         with torch.inference_mode(False), torch.enable_grad():
             plane = torch.from_numpy(atoms.cell.array[:2].copy()).double().requires_grad_(True)
             normal = torch.linalg.cross(plane[0], plane[1])

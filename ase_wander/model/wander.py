@@ -22,7 +22,7 @@ from ..structure import neighbour_pairs, standing_positions
 from .backbones import make_force_field
 from .files import TRUST, WEIGHTS, read_config, uncertainty_bytes, write_config
 from .forces import ForcePass
-from .graphs import build_graph, half_list
+from .graphs import build_graph
 from .stacking import StackingTerm
 
 #: Pairs per pass of the hopping heads: their intermediates should stay in the processor's cache.
@@ -181,7 +181,7 @@ class WanderModel(nn.Module):
     def pair_graph(self, atoms: Atoms, layers):
         """Graph with its Hamiltonian pairs, and these NeighbourPairs, each unordered pair once."""
         graph = self.graph(atoms, layers)
-        pairs = _species_ordered(half_list(neighbour_pairs(atoms, self.heads.cutoff)), graph.species.cpu().numpy())
+        pairs = _species_ordered(neighbour_pairs(atoms, self.heads.cutoff).half(), graph.species.cpu().numpy())
         layers = np.asarray(layers)
         move = lambda x: torch.from_numpy(x).to(self.device)
         graph.pair_i, graph.pair_j = move(pairs.i), move(pairs.j)

@@ -79,20 +79,10 @@ def twisted_multilayer(
     n = len(angles) if angles.ndim == 1 else 0
     if n < 1 or not np.isfinite(angles).all():
         raise ValueError(f"angles takes one number (degrees) per layer, not {angles.tolist()}")
-    materials = _per_layer(materials, n, "materials")
+    layers, gaps = _layers_and_gaps(materials, n, lattice_constant, gaps)
     stackings = [check_stacking(s) for s in _per_layer(stackings, n, "stackings")]
-    resolved = [resolve_material(x, lattice_constant, 1.0 if gaps is not None else None) for x in materials]
-    layers = [layer for layer, _ in resolved]
-    if gaps is None:
-        own = np.array([gap for _, gap in resolved])
-        gaps = (own[:-1] + own[1:]) / 2
-    gaps = [float(g) for g in _per_layer(list(gaps) if np.ndim(gaps) else gaps, n - 1, "gaps")]
-    check_positive(**{f"gap {k}": gap for k, gap in enumerate(gaps)})
     shifts = np.zeros((n, 2)) if shifts is None else np.array([check_shift(s) for s in _per_layer(shifts, n, "shifts")])
     kind = layers[0].kind
-    for layer in layers:
-        if layer.kind != kind or kind not in ("hexagonal", "square"):
-            raise ValueError(f"{describe(layer)}: all layers must be hexagonal, or all square")
     vectors = _common_vectors(layers, angles - angles[0], tolerance, max_strain, max_atoms)
     lengths = np.array([np.linalg.norm(z @ layer.cell) for z, layer in zip(vectors, layers)])
     length = np.exp(np.log(lengths).mean())
@@ -122,6 +112,22 @@ def twisted_multilayer(
         centre=centre if isinstance(centre, str) else list(map(float, centre)),
     )
     return atoms
+
+
+def _layers_and_gaps(materials, n, lattice_constant, gaps):
+    """Monolayers of n layers, all hexagonal or all square, and the gaps (Å) between them."""
+    materials = _per_layer(materials, n, "materials")
+    resolved = [resolve_material(x, lattice_constant, 1.0 if gaps is not None else None) for x in materials]
+    layers = [layer for layer, _ in resolved]
+    if gaps is None:
+        own = np.array([gap for _, gap in resolved])
+        gaps = (own[:-1] + own[1:]) / 2
+    gaps = [float(g) for g in _per_layer(list(gaps) if np.ndim(gaps) else gaps, n - 1, "gaps")]
+    check_positive(**{f"gap {k}": gap for k, gap in enumerate(gaps)})
+    for layer in layers:
+        if layer.kind != layers[0].kind or layer.kind not in ("hexagonal", "square"):
+            raise ValueError(f"{describe(layer)}: all layers must be hexagonal, or all square")
+    return layers, gaps
 
 
 def _per_layer(value, n, name):

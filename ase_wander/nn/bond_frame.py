@@ -106,9 +106,11 @@ def block_basis(l1: int, l2: int):
 
     Returns
     -------
-    counts : tuple (scalars, pseudo-scalars, n_1, n_2, ...) of independent tensors of each |m|.
-    basis : float64 tensor (n_components, (2 l1 + 1)(2 l2 + 1)), orthonormal rows, in the order scalars,
-        pseudo-scalars, then for m = 1, 2, ... all cosines followed by all sines.
+    counts : tuple of int
+        Independent tensors of each |m|: scalars, pseudo-scalars, n_1, n_2, ...
+    basis : tensor of float64, shape (n_components, (2 l1 + 1)(2 l2 + 1))
+        Orthonormal rows, in the order scalars, pseudo-scalars, then for m = 1, 2, ... all cosines followed by all
+        sines.
     """
     n1, n2 = 2 * l1 + 1, 2 * l2 + 1
     found = {(0, "+"): [], (0, "-"): []}

@@ -56,9 +56,12 @@ class SlabPotential:
 
     Parameters
     ----------
-    positions : tensor (n, 3), Å
-    cell : array or tensor (3, 3), Å, of which only the first two vectors count
-    sigma : float, Å, total smearing of two charges
+    positions : tensor, shape (n, 3)
+        Å.
+    cell : array_like or tensor, shape (3, 3)
+        Å; only the first two vectors count.
+    sigma : float
+        Total smearing of two charges, Å.
     """
 
     def __init__(self, positions: torch.Tensor, cell, sigma: float):
@@ -150,8 +153,16 @@ def slab_energies(positions, cells, charges, counts, sigma: float) -> torch.Tens
 
     Parameters
     ----------
-    counts : list of int, atoms of every configuration; they stand one after the other.
-    sigma : Å, total smearing of two charges
+    positions : tensor, shape (n, 3)
+        Å.
+    cells : tensor, shape (c, 3, 3)
+        Å.
+    charges : tensor, shape (n,)
+        e.
+    counts : list of int
+        Atoms of every configuration; they stand one after the other.
+    sigma : float
+        Total smearing of two charges, Å.
     """
     if max(counts) > DIRECT:
         parts = zip(positions.split(counts), cells, charges.split(counts))

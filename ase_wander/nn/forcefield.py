@@ -23,10 +23,16 @@ WALL = 100.0
 class Environment:
     """Output of the force field for the Hamiltonian heads.
 
-    geometry : radial functions and harmonics of all neighbours; None where atoms were treated part by part
-    raw : unmixed densities (n, s r, q); None likewise
-    raer : reduced atomic environment representation (n, n_raer)
-    invariants : normalised invariants (n, n_invariants), where they are kept
+    Attributes
+    ----------
+    geometry : tuple, optional
+        Radial functions and harmonics of all neighbours; None where atoms were treated part by part.
+    raw : tensor, shape (n, s r, q), optional
+        Unmixed densities; None likewise.
+    raer : tensor, shape (n, n_raer)
+        Reduced atomic environment representation.
+    invariants : tensor, shape (n, n_invariants), optional
+        Normalised invariants, where they are kept.
     """
 
     geometry: Geometry | None
@@ -46,12 +52,18 @@ class ForceField(nn.Module):
 
     Parameters
     ----------
-    atomic_numbers : list of int, one per species.
-    cutoff, tail_cutoff : float, Å, of the densities and of the dispersion tail.
-    n_radial, n_channels, n_raer, hidden : sizes.
-    l_max : highest degree of the densities, 1 to 4.
-    smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic energy out.
-    neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
+    atomic_numbers : list of int
+        One per species.
+    cutoff, tail_cutoff : float
+        Of the densities and of the dispersion tail, Å.
+    n_radial, n_channels, n_raer, hidden : int
+        Radial functions, channels of the densities, size of the RAER, and of the hidden layers.
+    l_max : int
+        Highest degree of the densities, 1 to 4.
+    smearing : float
+        Total width of the effective charges' interaction, Å; 0 leaves the electrostatic energy out.
+    neutral : {"cell", "layer"}
+        What is neutral as a whole, see `electrostatics.neutralised`.
     """
 
     #: Energy and RAER of an atom need its own neighbours only, so that atoms may be treated part by part.

@@ -89,8 +89,14 @@ class FusedForceField:
 
         Returns
         -------
-        energies (n,) eV of the species alone and of tail, repulsion and walls; forces (n, 3) eV/Å, virial (3, 3) eV;
-        nearest (n, z, 2) Å, see `uncertainty.nearest_distances`
+        energies : ndarray, shape (n,)
+            Of the species alone and of tail, repulsion and walls, eV.
+        forces : ndarray, shape (n, 3)
+            eV/Å.
+        virial : ndarray, shape (3, 3)
+            eV.
+        nearest : ndarray, shape (n, z, 2)
+            Å, see `uncertainty.nearest_distances`.
         """
         n = len(rows.species)
         energies, forces, virial = (
@@ -209,7 +215,8 @@ class CouplingTable:
 
     Parameters
     ----------
-    paths : list by degree l3 of lists of (l1, l2), see `environment.PATHS`
+    paths : list of list of (int, int)
+        By degree l3, the pairs (l1, l2) that couple to it, see `environment.PATHS`.
     """
 
     def __init__(self, paths):

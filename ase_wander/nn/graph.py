@@ -17,22 +17,39 @@ class Graph:
 
     Attributes
     ----------
-    species : int (n,), index into the model's species.
-    config : int (n,), configuration of every atom.
+    species : tensor of int, shape (n,)
+        Index into the model's species.
+    config : tensor of int, shape (n,)
+        Configuration of every atom.
     n_configs : int
-    neighbour : int (n, k), index of the neighbour; padding points to the atom itself.
-    vector : float (n, k, 3), Å, from the atom to its neighbour; padding lies beyond every cutoff.
-    mask : float (n, k), 1 for a neighbour, 0 for padding.
-    across : int (n, k), 0 for a neighbour in the same layer, 1 for one in another layer.
-    tail_i, tail_j, tail_vector : half list of pairs for the dispersion tail, (p,), (p,), (p, 3).
-    pair_i, pair_j : int (p,), half list for the Hamiltonian (each unordered pair once).
-    pair_vector : float (p, 3), Å, from i to j.
-    pair_across : int (p,)
-    normal : float (n, 3), unit normal of the layer at every atom, see `nn.axial`.
-    position : float (n, 3), Å, of one slab with the vacuum outside; cell : float (c, 3, 3), Å.
-    layer : int (n,), layer of every atom within its configuration.
-    paths : products of short hoppings between layers, see `nn.paths.Paths`, where the heads ask for them.
-    neighbour_species : int (n, k), species of the neighbours, in a part of a graph: `neighbour` points into the whole.
+    neighbour : tensor of int, shape (n, k)
+        Index of the neighbour; padding points to the atom itself.
+    vector : tensor, shape (n, k, 3)
+        From the atom to its neighbour, Å; padding lies beyond every cutoff.
+    mask : tensor, shape (n, k)
+        1 for a neighbour, 0 for padding.
+    across : tensor of int, shape (n, k)
+        0 for a neighbour in the same layer, 1 for one in another layer.
+    tail_i, tail_j, tail_vector : tensor, shape (p,), (p,), (p, 3)
+        One of every pair and its reverse, for the dispersion tail; Å.
+    pair_i, pair_j : tensor of int, shape (p,)
+        One of every pair and its reverse, for the Hamiltonian.
+    pair_vector : tensor, shape (p, 3)
+        From i to j, Å.
+    pair_across : tensor of int, shape (p,)
+        As `across`.
+    normal : tensor, shape (n, 3)
+        Unit normal of the layer at every atom, see `nn.axial`.
+    position : tensor, shape (n, 3)
+        Of one slab with the vacuum outside, Å.
+    cell : tensor, shape (c, 3, 3)
+        Å.
+    layer : tensor of int, shape (n,)
+        Layer of every atom within its configuration.
+    paths : Paths, optional
+        Products of short hoppings between layers, see `nn.paths.Paths`, where the heads ask for them.
+    neighbour_species : tensor of int, shape (n, k), optional
+        Species of the neighbours, in a part of a graph: `neighbour` points into the whole.
     """
 
     species: torch.Tensor

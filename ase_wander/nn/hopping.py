@@ -19,9 +19,12 @@ class BondHead(nn.Module):
 
     Parameters
     ----------
-    l1, l2 : shells of the two species.
-    symmetric : the species are equal: both directions are evaluated and averaged, so that H_ji = H_ij^T.
-    cutoff, taper : Å; elements go smoothly to zero between them.
+    l1, l2 : int
+        Shells of the two species.
+    symmetric : bool
+        The species are equal: both directions are evaluated and averaged, so that H_ji = H_ij^T.
+    cutoff, taper : float
+        Å; elements go smoothly to zero between taper and cutoff.
     """
 
     def __init__(self, l1, l2, symmetric, cutoff, taper, n_radial=16):

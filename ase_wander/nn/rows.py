@@ -14,15 +14,22 @@ class Rows:
 
     Parameters
     ----------
-    library : from `kernels.load`
-    i, j : int (p,), every pair once; shift : int (p, 3), cell of atom j
+    library : ctypes.CDLL
+        From `kernels.load`.
+    i, j : ndarray of int, shape (p,)
+        Every pair once.
+    shift : ndarray of int, shape (p, 3)
+        Cell of atom j.
     n_atoms : int
 
     Attributes
     ----------
-    start : int64 (n + 1,), row i is [start[i], start[i + 1])
-    neighbour : int32 (2 p,); shift : int32 (2 p, 3)
-    longest : length of the longest row
+    start : ndarray of int64, shape (n + 1,)
+        Row i is [start[i], start[i + 1]).
+    neighbour : ndarray of int32, shape (2 p,)
+    shift : ndarray of int32, shape (2 p, 3)
+    longest : int
+        Length of the longest row.
     """
 
     def __init__(self, library, i, j, shift, n_atoms: int):
@@ -42,8 +49,11 @@ class PlacedRows:
     Parameters
     ----------
     rows : Rows
-    positions (n, 3), cell (3, 3) : Å
-    species, layers : int (n,)
+    positions : array_like, shape (n, 3)
+        Å.
+    cell : array_like, shape (3, 3)
+        Å.
+    species, layers : array_like of int, shape (n,)
     """
 
     def __init__(self, rows: Rows, positions, cell, species, layers):

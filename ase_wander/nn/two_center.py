@@ -20,7 +20,8 @@ class AxialHopping(BondHead):
 
     Parameters
     ----------
-    n_scalars : numbers of either atom that the integrals depend on; 0: on the distance alone.
+    n_scalars : int
+        Numbers of either atom that the integrals depend on; 0: on the distance alone.
     """
 
     def __init__(self, l1, l2, symmetric, n_scalars, cutoff, taper, n_radial=16, hidden=96):

@@ -50,14 +50,21 @@ class FittedUncertainty:
 
     Parameters
     ----------
-    mean : array (z, f); whiten : array (z, f, f), C^-1/2 of the normalised invariants of the training atoms.
-    blunt : array (z, f), what the components of u are multiplied with for the blunter distance.
-    limit : array (z,), the blunter distance beyond which an atom is outside the training data.
-    nearest : array (z, z, 2, 2), smallest and largest distance (Å) from an atom to its nearest neighbour of a species
-    in its
-        own layer and in another one; inf, -inf for what does not come.
-    energy : array (z + 1,): ln s_z (eV per atom, one for all species) and the power p; nan where not calibrated.
-    forces, hamiltonian : arrays (2 z + 1,): ln s_z (eV/Å, eV), ln g_z and p; (z + 1,) of a model without g, which is 1.
+    mean : array_like, shape (z, f)
+        Of the normalised invariants of the training atoms.
+    whiten : array_like, shape (z, f, f)
+        C^-1/2 of these invariants.
+    blunt : array_like, shape (z, f)
+        What the components of u are multiplied with for the blunter distance.
+    limit : array_like, shape (z,)
+        The blunter distance beyond which an atom is outside the training data.
+    nearest : array_like, shape (z, z, 2, 2)
+        Smallest and largest distance (Å) from an atom to its nearest neighbour of a species, in its own layer and in
+        another one; inf, -inf for what does not come.
+    energy : array_like, shape (z + 1,)
+        ln s_z (eV per atom, one for all species) and the power p; nan where not calibrated.
+    forces, hamiltonian : array_like, shape (2 z + 1,)
+        ln s_z (eV/Å, eV), ln g_z and p; (z + 1,) of a model without g, which is 1.
     """
 
     def __init__(self, **arrays):
@@ -113,8 +120,9 @@ class FittedUncertainty:
 
         Returns
         -------
-        dict with `own` D (n,), `around` D~ (n,), `unlike` t (n,), `energy` D_E, `blunt` (n,), `nearest` (n, z, 2), Å,
-        inf where there is none.
+        dict of str to ndarray
+            `own` D (n,), `around` D~ (n,), `unlike` t (n,), `energy` D_E, `blunt` (n,), and `nearest` (n, z, 2) in Å,
+            inf where there is none.
         """
         species = graph.species.cpu().numpy()
         u = self.whitened(species, features(environment))
@@ -140,14 +148,15 @@ class FittedUncertainty:
 
         Returns
         -------
-        dict with
-
-        energy : float, eV; energies : (n,), eV
-        forces : (n,), eV/Å, of one Cartesian component
-        hamiltonian : (n,), eV, of an element among the blocks of this atom, times `distance` where that exceeds 1;
-            absent where H was not calibrated
-        outside : bool (n,), whether the atom lies outside the training data
-        distance : (n,), the blunter distance over its limit; reasons : {atom: why} for those outside
+        dict
+            `energy` : float, eV.
+            `energies` : (n,), eV.
+            `forces` : (n,), eV/Å, of one Cartesian component.
+            `hamiltonian` : (n,), eV, of an element among the blocks of this atom, times `distance` where that exceeds
+            1; absent where H was not calibrated.
+            `outside` : bool (n,), whether the atom lies outside the training data.
+            `distance` : (n,), the blunter distance over its limit.
+            `reasons` : {atom: why} for those outside.
         """
         species = graph.species.cpu().numpy()
         d = self.distances(force_field, graph, environment)

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from ..files import atomic_write
+from ..model.files import check_seal, write_config
 from .environment import Template
 from .networks import NETWORKS, published_networks
 
@@ -118,12 +120,14 @@ def digest(networks, template):
 
 
 def write_folder(path, networks, template, config, card):
-    """Write weights.safetensors, config.json and card.md into the folder `path` (made when missing)."""
+    """Write weights.safetensors, card.md and config.json, bound to the weights, into the folder `path` (made when
+    missing)."""
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(state_tensors(networks, template), folder / WEIGHTS, metadata={"format": "ase_wander published"})
-    (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")
-    (folder / CARD).write_text(card)
+    weights = save(state_tensors(networks, template), metadata={"format": "ase_wander published"})
+    atomic_write(folder / WEIGHTS, weights)
+    atomic_write(folder / CARD, card)
+    write_config(folder, config, config["digest"])
 
 
 def read_folder(path):
@@ -142,6 +146,8 @@ def read_folder(path):
         config = json.loads((folder / CONFIG).read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder / CONFIG}, line {error.lineno}: {error.msg}") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{folder / CONFIG} holds no mapping")
     if config.get("kind") != "published":
         raise ValueError(f"{folder / CONFIG} describes a model of kind {config.get('kind')!r}, not 'published'")
     try:
@@ -161,4 +167,5 @@ def read_folder(path):
             f"{folder / WEIGHTS} has the hash {found[:12]}, {CONFIG} says {config['digest'][:12]}: the weights were "
             "changed"
         )
+    check_seal(folder, config, found)
     return networks.eval(), template, config

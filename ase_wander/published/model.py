@@ -9,6 +9,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 
 from .._moved import moved_names
 from ..electronic.blocks import PairBlocks
+from ..model.files import SEAL
 from ..structure import find_layers, neighbour_pairs
 from . import files, hamiltonian
 from .card import card_text
@@ -262,9 +263,10 @@ class PublishedModel:
 
     # -- files --------------------------------------------------------------------------------------
 
-    def save(self, path, card=None):
-        """Write the model folder `path`: weights.safetensors, config.json, card.md (see `load`)."""
-        config = {
+    @property
+    def settings(self) -> dict:
+        """Entries of config.json: all that decides what the model predicts, but the weights."""
+        return {
             **self.config,
             "kind": self.kind,
             "format": 1,
@@ -277,7 +279,10 @@ class PublishedModel:
             "parents": {k: list(v) for k, v in self.template.parents.items()},
             "digest": self.digest,
         }
-        files.write_folder(path, self.networks, self.template, config, self.card() if card is None else card)
+
+    def save(self, path, card=None):
+        """Write the model folder `path`: weights.safetensors, config.json, card.md (see `load`)."""
+        files.write_folder(path, self.networks, self.template, self.settings, self.card() if card is None else card)
 
     @classmethod
     def load(cls, path):
@@ -289,7 +294,7 @@ class PublishedModel:
             further = {
                 key: value
                 for key, value in config.items()
-                if key not in ("kind", "format", "name", "species", "parents", "digest", *options)
+                if key not in ("kind", "format", "name", "species", "parents", "digest", SEAL, *options)
             }
             return cls(networks, template, config["name"], metal=metal, chalcogen=chalcogen, config=further, **options)
         except (KeyError, TypeError, ValueError) as error:

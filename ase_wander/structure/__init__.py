@@ -10,7 +10,7 @@ from .layers import (
     local_normals,
     normal_of_moment,
 )
-from .neighbours import MIN_DISTANCE, NeighbourPairs, check_atoms, neighbour_pairs
+from .neighbours import MIN_DISTANCE, NeighbourPairs, check_atoms, neighbour_pairs, one_of_each_pair
 from .slab import (
     WIDE_GAP,
     doubt_about_the_third_vector,
@@ -44,6 +44,7 @@ __all__ = [
     "local_normals",
     "neighbour_pairs",
     "normal_of_moment",
+    "one_of_each_pair",
     "plane_axes",
     "plane_normal",
     "slab_cell",

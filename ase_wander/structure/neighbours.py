@@ -50,6 +50,33 @@ class NeighbourPairs:
         """Pairs where `mask` (bool or index array) holds."""
         return NeighbourPairs(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
+    def half(self):
+        """One of every pair and its reverse, see `one_of_each_pair`."""
+        return self.select(one_of_each_pair(self.i, self.j, self.shift))
+
+
+def one_of_each_pair(i, j, shift, species=None) -> np.ndarray:
+    """Which ordered pairs to keep so that every unordered pair is left once.
+
+    Parameters
+    ----------
+    i, j : ndarray of int, shape (n_pairs,)
+    shift : ndarray of int, shape (n_pairs, 3)
+        Cell of atom j.
+    species : ndarray of int, shape (n_atoms,), optional
+        With it the atom of the lower species index comes first.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_pairs,)
+        Pairs with i < j; of an atom and its images those whose shift is lexicographically positive, so not the pair of
+        an atom with itself.
+    """
+    x, y, z = np.asarray(shift).T
+    positive = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))
+    first = (i < j) | ((i == j) & positive)
+    return first if species is None else (species[i] < species[j]) | ((species[i] == species[j]) & first)
+
 
 def neighbour_pairs(atoms: Atoms, cutoff: float) -> NeighbourPairs:
     """All ordered pairs of different atoms (or images) closer than `cutoff` (Å), sorted by i."""

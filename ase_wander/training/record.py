@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
+from .. import records
 from ..data.dataset import dataset_hash, split, withhold
-from ..files import atomic_write
+from ..records import write_record
 from . import distributed
 from .settings import LoopSettings
 from .terms import count_labels, with_defaults
@@ -61,7 +61,7 @@ def record_run(folder, config, configurations, resume, start=None):
                 raise ValueError(
                     f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew"
                 )
-    atomic_write(file, json.dumps(record, indent=1) + "\n")
+    write_record(file, record)
 
 
 def _start(start):
@@ -73,7 +73,7 @@ def _start(start):
 def read_record(file) -> dict:
     """`run.json` of a run; ValueError naming it when it is missing or damaged."""
     try:
-        record = json.loads(Path(file).read_text())
+        record = records.read_record(file)
         if isinstance(record["config"], dict) and record["data_sha256"]:
             return record
         reason = "config is no mapping"

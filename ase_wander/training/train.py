@@ -11,7 +11,8 @@ import torch
 
 from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
-from ..files import PARTIAL
+from ..files import PARTIAL, sweep
+from ..locks import try_lock
 from ..model.wander import WanderModel
 from ..published.model import PublishedModel
 from . import distributed
@@ -94,18 +95,12 @@ def _occupy(folder):
 
     Processes of torchrun, for one, outlive a torchrun that is killed. None where the file system knows no locks.
     """
-    import fcntl
-
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = try_lock(folder)
     except BlockingIOError:
-        os.close(lock)
         raise ValueError(f"{folder}: another process trains in this folder") from None
-    except OSError:
-        os.close(lock)
-        return None
+    sweep(folder)
     return lock
 
 
@@ -153,18 +148,24 @@ def _train_published(config, folder, configurations, training, validation, repor
     )
 
 
-def _train_stage(config, number, stage, model, start, training, validation, folder, resume, report, device):
-    """Train one part of `model` in place, or load it where the stage has finished."""
-    done = folder / f"{stage.name}.done.pt"
+def _load_finished(model, done) -> bool:
+    """Load the state of a finished stage, read by the first process for all; False where it has not finished."""
 
     def load():
-        if resume and done.exists():
+        if done.exists():
             load_checkpoint(done, model.load_state_dict)
             return model.state_dict()
 
     finished = distributed.together(load, only_first=True)
     if finished is not None:
         model.load_state_dict(finished)
+    return finished is not None
+
+
+def _train_stage(config, number, stage, model, start, training, validation, folder, resume, report, device):
+    """Train one part of `model` in place, or load it where the stage has finished."""
+    done = folder / f"{stage.name}.done.pt"
+    if resume and _load_finished(model, done):
         return
     torch.manual_seed(int(config.seed) + number)
     kind, weights = stage.kind, stage.weights

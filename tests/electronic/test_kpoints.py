@@ -8,9 +8,9 @@ import pytest
 from scipy.sparse import identity
 from scipy.sparse.linalg import splu
 
-from ase_wander.electronic.solvers import kpoints, memory, parallel, pardiso
+from ase_wander.electronic.solvers import kpoints, memory, pardiso
 from ase_wander.electronic.supercell import make_supercell
-from tests.electronic_helpers import graphene_model, random_model
+from tests.electronic_helpers import graphene_model, interrupted_at_the_third_point, random_model
 
 KPTS = np.random.default_rng(3).random((6, 3)) * [1, 1, 0]
 
@@ -26,15 +26,7 @@ def test_processes_and_executors_give_the_same_bands():
 def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     h, path = random_model(), tmp_path / "bands.npz"
     expected = h.eigenstates(KPTS, 4)
-    solve, calls = parallel.solve_one, []
-
-    def failing(h, k, *rest):
-        calls.append(k)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return solve(h, k, *rest)
-
-    monkeypatch.setattr(parallel, "solve_one", failing)
+    calls = interrupted_at_the_third_point(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         h.eigenstates(KPTS, 4, restart=path)
     calls[:] = [None] * 10

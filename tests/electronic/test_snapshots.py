@@ -12,7 +12,7 @@ from ase_wander.electronic.solvers.kpoints import solve_kpoints
 from ase_wander.electronic.solvers.lines import representatives, straight_lines
 from ase_wander.electronic.solvers.reduced import ReducedLine, Ritz, harmonic_ritz, lehmann
 from ase_wander.electronic.supercell import make_supercell
-from tests.electronic_helpers import graphene_model, random_model
+from tests.electronic_helpers import graphene_model, interrupted_at_the_third_point, random_model
 
 
 @pytest.fixture(scope="module")
@@ -174,15 +174,7 @@ def test_indices_follow_bands_across_the_cut():
 def test_an_interrupted_run_ends_in_the_same_numbers(folded, tmp_path, monkeypatch):
     kpts, path = on_path(folded), tmp_path / "bands.npz"
     options = {"method": "snapshots", "vectors": True}
-    solve, calls = parallel.solve_one, []
-
-    def stopping(h, k, *rest):
-        calls.append(k)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return solve(h, k, *rest)
-
-    monkeypatch.setattr(parallel, "solve_one", stopping)
+    calls = interrupted_at_the_third_point(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         solve_kpoints(folded, kpts, 6, restart=path, **options)
     kept = len(np.load(path)["points"])

@@ -10,7 +10,7 @@ from ase_wander import load_model
 from ase_wander.data.dataset import load_dataset
 from ase_wander.evaluation.equilibrium import middle_atoms, relaxed_stackings
 from ase_wander.evaluation.evaluate import evaluate
-from ase_wander.evaluation.release import check_shippable, ship
+from ase_wander.evaluation.release import check_releasable, release_model
 from ase_wander.training.config import load_config
 from ase_wander.training.train import new_model, train
 from tests.mos2_small import DATA
@@ -37,9 +37,9 @@ def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path)
         raise ValueError("no equilibrium")
 
     with pytest.raises(ValueError, match="no equilibrium"):
-        ship(model, config, tmp_path / "run", target, failing)
+        release_model(model, config, tmp_path / "run", target, failing)
     assert [f.name for f in target.iterdir()] == ["train.yaml"] and list((tmp_path / "models").iterdir()) == [target]
-    ship(model, config, tmp_path / "run", target, lambda model, material: MEASURED)
+    release_model(model, config, tmp_path / "run", target, lambda model, material: MEASURED)
     card = (target / "card.md").read_text()
     assert (
         "Made-up method; no large cell." in card
@@ -54,14 +54,18 @@ def test_a_shipped_model_is_whole_and_says_what_its_configuration_says(tmp_path)
     }
     assert f"`ase-wander train models/{model.name}/train.yaml --out RUN" in card
     (target / "train.yaml").unlink()  # a card names no file that is not there
-    card = (ship(model, config, tmp_path / "run", target, lambda model, material: MEASURED) / "card.md").read_text()
+    card = (
+        release_model(model, config, tmp_path / "run", target, lambda model, material: MEASURED) / "card.md"
+    ).read_text()
     assert "train.yaml" not in card and f"forcefield (forcefield): 2 steps of {STAGES[0].get('batch', 8)}, lr" in card
 
 
 def test_what_was_trained_on_whole_is_never_judged_as_held_out(tmp_path):
     sources = [{"path": str(DATA), "exclude": ["ml_*"]}, {"path": str(DATA), "include": ["ml_*"], "hold_out": False}]
     model, config = finished_run(tmp_path, data=sources)
-    shipped = load_model(ship(model, config, tmp_path / "run", tmp_path / "tiny", lambda model, material: MEASURED))
+    shipped = load_model(
+        release_model(model, config, tmp_path / "run", tmp_path / "tiny", lambda model, material: MEASURED)
+    )
     assert shipped.config["trained_whole"] == ["ml_0000", "ml_0001"]
     judged = lambda fraction: [row["name"] for row in evaluate(shipped, load_dataset(DATA), fraction)["configurations"]]
     assert judged(0.15) == ["p1_0040"] and "ml_0001" in judged(None)
@@ -70,10 +74,10 @@ def test_what_was_trained_on_whole_is_never_judged_as_held_out(tmp_path):
 def test_half_trained_models_are_not_shipped(tmp_path):
     config = load_config(write_config(tmp_path, stages=STAGES[:1]))
     with pytest.raises(ValueError, match="stages: none of kind hamiltonian"):
-        check_shippable(config, tmp_path / "model")
+        check_releasable(config, tmp_path / "model")
     config = load_config(write_config(tmp_path, validation_fraction=0.0))
     with pytest.raises(ValueError, match="validation_fraction: 0.0 leaves no configuration"):
-        check_shippable(config, tmp_path / "model")
+        check_releasable(config, tmp_path / "model")
 
 
 def test_middle_atoms_are_found_by_height():

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.calculators.calculator import InputError
 from safetensors.torch import load_file, save_file
 
-from ase_wander import load_model
+from ase_wander import WanderCalculator, load_model
+from ase_wander.published.model import PublishedModel
+from ase_wander.published.networks import published_networks
+from ase_wander.published.template import ideal_template
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "graphene-bilayer"
 
@@ -64,7 +68,30 @@ def test_a_model_is_bound_together(folder):
         load_model(folder)
     (folder / "trust.safetensors").write_bytes(trust)
     config_of(folder, False)
-    assert load_model(folder).name == "graphene-bilayer"
+    with pytest.warns(UserWarning, match="no folder_sha256 binds it to weights"):
+        assert load_model(folder).name == "graphene-bilayer"
+
+
+def test_a_record_of_a_calculator_binds_the_configuration(folder):
+    """Equal weights with another cutoff, in a folder of version 0.1, are another model."""
+    config_of(folder, True)
+    record = WanderCalculator(folder).todict()
+    assert WanderCalculator(**record).todict() == record
+    weights = json.loads((folder / "config.json").read_text())["sha256"]
+    assert WanderCalculator(**record | {"sha256": weights}).todict() == record  # records of version 0.1
+    config_of(folder, False, heads={"cutoff": 9.9, "taper": 8.8})
+    with pytest.warns(UserWarning, match="no folder_sha256"), pytest.raises(InputError, match="another configuration"):
+        WanderCalculator(**record)
+    config_of(folder, True)
+
+
+def test_published_models_are_bound_together(tmp_path):
+    PublishedModel(published_networks().eval(), ideal_template(), "untrained").save(tmp_path / "m")
+    assert load_model(tmp_path / "m").name == "untrained"
+    file = tmp_path / "m" / "config.json"
+    file.write_text(file.read_text().replace('"rounding": true', '"rounding": false'))
+    with pytest.raises(ValueError, match=r"config\.json: changed since"):
+        load_model(tmp_path / "m")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -23,7 +23,8 @@ from ase import Atoms
 
 from ...archives import read_npz
 from ...checks import check_name, is_integer, is_number
-from ...files import atomic_write, check_structure
+from ...files import atomic_write, check_structure, sweep
+from ...locks import try_lock
 from ..dft.recipe import Recipe
 
 PLAN = "campaign.json"
@@ -66,6 +67,8 @@ class CampaignFolder:
             raise ValueError(f"{self.path}: is a file, not a folder")
         for kind in (*KINDS, "locks"):
             (self.path / kind).mkdir(parents=True, exist_ok=True)
+            sweep(self.path / kind)
+        sweep(self.path)
 
     # ------------------------------------------------------------------ plan
     def write_plan(self, plan: dict) -> None:
@@ -131,15 +134,10 @@ class CampaignFolder:
         The operating system gives a lock back when the last process that holds it ends, however it ends; a worker
         inherits it.
         """
-        import fcntl
-
-        descriptor = os.open(self.file("locks", name, ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
+            return try_lock(self.file("locks", name, ".lock"), create=True)
+        except BlockingIOError:
             return None
-        return descriptor
 
     def is_locked(self, name: str) -> bool:
         """Whether a process computes this configuration."""
@@ -167,6 +165,9 @@ def _checksum(plan) -> str:
 
 def _check_plan(plan):
     """Raise for a plan that `write_plan` does not write."""
+    unknown = sorted(set(plan) - {"name", "recipe", "recipe_for", "database", "configurations"})
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not one of its keys")
     recipe = plan["recipe"]
     Recipe.from_dict(recipe)
     for kind, settings in plan.get("recipe_for", {}).items():

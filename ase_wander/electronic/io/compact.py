@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...structure import one_of_each_pair
+
 #: Elements and eigenvalues are multiples of it, eV.
 STEP = 2.0**-20
 
@@ -43,10 +45,11 @@ def compact(data: dict, cutoff: float) -> dict:
     near = pair_distances(data) <= cutoff
     pairs = list(zip(i.tolist(), j.tolist(), *shift.T.tolist()))
     index = {key: p for p, key in enumerate(pairs)}
+    first = one_of_each_pair(i, j, -shift) | ((i == j) & ~shift.any(axis=1))
     size, kept, blocks = block_sizes(data), [], []
     for p, key in enumerate(pairs):
         other = (key[1], key[0], *(-s for s in key[2:]))
-        if not near[p] or (key > other and other in index):
+        if not near[p] or (not first[p] and other in index):
             continue
         block, q = data["block"][ptr[p] : ptr[p + 1]], index.get(other)
         back = None if q is None else data["block"][ptr[q] : ptr[q + 1]].reshape(size[j[p]], size[i[p]]).T.ravel()

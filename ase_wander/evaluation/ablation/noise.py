@@ -31,8 +31,10 @@ class Disturbed:
 
     Parameters
     ----------
-    model : whose shells and electrons the data have.
-    disturb : callable (configuration, data) -> error to add to every element of `data["block"]`, eV.
+    model : Model
+        Whose shells and electrons the data have.
+    disturb : callable
+        Maps (configuration, data) to the error that is added to every element of `data["block"]`, eV.
     """
 
     def __init__(self, model, disturb):

@@ -66,10 +66,12 @@ def judge(model, configurations, sigma_max=SIGMA_MILD) -> dict:
 
     Returns
     -------
-    dict with, where the model and the data have the quantity: `n` configurations and `left_out`, those the model
-    refuses; `force` meV/Å, `energy` meV/atom; elements of H within 12 Å, meV: `elements`, `onsite`, `intra`, `inter`,
-    `intra_near`, `intra_far`, ...; `inter_r2`; `eigenvalues` within 1 eV of the gap and `gap`, meV; `layer_level`, meV:
-    the difference between the layers' mean on-site energies.
+    dict
+        Where the model and the data have the quantity: `n` configurations and `left_out`, those the model refuses;
+        `force` meV/Å, `energy` meV/atom; elements of H within 12 Å, meV: `elements`, `onsite`, `intra`, `inter`,
+        `intra_near`,
+        `intra_far`, ...; `inter_r2`; `eigenvalues` within 1 eV of the gap and `gap`, meV; `layer_level`, meV: the
+        difference between the layers' mean on-site energies.
     """
     chosen = [c for c in configurations if c.assumed_sigma <= sigma_max + 1e-9]
     left_out = refused(model, chosen)

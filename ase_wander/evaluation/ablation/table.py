@@ -47,8 +47,12 @@ class Table:
 
     Attributes
     ----------
-    rows : list of Row; seeds : list of int; groups : {name: title}
-    splits : {name of SPLITS or "train": list of Configuration}
+    rows : list of Row
+    seeds : list of int
+    groups : dict of str to dict
+        Title and columns by name.
+    splits : dict of str to list of Configuration
+        By name of SPLITS, and "train".
     """
 
     def __init__(self, path):

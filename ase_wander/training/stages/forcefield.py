@@ -21,12 +21,22 @@ class ForceFieldSample:
 
     Attributes
     ----------
-    name, sigma, weight : of the configuration; sigma in Å.
-    has : bool by label: energy, forces, stress.
-    energy : eV, float64, with the reference energies in it.
-    forces : (n, 3), eV/Å.
-    virial : dE/d(strain) = stress x volume, (3, 3), eV.
-    layer : layer of every atom, (n,).
+    name : str
+    sigma : float
+        Random displacement of the configuration, Å.
+    weight : float
+        Factor in every loss.
+    graph : Graph
+    has : dict of str to bool
+        By label: energy, forces, stress.
+    energy : tensor
+        eV, float64, with the reference energies in it.
+    forces : tensor, shape (n, 3)
+        eV/Å.
+    virial : tensor, shape (3, 3)
+        dE/d(strain) = stress x volume, eV.
+    layer : tensor of int, shape (n,)
+        Layer of every atom.
     """
 
     graph: Graph
@@ -145,8 +155,11 @@ class ForceFieldSamples:
 
         Returns
         -------
-        graph, and a dict: energy (c,) and virial (c, 3, 3) per atom; forces (n, 3); layer (c, layers, 3), the net force
-        on every layer per three atoms; has, bool (c,) by label, `layer` for forces on more than one layer.
+        graph : Graph
+        errors : dict of str to tensor
+            `energy` (c,) and `virial` (c, 3, 3), eV per atom; `forces` (n, 3), eV/Å; `layer` (c, layers, 3), the net
+            force on every layer per three atoms, eV/Å; `has`, bool (c,) by label, where `layer` stands for forces on
+            several layers.
         """
         graph, energy, forces, virial = self.predict(indices, create_graph)
         chosen = [self.samples[k] for k in indices]

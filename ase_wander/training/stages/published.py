@@ -36,8 +36,19 @@ ORIENTATIONS = ((1, 1), (1, -1))
 class SGDSettings:
     """Settings of one group of networks; the defaults are the published ones of the force networks.
 
-    epochs : passes over the samples; steps : at most this many optimiser steps; batch : samples per step;
-    lr : learning rate, falling tenfold twice, after half and after three quarters of the run.
+    Attributes
+    ----------
+    epochs : int
+        Passes over the samples.
+    steps : int
+        Most steps of the optimiser.
+    batch : int
+        Samples per step.
+    lr : float
+        Learning rate; it falls tenfold after half and again after three quarters of the run.
+    momentum, weight_decay : float
+        Of the optimiser.
+    seed : int
     """
 
     epochs: int = setting(integer(), 2000)
@@ -150,19 +161,10 @@ def fit_network(
     for epoch in range(len(rows), epochs):
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * 0.1 ** ((epoch >= epochs / 2) + (epoch >= 3 * epochs / 4))
-        network.train()
-        total = 0.0
-        for batch in torch.randperm(len(x), generator=generator).chunk(per_epoch):
-            if len(batch) < 2:
-                continue
-            loss = torch.mean((network.raw(x[batch]) - network.scale * y[batch]) ** 2)
-            if not torch.isfinite(loss):
-                raise ValueError(f"the loss is not finite in epoch {epoch}: lower the learning rate ({settings.lr})")
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            total += float(loss.detach()) * len(batch)
-        network.eval()
+        batches = torch.randperm(len(x), generator=generator).chunk(per_epoch)
+        total = _pass(network, optimiser, x, y, batches)
+        if not np.isfinite(total):
+            raise ValueError(f"the loss is not finite in epoch {epoch}: lower the learning rate ({settings.lr})")
         with torch.no_grad():
             error = float((network(validation[0]) - validation[1]).abs().mean())
         rows.append({"epoch": epoch + 1, "train_mse": total / len(x), "validation_mae": error})
@@ -186,6 +188,24 @@ def fit_network(
     if best[1] is not None:
         network.load_state_dict(best[1])
     return rows
+
+
+def _pass(network, optimiser, x, y, batches) -> float:
+    """One pass over the samples: sum of the squared errors of scaled outputs, nan as soon as one is not finite."""
+    network.train()
+    total = 0.0
+    for batch in batches:
+        if len(batch) < 2:
+            continue
+        loss = torch.mean((network.raw(x[batch]) - network.scale * y[batch]) ** 2)
+        if not torch.isfinite(loss):
+            return float("nan")
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        total += float(loss.detach()) * len(batch)
+    network.eval()
+    return total
 
 
 def train_published(

@@ -13,7 +13,7 @@ from ...model.graphs import build_graph
 from ...nn.bond_frame import BondFrames
 from ...nn.electrostatics import SlabPotential
 from ...nn.graph import Graph
-from ...structure import neighbour_pairs
+from ...structure import neighbour_pairs, one_of_each_pair
 
 
 @dataclass
@@ -25,24 +25,46 @@ class HamiltonianSample:
 
     Attributes
     ----------
-    name, sigma, weight : of the configuration; sigma in Å.
-    has : bool by label: hamiltonian, eigenvalues, vacuum_step.
-    graph : Graph with half of the ordered pairs; the other half is the transpose.
-    raw, raer : what a frozen force field says, see `nn.environment.Density.raw` and `nn.forcefield.Environment`.
-    frames, r : by class, BondFrames and lengths (p,), Å.
-    targets : by class, reference blocks (q, a, b), eV.
-    known : by class, which of the p pairs the targets belong to; absent where all have one.
-    places : by class, places of the elements and of their transposes in the raveled H(R), (2, p, a, b);
-        None in a sample that holds only a share of its pairs.
-    onsite : by species, symmetric reference blocks (n, a, a), eV; empty without a Hamiltonian.
-    onsite_places : by species, places of the on-site elements in the raveled H(R), (n, a, a).
-    slab, potential : SlabPotential and its matrix (n, n), V/e; None without an electrostatic part.
-    step : vacuum level above minus below, eV; nan where unknown.
-    n_orbitals, n_shifts, n_occupied : numbers of orbitals, of cells R, and of occupied bands.
-    cos, sin : of 2 pi k.R, (k, R); no k-point without a reference.
-    eigenvalues : (k, a), eV, ascending.
-    kweights : (k,)
-    states : (k, a, a), complex, columns in ascending energy; None unless asked for.
+    name : str
+    sigma : float
+        Random displacement of the configuration, Å.
+    weight : float
+        Factor in every loss.
+    has : dict of str to bool
+        By label: hamiltonian, eigenvalues, vacuum_step.
+    graph : Graph
+        With half of the ordered pairs; the other half is the transpose.
+    raw, raer : list of tensor, tensor
+        What a frozen force field says, see `nn.environment.Density.raw` and `nn.forcefield.Environment`.
+    frames : dict of str to BondFrames
+        By class.
+    r : dict of str to tensor, shape (p,)
+        By class, lengths in Å.
+    targets : dict of str to tensor, shape (q, a, b)
+        By class, reference blocks, eV.
+    known : dict of str to tensor
+        By class, which of the p pairs the targets belong to; a class is absent where all pairs have one.
+    places : dict of str to tensor, shape (2, p, a, b), optional
+        By class, places of the elements and of their transposes in the raveled H(R). None in a sample that holds only a
+        share of its pairs.
+    onsite : list of tensor, shape (n, a, a)
+        By species, symmetric reference blocks, eV; empty without a Hamiltonian.
+    onsite_places : list of tensor, shape (n, a, a)
+        By species, places of the on-site elements in the raveled H(R).
+    slab : SlabPotential, optional
+    potential : tensor, shape (n, n), optional
+        Its matrix, V/e. Both are None without an electrostatic part.
+    step : float
+        Vacuum level above minus below, eV; nan where unknown.
+    n_orbitals, n_shifts, n_occupied : int
+        Numbers of orbitals, of cells R, and of occupied bands.
+    cos, sin : tensor, shape (k, R)
+        Of 2 pi k.R; no k-point without a reference.
+    eigenvalues : tensor, shape (k, a)
+        eV, ascending.
+    kweights : tensor, shape (k,)
+    states : tensor of complex, shape (k, a, a), optional
+        Columns in ascending energy; None unless asked for.
     """
 
     name: str
@@ -75,7 +97,7 @@ class HamiltonianSample:
 def make_sample(configuration, model, dtype=torch.float32, states=False) -> HamiltonianSample:
     """Graph with pairs, reference blocks by class, places of their elements in H(R), eigenvalues, slab potential.
 
-    Of every two opposite pairs only one is kept, see `half_of_pairs`. What the frozen force field says and the bond
+    Of every two opposite pairs only one is kept, see `one_of_each_pair`. What the frozen force field says and the bond
     frames are computed once. Pairs within the heads' cutoff that the reference does not have are predicted without
     a target; that is all of them where its Hamiltonian is unknown.
 
@@ -99,18 +121,8 @@ def make_sample(configuration, model, dtype=torch.float32, states=False) -> Hami
     data = configuration.load_reference(dims) if has["hamiltonian"] or has["eigenvalues"] else {}
     n_occupied = _occupied(configuration, model, dims)
     reference = PairBlocks.from_arrays(data) if has["hamiltonian"] else None
-    pairs = _all_pairs(reference, atoms, heads.cutoff)
-    i, j, shift, _ = pairs
-    vector = atoms.positions[j] + shift @ atoms.cell.array - atoms.positions[i]
-    distance = np.linalg.norm(vector, axis=1)
-    half = half_of_pairs(species, i, j, shift) & (distance > 1e-6) & (distance < heads.cutoff)
-    keep = np.flatnonzero(half)
-    t = torch.from_numpy
-    graph.pair_i, graph.pair_j, graph.pair_vector = t(i[keep]), t(j[keep]), t(vector[keep])
-    graph.pair_across = t((configuration.layers[i[keep]] != configuration.layers[j[keep]]).astype(np.int64))
-    if heads.steps is not None:
-        listed = (x[keep] for x in (i, j, shift, vector))
-        graph.paths = heads.steps.find(*listed, graph.pair_across.numpy(), species)
+    pairs, t = _all_pairs(reference, atoms, heads.cutoff), torch.from_numpy
+    keep = _add_pairs(graph, configuration, heads, pairs)
     classes = {name: index.numpy() for name, index in heads.classes(graph)}
     first = np.concatenate([[0], np.cumsum(dims)])  # first orbital of every atom
     targets, known = _targets(heads.sizes, reference, classes, pairs, keep, dtype)
@@ -152,6 +164,22 @@ def make_sample(configuration, model, dtype=torch.float32, states=False) -> Hami
         kweights=t(np.asarray(data.get("kweights", np.zeros(0)))).to(dtype),
         states=t(reference_states(data, dims)).to(dtype.to_complex()) if states else None,
     )
+
+
+def _add_pairs(graph, configuration, heads, pairs) -> np.ndarray:
+    """Give `graph` its pairs, one of each and its reverse, and their paths; returns their places in `pairs`."""
+    atoms, layers, species, t = configuration.atoms, configuration.layers, graph.species.numpy(), torch.from_numpy
+    i, j, shift, _ = pairs
+    vector = atoms.positions[j] + shift @ atoms.cell.array - atoms.positions[i]
+    distance = np.linalg.norm(vector, axis=1)
+    half = one_of_each_pair(i, j, shift, species) & (distance > 1e-6) & (distance < heads.cutoff)
+    keep = np.flatnonzero(half)
+    graph.pair_i, graph.pair_j, graph.pair_vector = t(i[keep]), t(j[keep]), t(vector[keep])
+    graph.pair_across = t((layers[i[keep]] != layers[j[keep]]).astype(np.int64))
+    if heads.steps is not None:
+        listed = (x[keep] for x in (i, j, shift, vector))
+        graph.paths = heads.steps.find(*listed, graph.pair_across.numpy(), species)
+    return keep
 
 
 def _occupied(configuration, model, dims):
@@ -212,8 +240,11 @@ def thin(sample: HamiltonianSample, classes, share) -> HamiltonianSample:
 
     Parameters
     ----------
-    classes : iterable of (name, pair indices), those of the sample's graph.
-    share : float, 0 to 1
+    sample : HamiltonianSample
+    classes : iterable of (str, tensor)
+        Name and pair indices of the classes of the sample's graph.
+    share : float
+        0 to 1.
     """
     graph, chosen = sample.graph, []
     frames, r, targets, known = {}, {}, {}, {}
@@ -263,12 +294,6 @@ def reference_states(data, dims) -> np.ndarray:
     cells, blocks = blocks_to_csr(dims, *arrays)
     phase = np.exp(2j * np.pi * data["kpts"] @ cells.T)
     return np.array([np.linalg.eigh(sum(p * h for p, h in zip(row, blocks)).toarray())[1] for row in phase])
-
-
-def half_of_pairs(species, i, j, shift) -> np.ndarray:
-    """Which ordered pairs to keep, (p,) bool: each unordered pair once, the atom of the lower species index first."""
-    positive = (shift[:, 0] > 0) | ((shift[:, 0] == 0) & (shift[:, 1] > 0))
-    return (species[i] < species[j]) | ((species[i] == species[j]) & ((i < j) | ((i == j) & positive)))
 
 
 def _onsite(sizes, species, reference):

@@ -6,21 +6,11 @@ import warnings
 import numpy as np
 import pytest
 
-from ase_wander import WanderCalculator, load_model
+from ase_wander import WanderCalculator
 from ase_wander.calculator import DomainWarning
 from ase_wander.domain import KAPPA, LIMIT, NonsenseWarning, limited, stray_layers
 from ase_wander.electronic.blocks import PairBlocks
 from ase_wander.moire import twisted_bilayer, twisted_multilayer
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model("mos2-bilayer")
-
-
-@pytest.fixture
-def calculator(model):
-    return WanderCalculator(model)
 
 
 def bilayer(gap=None):
