@@ -7,10 +7,10 @@ import yaml
 from ase.io import read, write
 
 from ase_wander.cli import main
-from ase_wander.loading import load_model
 from ase_wander.training import finetune
 from ase_wander.training.config import load_config
 from ase_wander.training.finetune import electrons, finetuning, sorted_species
+from ase_wander.training.record import read_record
 from ase_wander.training.train import new_model
 from tests.mos2_small import DATA
 from tests.training_setup import CONFIG
@@ -59,12 +59,12 @@ def test_groups_of_the_periodic_table_count_electrons():
 
 
 def test_the_command_writes_trains_and_goes_on(tmp_path, trained, diselenide, one_step):
-    """The file it makes is one that `train` reads; the model knows the new elements."""
+    """The file it makes is one that `train` reads; the run knows where its elements come from."""
     command = ["train", "--from", str(trained), "--data", str(diselenide), "--out", str(tmp_path / "selenide")]
-    assert main([*command, "--ship", str(tmp_path / "shipped")]) == 0
+    assert main(command) == 0
     config = load_config(tmp_path / "selenide.yaml")
     assert (config.name, config.start_from) == ("selenide", str(trained))
-    assert load_model(tmp_path / "shipped").species == ("W", "Se")
+    assert read_record(tmp_path / "selenide" / "run.json")["start"]["relatives"] == {"W": "Mo", "Se": "S"}
     assert main([*command, "--resume"]) == 0
 
 
