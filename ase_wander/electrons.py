@@ -59,7 +59,7 @@ class Electrons:
         continued with the decay of a wave in vacuum, blocks larger than any in nature are limited
         (`ase_wander.domain`).
         """
-        if not isinstance(threshold, Real) or not 0 <= threshold < np.inf:
+        if not isinstance(threshold, Real) or isinstance(threshold, bool) or not 0 <= threshold < np.inf:
             raise InputError(f"threshold is {threshold!r}; it must be a finite energy of at least 0 eV")
         if self.model.is_equivariant:
             if not options.pop("hermitian", True):

@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.spectrum.band_structure import BandStructure
+from matplotlib.colors import to_rgb
 
 from ase_wander.plotting import (
     band_edges,
     plot_bands,
     plot_corrugation,
+    plot_density,
+    plot_dos,
+    plot_fat_bands,
     plot_parity,
+    plot_spin_texture,
+    plot_unfolded,
     save_figure,
     with_subscripts,
 )
@@ -118,3 +124,81 @@ def test_colours_of_the_corrugation_end_at_the_distances_of_the_table(sheet):
     distance = 6.3 + 0.1 * rng.random(25)
     limits = plot_corrugation(sheet, positions, distance).images[0].get_clim()
     assert limits == pytest.approx((distance.min(), distance.max()), abs=1e-9)
+
+
+ENERGIES = np.linspace(-1, 1, 122).reshape(61, 2)
+HALF = np.full((61, 2), 0.5)
+
+
+def test_colours_of_fat_bands_are_those_of_their_groups(sheet):
+    """A state on one group has its colour; half and half is the mean of both; thin where it lives elsewhere."""
+    path = two_bands(sheet).path
+    weights = {"a": np.stack([np.ones(61), HALF[:, 0]], axis=1), "b": np.stack([np.zeros(61), HALF[:, 0]], axis=1)}
+    ax = plot_fat_bands(path, ENERGIES, weights)
+    first, second = (c.get_colors()[0][:3] for c in ax.collections)
+    handles = [np.array(to_rgb(line.get_color())) for line in ax.get_legend().get_lines()]
+    np.testing.assert_allclose(first, handles[0])
+    np.testing.assert_allclose(second, (handles[0] + handles[1]) / 2)
+    thin = plot_fat_bands(path, ENERGIES, {"a": 0 * HALF}).collections[0].get_linewidths()
+    assert max(thin) < min(ax.collections[0].get_linewidths())
+
+
+def test_dots_of_unfolded_bands_have_the_area_of_their_weights(sheet):
+    path = two_bands(sheet).path
+    weights = np.stack([np.ones(61), np.full(61, 0.25)], axis=1)
+    sizes = plot_unfolded(path, ENERGIES, weights).collections[0].get_sizes().reshape(61, 2)
+    np.testing.assert_allclose(sizes[:, 0], 4 * sizes[:, 1])
+    assert not len(plot_unfolded(path, ENERGIES, 0 * weights).collections[0].get_offsets())
+
+
+def test_a_density_has_the_period_of_the_cell(sheet):
+    """A lattice vector further the colour is the same; the middle of the map is the origin."""
+    cell = sheet.cell.array[:2, :2]
+    s = np.stack(np.meshgrid(np.arange(60) / 60, np.arange(60) / 60, indexing="ij"), axis=-1)
+    density = 2 + np.cos(2 * np.pi * s).sum(axis=-1)
+    image = plot_density(cell, density, label="x", width=40).images[0].get_array()
+    assert image.shape == (420, 420) and image[209:211, 209:211].min() == pytest.approx(4, abs=0.01)
+    step = 419 / 40 * 10  # pixels of the first lattice vector, along x
+    np.testing.assert_allclose(image[:, : 420 - 105], image[:, 105:], atol=0.1 + abs(step - 105) * 0.1)
+
+
+@pytest.mark.parametrize(
+    "draw, message",
+    [
+        (lambda p: plot_fat_bands("GMKG", ENERGIES, {"a": HALF}), "takes the BandPath"),
+        (lambda p: plot_fat_bands(p, ENERGIES[:3], {"a": HALF}), "the path has 61 k-points"),
+        (lambda p: plot_fat_bands(p, ENERGIES * np.nan, {"a": HALF}), "not all finite"),
+        (lambda p: plot_fat_bands(p, ENERGIES, HALF), "map names of groups"),
+        (lambda p: plot_fat_bands(p, ENERGIES, {}), "0 groups"),
+        (lambda p: plot_fat_bands(p, ENERGIES, {str(k): HALF for k in range(7)}), "7 groups"),
+        (lambda p: plot_fat_bands(p, ENERGIES, {"a": HALF[:3]}), "a: shape"),
+        (lambda p: plot_fat_bands(p, ENERGIES, {"a": HALF}, zero="vbm"), "here it is an energy"),
+        (lambda p: plot_unfolded(p, ENERGIES, 3 * HALF), "shares lie between 0 and 1"),
+        (lambda p: plot_unfolded(p, ENERGIES, HALF, window=(1, 0)), "the lower one first"),
+        (lambda p: plot_spin_texture(p, ENERGIES, HALF), "n_k, n_bands, 3"),
+        (lambda p: plot_spin_texture(p, ENERGIES, np.zeros((61, 2, 3)), "z"), "0, 1 or 2"),
+        (lambda p: plot_density(np.eye(3), HALF, label="x"), "two vectors"),
+        (lambda p: plot_density(np.eye(2), HALF[:, :1], label="x"), "grid of finite numbers"),
+        (lambda p: plot_density(np.eye(2), HALF, label="x", width=-1), "width is -1"),
+        (lambda p: plot_dos(5), "no density of states"),
+    ],
+)
+def test_what_cannot_be_drawn(sheet, draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw(two_bands(sheet).path)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"window": (2, -2)}, "the lower one first"),
+        ({"window": (np.nan, 1)}, "two finite energies"),
+        ({"window": 5}, "two finite energies"),
+        ({"zero": "VBM"}, "'vbm', 'vacuum' or"),
+        ({"zero": np.nan}, "'vbm', 'vacuum' or"),
+        ({"fermi": np.nan}, "fermi is nan"),
+    ],
+)
+def test_axes_that_are_none(sheet, options, message):
+    with pytest.raises(ValueError, match=message):
+        plot_bands(two_bands(sheet), **options)

@@ -10,6 +10,7 @@ from .filling import default_kpts
 from .kpath import resolve_path
 from .solvers.kpoints import solve_kpoints
 from .solvers.snapshots import path_method
+from .validity import finite
 
 #: Bands closer than this (eV) touch: degeneracies of symmetry come out of a model in single precision this far apart.
 TOUCHING = 1e-4
@@ -90,5 +91,5 @@ def _check_reference(reference):
     if isinstance(reference, str):
         if reference not in ("fermi", "vacuum"):
             raise ValueError(f"reference is {reference!r}; it must be 'fermi', 'vacuum' or an energy in eV")
-    elif not np.isfinite(reference):
-        raise ValueError(f"reference is not finite: {reference}")
+    else:
+        finite(reference, "reference (eV; or 'fermi', 'vacuum')")

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..structure import standing_cells
 from .kpath import special_points
+from .validity import finite
 
 
 def monkhorst_pack(size, time_reversal=True):
@@ -97,6 +98,7 @@ def level_at_density(h, carriers, kpts=None, weights=None, **options):
 
     The bands stay rigid. A density that fills only a small pocket needs a k-grid that resolves it.
     """
+    finite(carriers, "carriers (per cm^2)")
     area = np.linalg.norm(np.cross(*h.require_atoms("a carrier density").cell.array[:2]))
     # 1 Å^2 = 1e-16 cm^2
     return fermi_level(h.replace(n_electrons=h.n_electrons + carriers * area * 1e-16), kpts, weights, **options)

@@ -90,7 +90,7 @@ def resolve_path(atoms, path=None, npoints=None):
         path = "GMKG" if set(points) == {"G", "M", "K"} else _standard_path(atoms)[0]
     if not isinstance(path, str):
         raise ValueError(f"path must be a BandPath or letters like 'GMKG', got {path!r}")
-    path = path.replace("Γ", "G")
+    path = "".join(path.split()).replace("Γ", "G")
     try:
         letters = [letter for piece in parse_path_string(path) for letter in piece]
         if path.startswith(",") or path.endswith(",") or ",," in path:

@@ -137,7 +137,7 @@ class RealSpaceHamiltonian:
 
         Half of the bands (the smaller half of an odd number) lie below the gap; shifted where the manifold ends.
         """
-        if not isinstance(n_bands, Integral) or not 1 <= n_bands <= self.n_orbitals:
+        if not isinstance(n_bands, Integral) or isinstance(n_bands, bool) or not 1 <= n_bands <= self.n_orbitals:
             raise ValueError(f"n_bands is {n_bands}; it must be an integer between 1 and {self.n_orbitals}")
         first = min(max(self.n_occupied - n_bands // 2, 0), self.n_orbitals - n_bands)
         return range(first, first + n_bands)

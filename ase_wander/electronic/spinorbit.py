@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import block_diag, coo_matrix
 
 from .transforms import with_onsite
+from .validity import finite
 
 #: Atomic coupling constants in eV by species and l, of tight-binding fits to MoS2 and WS2.
 #: R. Roldan et al., 2D Mater. 1, 034003 (2014), table 4.
@@ -55,6 +56,7 @@ def with_spin_orbit(h, strengths=None):
                 f"no spin-orbit constant is known for {', '.join(unknown)}; give strengths={{{unknown[0]!r}: "
                 "{l: eV}}"
             )
+    _check_strengths(strengths)
     n, symbols = h.n_orbitals, np.asarray(atoms.symbols)
     row, col, data, coupled = [], [], [], False
     for symbol, by_l in strengths.items():
@@ -82,6 +84,15 @@ def with_spin_orbit(h, strengths=None):
         return doubled
     coupling = coo_matrix((np.concatenate(data), (np.concatenate(row), np.concatenate(col))), shape=(2 * n, 2 * n))
     return with_onsite(doubled, coupling.tocsr())
+
+
+def _check_strengths(strengths):
+    """ValueError unless `strengths` maps species to {l: finite eV}."""
+    if not isinstance(strengths, dict) or not all(isinstance(by_l, dict) for by_l in strengths.values()):
+        raise ValueError(f"strengths are {strengths!r}; they map species to {{l: eV}}, as {{'Mo': {{2: 0.075}}}}")
+    for symbol, by_l in strengths.items():
+        for ell, strength in by_l.items():
+            finite(strength, f"the spin-orbit constant (eV) of {symbol}, l = {ell},")
 
 
 def _complete_shells(h, index, ell, symbol):

@@ -8,12 +8,12 @@ from scipy.sparse.linalg import eigsh
 
 from ..structure import find_layers, slab_heights, upward
 from .orbitals import orbital_kinds
+from .validity import finite
 
 
 def truncate(h, threshold):
     """Copy of `h` without elements |H| <= threshold (eV), with its Weyl bound in ``info["truncation_bound"]``."""
-    if not np.isfinite(threshold) or threshold < 0:
-        raise ValueError(f"threshold is {threshold}; it must be a non-negative energy in eV")
+    finite(threshold, "threshold (eV)", least=0)
     kept, removed = [], []
     for block in h.blocks:
         small = block.copy()
@@ -93,8 +93,10 @@ def in_electric_field(h, field, screening=1.0, origin=None):
     Only the diagonal changes, by the height of each orbital's centre: H_ii += e E (z_i - z_0) / screening. A slab that
     is periodic along the third vector counts in one piece, wherever the cell boundary cuts it.
     """
-    if not np.isfinite(field) or not np.isfinite(screening) or screening <= 0:
-        raise ValueError(f"field {field} V/Å and screening {screening}: both must be finite, the screening positive")
+    finite(field, "field (V/Å)")
+    finite(screening, "screening", above=0)
+    if origin is not None:
+        finite(origin, "origin (Å)")
     heights = orbital_heights(h)
     potential = field * (heights - (heights.mean() if origin is None else origin)) / screening
     return with_onsite(h, diags(potential)).replace(

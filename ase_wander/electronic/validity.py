@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from .blocks import hermiticity_error
@@ -37,17 +39,59 @@ def check_hermitian(h, tolerance: float) -> None:
         )
 
 
+#: Fractional coordinates beyond this have lost the digits that tell one k-point from another.
+FARTHEST = 1e6
+
+
+def finite(value, what, least=None, above=None) -> float:
+    """A finite real number as float; ValueError naming `what` for anything else, and for one below the bound.
+
+    Parameters
+    ----------
+    value : object
+    what : str
+        Name and unit, as "width (eV)".
+    least, above : float, optional
+        Smallest value that is allowed; value above which it must lie. 0 in use.
+    """
+    is_real = isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and np.isfinite(value)
+    if not is_real or (least is not None and value < least) or (above is not None and value <= above):
+        kind = "positive" if above == 0 else "non-negative" if least == 0 else "a finite number"
+        raise ValueError(f"{what} is {value!r}; it must be {kind}")
+    return float(value)
+
+
+def chosen_atoms(structure, atoms) -> np.ndarray:
+    """Indices (n,) of atoms of a structure, all for None; ValueError for none, or for one that does not exist."""
+    if atoms is None:
+        return np.arange(len(structure))
+    index = np.asarray(atoms)
+    if index.ndim != 1 or not len(index) or not np.issubdtype(index.dtype, np.integer):
+        raise ValueError(f"atoms are {atoms!r}; they must be indices, at least one")
+    wrong = index[(index < 0) | (index >= len(structure))]
+    if len(wrong):
+        raise ValueError(f"atom {wrong[0]}: they are 0 to {len(structure) - 1}")
+    return index
+
+
 def as_kpoint(k):
     """k as float array (3,)."""
-    k = np.asarray(k, float)
-    if k.shape != (3,) or not np.isfinite(k).all():
+    k = _real(k)
+    if k.shape != (3,) or not (np.abs(k) <= FARTHEST).all():
         raise ValueError(f"a k-point needs three finite fractional coordinates, got {k.tolist()}")
     return k
 
 
 def as_kpoints(kpts):
     """kpts as float array (n_k, 3); a BandPath gives its points."""
-    kpts = np.atleast_2d(np.asarray(getattr(kpts, "kpts", kpts), float))
-    if kpts.ndim != 2 or kpts.shape[1] != 3 or not np.isfinite(kpts).all():
+    kpts = np.atleast_2d(_real(getattr(kpts, "kpts", kpts)))
+    if kpts.ndim != 2 or kpts.shape[1] != 3 or not (np.abs(kpts) <= FARTHEST).all():
         raise ValueError(f"kpts must be finite and of shape (n_k, 3), got shape {kpts.shape}")
     return kpts
+
+
+def _real(k):
+    try:
+        return np.asarray(k, float)
+    except TypeError:
+        raise ValueError(f"k-points are fractional coordinates, real numbers; got {k!r}") from None

@@ -41,6 +41,8 @@ def plot_bands(bs, *, fermi=None, zero="vbm", window=None, title=None, ax=None) 
     check_axis(zero, window)
     energies = np.asarray(bs.energies)
     fermi = bs.reference if fermi is None else fermi
+    if not np.isfinite(fermi) or not np.isfinite(energies).all():
+        raise ValueError(f"fermi is {fermi} eV, the bands {'' if np.isfinite(energies).all() else 'not '}all finite")
     x, ticks, labels = bs.get_labels()
     edges = None if fermi == bs.reference and getattr(bs, "is_metal", False) else band_edges(bs, fermi)
     if len(x) == 1:  # one k-point: levels as wide as the axes

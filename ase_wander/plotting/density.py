@@ -35,6 +35,8 @@ def plot_density(cell, density, *, label, origin=(0.0, 0.0), title=None, width=N
         raise ValueError(f"cell is {cell.tolist()}; it must be two vectors that span the plane")
     if density.ndim != 2 or min(density.shape) < 2 or not np.isfinite(density).all():
         raise ValueError(f"the density must be a grid of finite numbers over the cell, its shape is {density.shape}")
+    if width is not None and not 0 < width < np.inf:
+        raise ValueError(f"width is {width!r} Å; it must be positive")
     width = 2.5 * float(np.linalg.norm(cell, axis=1).max()) if width is None else float(width)
     line = np.linspace(-width / 2, width / 2, 420)
     points = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2) @ np.linalg.inv(cell) + origin
@@ -72,6 +74,8 @@ def plot_dos(dos, *, zero=0.0, zero_name=None, window=None, title=None, ax=None)
     """
     check_axis(zero, window)
     parts = list(dos) if hasattr(dos, "__len__") else [dos]
+    if not all(hasattr(part, "get_weights") for part in parts):
+        raise ValueError(f"{type(dos).__name__} is no density of states of ASE (GridDOSData, GridDOSCollection)")
     if not 1 <= len(parts) <= len(GROUPS):
         raise ValueError(f"{len(parts)} parts of a density of states: a figure tells 1 to {len(GROUPS)} of them apart")
     energies = parts[0].get_energies() - zero

@@ -37,6 +37,8 @@ def plot_fat_bands(path, energies, weights, *, zero=0.0, zero_name=None, window=
         For shapes that do not fit, no group or more than six, weights outside of 0 to 1.
     """
     energies = _checked(path, energies, zero, window)
+    if not isinstance(weights, dict):
+        raise ValueError(f"weights are {type(weights).__name__}; they map names of groups to arrays")
     if not 1 <= len(weights) <= len(GROUPS):
         raise ValueError(f"{len(weights)} groups of orbitals: a figure tells 1 to {len(GROUPS)} of them apart")
     shares = np.array([_checked_weights(energies, w, name) for name, w in weights.items()])  # (group, k, band)
@@ -139,9 +141,13 @@ def _checked(path, energies, zero, window):
     check_axis(zero, window)
     if isinstance(zero, str):
         raise ValueError(f"zero is {zero!r}; here it is an energy in eV")
+    if not hasattr(path, "get_linear_kpoint_axis"):
+        raise ValueError(f"path is {path!r}; a figure takes the BandPath that the energies were computed on")
     energies = np.asarray(energies, float)
     if energies.ndim != 2 or len(energies) != len(path.kpts) or not energies.size:
         raise ValueError(f"energies have the shape {energies.shape}; the path has {len(path.kpts)} k-points")
+    if not np.isfinite(energies).all():
+        raise ValueError("the energies are not all finite")
     return energies
 
 

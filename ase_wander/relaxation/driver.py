@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
+from ase import Atoms
 from ase.constraints import FixCom
 
 from ..structure import find_layers
@@ -62,7 +65,7 @@ def relax(
     >>> atoms.calc = WanderCalculator("mos2-bilayer")
     >>> print(relax(atoms))
     """
-    _check(atoms, fmax, dmax, optimizer, steps)
+    _check(atoms, fmax, dmax, optimizer, steps, callback)
     calculator = atoms.calc
     own_constraints = atoms.constraints
     if "energy" not in calculator.implemented_properties:
@@ -77,14 +80,18 @@ def relax(
     return report_on(atoms, run.springs, run.moving(), run.layers, converged, run.n_frames - 1, optimizer, changes)
 
 
-def _check(atoms, fmax, dmax, optimizer, steps):
+def _check(atoms, fmax, dmax, optimizer, steps, callback):
     """ValueError for what cannot begin."""
+    if not isinstance(atoms, Atoms):
+        raise ValueError(f"atoms are {atoms!r}, not an ase.Atoms")
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback is {callback!r}; it must be a function of a Progress")
     if atoms.calc is None:
         raise ValueError("the atoms have no calculator: set atoms.calc first")
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer is {optimizer!r}; known: {', '.join(OPTIMIZERS)}")
     for name, value in (("fmax", fmax), ("dmax", dmax), ("steps", steps)):
-        if not value > 0:
+        if not isinstance(value, Real) or not value > 0:
             raise ValueError(f"{name} is {value!r}; it must be above 0")
 
 

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from ase_wander.electronic.filling import fermi_level
+from ase_wander.electronic.filling import fermi_level, level_at_density
 from ase_wander.electronic.kpath import resolve_path, special_points
-from ase_wander.electronic.properties.analysis import density_map, fat_bands
+from ase_wander.electronic.properties.analysis import atomic_map, band_group, density_map, fat_bands, states_between
 from ase_wander.electronic.properties.dos import density_of_states, local_density_of_states
 from ase_wander.electronic.properties.optics import optical_conductivity
 from ase_wander.electronic.properties.topology import berry_curvature, chern_number
 from ase_wander.electronic.properties.unfolding import unfold
 from ase_wander.electronic.properties.velocities import effective_mass, velocities
+from ase_wander.electronic.spinorbit import with_spin_orbit
 from ase_wander.electronic.supercell import make_supercell
 from ase_wander.electronic.transforms import difference, in_electric_field, reordered
 from tests.electronic_helpers import bilayer, p_model, random_model, setting
@@ -40,6 +41,32 @@ REFUSED = {
     "bands beyond": (lambda h: berry_curvature(h, K, [11, 12]), "there are 12"),
     "another lattice": (lambda h: unfold(h, 3 * np.eye(2), K), "no supercell"),
     "a lattice in another plane": (lambda h: unfold(h, np.eye(3)[1:] * 3, K), "do not lie in the plane"),
+    "no constant": (lambda h: with_spin_orbit(h, {"B": {1: np.nan}}), r"of B, l = 1, is nan"),
+    "constants without l": (lambda h: with_spin_orbit(h, {"B": 0.1}), "map species to"),
+    "constants of no species": (lambda h: with_spin_orbit(h, [0.1]), "map species to"),
+    "a field in words": (lambda h: in_electric_field(h, "up"), "field .* is 'up'"),
+    "a threshold in words": (lambda h: h.truncate("small"), "threshold .* is 'small'"),
+    "no number of carriers": (lambda h: level_at_density(h, np.nan), "carriers .* is nan"),
+    "a shift in words": (lambda h: h.eigenvalues(K, 2, sigma="gap"), "sigma .* is 'gap'"),
+    "a k-point beyond all digits": (lambda h: h.eigenvalues([1e300, 0, 0]), "kpts must be finite"),
+    "a complex k-point": (lambda h: h.eigenvalues([0.1j, 0, 0]), "real numbers"),
+    "True bands": (lambda h: h.eigenvalues(K, True), "n_bands is True"),
+    "no reference": (lambda h: h.band_structure("GM", 2, reference=None), "reference .* is None"),
+    "a width in words": (lambda h: density_of_states(h, kpts=K, width="wide"), "width is 'wide'"),
+    "no groups": (lambda h: density_of_states(h, kpts=K, project={}), "empty dict"),
+    "no width of a local level": (lambda h: local_density_of_states(h, [0], [0, 1, 2], width=0), "width is 0"),
+    "energies the wrong way round": (lambda h: states_between(h, 1, 0), "lower one"),
+    "no energy": (lambda h: states_between(h, np.nan, 0), "low .* is nan"),
+    "a state of another size": (lambda h: density_map(h, np.ones(5)), "needs 12 rows"),
+    "half a grid": (lambda h: density_map(h, np.ones(12), (1.5, 2)), "two positive integers"),
+    "no grid": (lambda h: density_map(h, np.ones(12), (0, 0)), "two positive integers"),
+    "an atom beyond": (lambda h: density_map(h, np.ones(12), atoms=[99]), "atom 99: they are 0 to"),
+    "weights of no number": (lambda h: atomic_map(h.atoms, [np.nan] * len(h.atoms)), "finite number for each"),
+    "bands of no group": (lambda h: band_group(np.ones((1, 2)), [0, 1], []), "no bands"),
+    "unfolded onto no atom": (lambda h: unfold(h, h.atoms.cell.array, K, atoms=[]), "at least one"),
+    "unfolded onto an atom beyond": (lambda h: unfold(h, h.atoms.cell.array, K, atoms=[99]), "atom 99"),
+    "a lattice of no area": (lambda h: unfold(h, np.zeros((2, 2)), K), "span no plane"),
+    "sites of other atoms": (lambda h: unfold(h, h.atoms.cell.array, K, sublattice=[0]), "sublattice has the shape"),
     "an endless field": (lambda h: in_electric_field(h, np.inf), "finite"),
     "orbitals left out": (lambda h: reordered(h, [0, 0]), "each of the 12 orbitals once"),
     "the difference of two crystals": (lambda h: difference(h, random_model()), "cannot be subtracted"),

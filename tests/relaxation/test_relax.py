@@ -191,7 +191,14 @@ def test_a_trajectory_of_another_start_is_refused(atoms, tmp_path):
 # ---------------------------------------------------------------- refusals
 @pytest.mark.parametrize(
     "options, message",
-    [({"fmax": 0.0}, "fmax is 0.0"), ({"optimizer": "newton"}, "known: layers"), ({"steps": 0}, "steps is 0")],
+    [
+        ({"fmax": 0.0}, "fmax is 0.0"),
+        ({"fmax": "0.01"}, "fmax is '0.01'"),
+        ({"dmax": float("nan")}, "dmax is nan"),
+        ({"optimizer": "newton"}, "known: layers"),
+        ({"steps": 0}, "steps is 0"),
+        ({"callback": 3}, "callback is 3"),
+    ],
 )
 def test_bad_options(atoms, options, message):
     with pytest.raises(ValueError, match=message):
@@ -201,3 +208,5 @@ def test_bad_options(atoms, options, message):
 def test_atoms_without_a_calculator():
     with pytest.raises(ValueError, match="no calculator"):
         relax(Atoms("C"))
+    with pytest.raises(ValueError, match="atoms are None"):
+        relax(None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 from ...structure import plane_axes
 from .. import filling
 from ..solvers.kpoints import solve_kpoints
+from ..validity import chosen_atoms, finite
 from .dos import EXACT_LIMIT, orbital_groups
 
 
@@ -28,6 +31,8 @@ def band_group(energies, indices, group):
         overlap, NaN where the neighbour was not computed.
     """
     indices, group = np.asarray(indices), np.sort(np.asarray(group))
+    if not len(group):
+        raise ValueError("the group has no bands")
     missing = [int(b) for b in group if b not in indices]
     if missing:
         raise ValueError(f"band {missing[0]} is not among the computed {indices.min()} to {indices.max()}")
@@ -57,7 +62,10 @@ def fat_bands(h, kpts, n_bands=None, sigma=None, project="layer", **options):
 
 def atomic_density(h, states):
     """|psi|^2 summed over the orbitals of every atom: (n_atoms, n_states) of states (n_orbitals, n_states)."""
-    states = np.asarray(states).reshape(h.n_orbitals, -1)
+    states = np.asarray(states)
+    if states.ndim not in (1, 2) or len(states) != h.n_orbitals:
+        raise ValueError(f"states have the shape {states.shape}; (n_orbitals, n_states) needs {h.n_orbitals} rows")
+    states = states[:, None] if states.ndim == 1 else states
     density = np.zeros((len(h.require_sites("a density map")), states.shape[1]))
     np.add.at(density, h.orbitals["atom"], np.abs(states) ** 2)
     return density
@@ -92,8 +100,8 @@ def states_between(h, low, high, kpts=None, weights=None, **options):
         See `kpoints.solve_kpoints`. Up to 1,000 orbitals all bands are solved, of larger cells more and more around
         the middle until they reach both energies.
     """
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise ValueError(f"the energies are {low} and {high} eV; they must be finite, the lower one first")
+    if not finite(low, "low (eV)") < finite(high, "high (eV)"):
+        raise ValueError(f"the energies are {low} and {high} eV; the lower one comes first")
     h.require_sites("a local density of states")
     kpts, weights = filling.normalised_points(h, kpts, weights)
     total = np.zeros(len(h.atoms))
@@ -151,14 +159,15 @@ def atomic_map(structure, weight, shape=(100, 100), width=1.0, atoms=None):
     points : ndarray (*shape, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
     density : ndarray (shape), in units of `weight` per Å^2
     """
-    if not np.isfinite(width) or width <= 0:
-        raise ValueError(f"width is {width} Å; it must be positive")
+    finite(width, "width", above=0)
     weight = np.asarray(weight, float)
-    if weight.shape != (len(structure),):
-        raise ValueError(f"weight has the shape {weight.shape}; there are {len(structure)} atoms")
+    if weight.shape != (len(structure),) or not np.isfinite(weight).all():
+        raise ValueError(f"weight must be a finite number for each of {len(structure)} atoms, not {weight.tolist()}")
+    if len(shape) != 2 or not all(isinstance(n, Integral) and n > 0 for n in shape):
+        raise ValueError(f"shape is {shape!r}; it must be two positive integers")
     axes = plane_axes(structure)
     cell = structure.cell.array[:2] @ axes.T
-    chosen = np.arange(len(structure)) if atoms is None else np.asarray(atoms)
+    chosen = chosen_atoms(structure, atoms)
     grid = np.stack(np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij"), axis=-1)
     # Periodic Gaussians by their Fourier series: sum_G e^{-G^2 s^2 / 2} e^{iG.(r - r_a)} / A
     scaled = structure.positions[chosen] @ axes.T @ np.linalg.inv(cell)

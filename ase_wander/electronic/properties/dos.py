@@ -9,6 +9,7 @@ from ase.spectrum.dosdata import GridDOSData
 from .. import filling
 from ..solvers import chebyshev
 from ..transforms import layer_of_orbitals
+from ..validity import as_kpoint, finite
 
 #: Up to this many orbitals all bands at every k are computed.
 EXACT_LIMIT = 1000
@@ -73,8 +74,7 @@ def density_of_states(
         Members of a collection are labelled in ``info["label"]``. From kpm it has an array ``error``, (n_E,) or
         (n_parts, n_E): the standard error of the stochastic trace.
     """
-    if not np.isfinite(width) or width <= 0:
-        raise ValueError(f"width is {width} eV; it must be positive")
+    finite(width, "width", above=0)
     if method not in ("auto", "exact", "kpm"):
         raise ValueError(f"method is {method!r}; it must be 'auto', 'exact' or 'kpm'")
     kpts, weights = filling.normalised_points(h, kpts, weights)
@@ -112,6 +112,8 @@ def orbital_groups(h, project):
     """Names -> orbital indices (None: all orbitals) of a `project` argument."""
     if project is None:
         return {"total": None}
+    if isinstance(project, dict) and not project:
+        raise ValueError("project is an empty dict; it must name at least one group of orbitals")
     if isinstance(project, dict):
         return {str(name): orbital_indices(h, index) for name, index in project.items()}
     symbols = np.asarray(h.require_sites("a projected density of states").symbols)[h.orbitals["atom"]]
@@ -202,7 +204,8 @@ def local_density_of_states(h, orbitals, energies, k=(0, 0, 0), width=0.05):
     In states per eV and spin.
     """
     index = orbital_indices(h, orbitals)
-    operator = BlochOperator(h, np.asarray(k, float))
+    finite(width, "width", above=0)
+    operator = BlochOperator(h, as_kpoint(h.kpoints(k)[0] if isinstance(k, str) else k))
     low, high = chebyshev.spectral_bounds(operator)
     centre, half = (high + low) / 2, (high - low) / 2
     n_moments = max(16, int(np.ceil(np.pi * half / width)))

@@ -13,6 +13,7 @@ from ..kpath import resolve_path
 from ..orbitals import orbital_kinds
 from ..solvers.kpoints import solve_kpoints
 from ..solvers.snapshots import path_method
+from ..validity import chosen_atoms
 
 
 def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublattice=None, **options):
@@ -45,7 +46,7 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     """
     structure = h.require_sites("unfolding")
     lattice, cell, positions = _in_the_plane(structure, primitive_cell)
-    chosen = np.arange(len(structure)) if atoms is None else np.asarray(atoms, int)
+    chosen = chosen_atoms(structure, atoms)
     ratio = abs(np.linalg.det(cell) / np.linalg.det(lattice))
     matrix = cell @ np.linalg.inv(lattice)
     n_cells = round(ratio)
@@ -56,6 +57,8 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     if sublattice is None:
         sublattice = find_sublattices(structure, primitive_cell, chosen)
     else:
+        if np.shape(sublattice) != (len(structure),):
+            raise ValueError(f"sublattice has the shape {np.shape(sublattice)}; there are {len(structure)} atoms")
         sublattice = np.asarray(sublattice)[chosen]
     counts = np.bincount(sublattice)
     if (counts != n_cells).any():
@@ -112,6 +115,8 @@ def _in_the_plane(atoms, primitive_cell):
             )
         primitive_cell = np.pad(primitive_cell, ((0, 0), (0, 1)))
     vectors = primitive_cell[:2]
+    if not np.isfinite(primitive_cell).all() or np.linalg.matrix_rank(vectors) < 2:
+        raise ValueError(f"the primitive lattice vectors {vectors.tolist()} span no plane")
     if np.abs(vectors @ plane_normal(atoms)).max() > 1e-3 * np.linalg.norm(vectors, axis=1).max():
         raise ValueError(f"the primitive lattice vectors {vectors.tolist()} do not lie in the plane of the layers")
     return vectors @ axes.T, atoms.cell.array[:2] @ axes.T, standing_positions(atoms) @ axes.T

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..validity import finite
 from . import pardiso
 from .eigensolvers import choose_method
 from .lines import representatives
@@ -60,8 +61,8 @@ def make_request(h, n_bands, sigma, vectors, method="auto", threads=1, verify=Fa
     if beyond:
         lo, stop = max(lo - beyond, 0), min(lo + n_bands + beyond, n)
         n_bands = stop - lo
-    if sigma is not None and not np.isfinite(sigma):
-        raise ValueError(f"sigma is not finite: {sigma}")
+    if sigma is not None:
+        finite(sigma, "sigma (eV)")
     if not h.is_hermitian:
         check_request(vectors, method)
         return Request(int(n_bands), lo, None if sigma is None else float(sigma), False, "general", threads, False)
