@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    """One line for the user's eyes; where in the code it came up is no news to them."""
+    """One line for the user, without the place in the code."""
     print(f"{PROGRAM}: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 

@@ -141,7 +141,7 @@ def trade_offs(
     Parameters
     ----------
     angle : float
-        Degrees, 0-60 (square lattice 0-90); cells within a tenth of it, at least half a degree, are looked at.
+        Degrees, 0-60 (square lattice 0-90); cells within a tenth of it, at least half a degree, are considered.
     max_atoms, atoms_per_cell, lattice_constant, lattice
         As in `commensurate_cells`.
     """

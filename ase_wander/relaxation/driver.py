@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 #: Largest force on an atom (eV/Å), displacement left (Å) and strain left that count as relaxed.
 FMAX, DMAX, STRAIN_MAX = 0.01, 0.0005, 5e-5
 
-#: Layers are recognised anew at the end; more often than this they are in no two states alike.
+#: Layers are recognised again at the end; more often than this they are in no two states alike.
 MOST_RECOGNITIONS = 3
 
 
@@ -145,7 +145,7 @@ class _Run:
         self.n_frames = len(self.recording.frames)
 
     def _recognise(self):
-        """Layers of the atoms as they are now; a calculator that had kept others computes anew."""
+        """Layers of the atoms as they are now; a calculator that had kept others computes again."""
         if not hasattr(self.calculator, "recognise_layers"):
             return find_layers(self.atoms)
         layers = self.calculator.recognise_layers(self.atoms)
