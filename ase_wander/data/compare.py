@@ -21,11 +21,16 @@ class Difference:
     ----------
     name : str
     n_atoms : int
-    energy : float, eV
-    forces : float, eV/Å, of a component
-    stress : float, eV/Å^3, of a component
-    eigenvalues : float, eV, on the k-points of both
-    elements : float, eV, of the Hamiltonian between pairs that both have
+    energy : float
+        eV.
+    forces : float
+        Of a component, eV/Å.
+    stress : float
+        Of a component, eV/Å^3.
+    eigenvalues : float
+        On the k-points of both, eV.
+    elements : float
+        Of the Hamiltonian between pairs that both have, eV.
     """
 
     name: str
@@ -42,7 +47,8 @@ def compare(one, two) -> list[Difference]:
 
     Parameters
     ----------
-    one, two : paths, see `load_dataset`.
+    one, two : path-like
+        See `load_dataset`.
 
     Raises
     ------

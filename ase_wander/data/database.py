@@ -50,8 +50,9 @@ def write_row(database, atoms: Atoms, hash: str = "", hamiltonian: bytes | None 
 
     Parameters
     ----------
-    database : ase.db database
-    atoms : Atoms with a calculator that holds results; `info["config_id"]` is its name.
+    database : ase.db.core.Database
+    atoms : ase.Atoms
+        With a calculator that holds results; `info["config_id"]` is its name.
     hash : str
         Of structure and recipe; a row that has it already is left unchanged.
     hamiltonian : bytes, optional

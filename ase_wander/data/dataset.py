@@ -36,12 +36,15 @@ class Configuration:
     ----------
     name, kind : str
         `config_id` and what stands before its underscore (`p1`, `s4`, ...).
-    atoms : Atoms, with energy, forces and stress in its calculator where known.
-    layers : ndarray of int (n_atoms,)
-    hamiltonian : path of the `.npz` of blocks or of Wannier90's `_hr.dat` or `_tb.dat`, or None.
+    atoms : ase.Atoms
+        With energy, forces and stress in its calculator where known.
+    layers : ndarray of int, shape (n_atoms,)
+    hamiltonian : Path, optional
+        The `.npz` of blocks, or Wannier90's `_hr.dat` or `_tb.dat`.
     source : str
         File and frame, for messages.
-    bands : path of an `.npz` with eigenvalues where there is no `hamiltonian`, or None.
+    bands : Path, optional
+        An `.npz` with eigenvalues where there is no `hamiltonian`.
     weight : float
         Factor of the configuration in every loss.
     withheld : tuple of str
@@ -49,7 +52,7 @@ class Configuration:
     to_withhold : tuple of str
         Labels to be withheld from training, see `withhold`.
     vacuum_level : float
-        Energy (eV) that is taken off Hamiltonian and eigenvalues.
+        Energy (eV) that is subtracted from Hamiltonian and eigenvalues.
     hold_out : bool
         Whether the split may hold it out.
     """

@@ -37,19 +37,9 @@ TWO_CENTER = {"onsite_input": "constant", "intra_input": "distance", "inter_inpu
 MAX_SIZE, MAX_LENGTH = 4096, 50.0
 
 
-def is_element(value):
-    """Check of a chemical symbol."""
-    return None if isinstance(value, str) and atomic_numbers.get(value, 0) > 0 else "is no element"
-
-
 def are_species(value):
-    """Check of a list of chemical symbols, every one of them once."""
-    if not isinstance(value, (list, tuple)) or not value:
-        return "is not a list of symbols"
-    for symbol in value:
-        if is_element(symbol):
-            return f"holds {shown(symbol)}, which {is_element(symbol)}"
-    return None
+    """Check of a list of chemical symbols; what is in it is checked one by one."""
+    return None if isinstance(value, (list, tuple)) and value else "is not a list of symbols"
 
 
 def are_shells(value):
@@ -89,6 +79,8 @@ def check_model_config(config, fail) -> None:
     own = [f.name for f in fields(ModelConfig)]
     found = read(ModelConfig, {key: config[key] for key in own if key in config}, fail)
     for symbol in found.species:
+        if not isinstance(symbol, str) or atomic_numbers.get(symbol, 0) < 1:
+            fail("species", f"{shown(symbol)} is no element")
         for key in ("shells", "electrons"):
             if symbol not in config[key]:
                 fail(key, f"nothing for {symbol}")

@@ -11,6 +11,9 @@ from ..schema import integer, number, one_of, setting
 #: Random numbers of a step are seeded by 1,000,003 x seed + step, which must fit into 63 bits.
 LARGEST_SEED = 2**32 - 1
 
+#: Memory (MB) for what does not depend on weights.
+CACHE = 3000.0
+
 
 def is_share(value):
     """Check of a share above 0, up to 1."""
@@ -57,6 +60,9 @@ class LoopSettings:
     pairs : float
         Share of every configuration's pairs, drawn anew at every step, for a Hamiltonian stage without bands. Hundreds
         of pairs per atom are far and alike: steps get cheaper and learn hardly less.
+    cache : float
+        Memory (MB) for what of the training configurations does not depend on the weights and is computed once; where
+        it does not suffice, or is 0, that is computed anew at every step. Results are the same within rounding.
     """
 
     steps: int = setting(integer(), 5000)
@@ -75,6 +81,7 @@ class LoopSettings:
     monitor: str = setting(is_name_of_error, "")
     patience: int = setting(integer(0), 0)
     pairs: float = setting(is_share, 1.0)
+    cache: float = setting(number(), CACHE)
 
     def rate(self, step: int) -> float:
         """Learning rate at `step`: linear warm-up, then a half cosine from lr to lr_final."""

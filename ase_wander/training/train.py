@@ -230,6 +230,9 @@ def _train_stage(config, number, stage, model, start, training, validation, fold
     held_out = (
         samples_of(kind, validation, model, weights, _dtype(config)) if validation and distributed.rank() == 0 else None
     )
+    for of_stage in (samples, held_out):
+        if of_stage is not None:
+            of_stage.cache = stage.loop.cache
     prepare(
         model,
         samples,

@@ -33,11 +33,15 @@ class BandCheck:
 
     Attributes
     ----------
-    kpts : ndarray (n, 3)
-    dft, interpolated : ndarray (n,), eV, zero of energy as in the labels
-    share : ndarray (n,), the orbitals' share in the DFT state
-    window : (low, high), eV on the same zero; all states compared lie inside.
-    efermi : float, eV
+    kpts : ndarray, shape (n, 3)
+    dft, interpolated : ndarray, shape (n,)
+        eV, zero of energy as in the labels.
+    share : ndarray, shape (n,)
+        The orbitals' share in the DFT state.
+    window : (float, float)
+        Lowest and highest energy, eV on the same zero; all states compared lie inside.
+    efermi : float
+        eV.
     """
 
     kpts: np.ndarray

@@ -22,10 +22,16 @@ def plot_check(h, check, labels, recipe, *, title=None, npoints=200, path=None, 
     ----------
     h : WannierHamiltonian
     check : BandCheck
-    labels : Labels, of the same structure; its k-points on the path are drawn.
+    labels : Labels
+        Of the same structure; its k-points on the path are drawn.
     recipe : Recipe
-    dft : (BandPath, energies (n_k, n_bands), shares (n_k, n_bands)), optional
-        DFT along the path, drawn instead of the grid's points.
+    title : str
+    npoints : int
+    path : str, optional
+        Special points.
+    dft : tuple, optional
+        BandPath, energies (n_k, n_bands) and shares (n_k, n_bands) of DFT along the path, drawn instead of the grid's
+        points.
 
     Returns
     -------

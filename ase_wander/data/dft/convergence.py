@@ -22,10 +22,13 @@ class Row:
 
     Attributes
     ----------
-    series : "cutoff" or "k-grid", what varies.
+    series : {"cutoff", "k-grid"}
+        What varies.
     recipe : Recipe
-    labels : Labels or None, where it failed.
-    reason : str, why.
+    labels : Labels, optional
+        None where it failed.
+    reason : str
+        Why it failed.
     """
 
     series: str
@@ -44,8 +47,12 @@ def series(recipe: Recipe, atoms, cutoffs=(), lengths=()) -> list[Row]:
 
     Parameters
     ----------
-    cutoffs : sequence of float, eV
-    lengths : sequence of float, Å, as `Recipe.length`; lengths with the same grid count once.
+    recipe : Recipe
+    atoms : ase.Atoms
+    cutoffs : sequence of float
+        eV.
+    lengths : sequence of float
+        Å, as `Recipe.length`; lengths with the same grid count once.
 
     Raises
     ------

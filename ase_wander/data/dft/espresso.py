@@ -51,9 +51,12 @@ def compute(atoms: Atoms, recipe: Recipe, log=None) -> Labels:
 
     Parameters
     ----------
-    atoms : pbc (T, T, F), third vector along z.
-    recipe : Recipe of engine "espresso"; see OPTIONS for its `options`.
-    log : path that gets the output of pw.x, or None.
+    atoms : ase.Atoms
+        pbc (T, T, F), third vector along z.
+    recipe : Recipe
+        Of engine "espresso"; see OPTIONS for its `options`.
+    log : path-like, optional
+        Gets the output of pw.x.
 
     Raises
     ------

@@ -20,9 +20,12 @@ def compute(atoms: Atoms, recipe: Recipe, log=None) -> Labels:
 
     Parameters
     ----------
-    atoms : pbc (T, T, F), third vector along z.
-    recipe : Recipe of engine "gpaw".
-    log : path of GPAW's own text output, or None.
+    atoms : ase.Atoms
+        pbc (T, T, F), third vector along z.
+    recipe : Recipe
+        Of engine "gpaw".
+    log : path-like, optional
+        Gets GPAW's own text output.
 
     Raises
     ------

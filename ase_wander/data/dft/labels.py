@@ -22,16 +22,32 @@ class Labels:
 
     Attributes
     ----------
-    atoms : the structure as given (positions unwrapped); `info` travels along.
-    energy : eV, dispersion included.
-    forces : (n, 3) eV/Å; stress : (6,) eV/Å^3, Voigt, the finite basis' part taken off.
-    d3_energy, d3_forces, d3_stress : the dispersion's share.
-    pulay_energy : eV, the part of sigma_zz V that was taken off xx, yy, zz.
-    vacuum_top, vacuum_bottom : eV, on the engine's own zero; their difference is the vacuum step.
-    efermi : eV; kpts (n_k, 3), kweights (n_k,), grid (3,): half of the Brillouin zone, -k implied.
-    eigenvalues : (n_k, n_bands), eV, at the k-points that are left (of a recipe with `symmetry`, irreducible ones).
-    amplitudes : complex (n_k, n_bands, n_orbitals), <p_m|psi_n>, p_m the Bloch sum over the positions as given.
-    seconds : wall time.
+    atoms : ase.Atoms
+        The structure as given (positions unwrapped); `info` travels along.
+    energy : float
+        Dispersion included, eV.
+    forces : ndarray, shape (n, 3)
+        eV/Å.
+    stress : ndarray, shape (6,)
+        eV/Å^3, Voigt, without the part of the finite basis.
+    d3_energy, d3_forces, d3_stress
+        Share of the dispersion, in the same units and shapes.
+    pulay_energy : float
+        The part of sigma_zz V that was subtracted from xx, yy, zz, eV.
+    vacuum_top, vacuum_bottom : float
+        eV, on the engine's own zero; their difference is the vacuum step.
+    efermi : float
+        eV.
+    kpts : ndarray, shape (n_k, 3)
+        Half of the Brillouin zone, -k implied.
+    kweights : ndarray, shape (n_k,)
+    grid : ndarray of int, shape (3,)
+    eigenvalues : ndarray, shape (n_k, n_bands)
+        eV, at `kpts` (of a recipe with `symmetry`, irreducible ones).
+    amplitudes : ndarray of complex, shape (n_k, n_bands, n_orbitals)
+        <p_m|psi_n>, p_m the Bloch sum over the positions as given.
+    seconds : float
+        Wall time.
     """
 
     atoms: Atoms

@@ -84,10 +84,14 @@ def find_manifold(eigenvalues, amplitudes, efermi, separation=SEPARATION, own=OW
 
     Parameters
     ----------
-    eigenvalues : (n_k, n_bands), eV
-    amplitudes : complex (n_k, n_bands, n_orbitals), <p_m|psi_n>
-    efermi : float, eV
-    separation, own : thresholds, see `isolated_groups` and `frozen_window`.
+    eigenvalues : ndarray, shape (n_k, n_bands)
+        eV.
+    amplitudes : ndarray of complex, shape (n_k, n_bands, n_orbitals)
+        <p_m|psi_n>.
+    efermi : float
+        eV.
+    separation, own : float
+        Thresholds, see `isolated_groups` and `frozen_window`.
 
     Raises
     ------
@@ -142,8 +146,12 @@ def frozen_window(eigenvalues, amplitudes, efermi, own=OWN, margin=0.05) -> Mani
 
     Parameters
     ----------
-    own : least share of the orbitals in every state inside.
-    margin : eV between the window's edge and the state that limits it.
+    eigenvalues, amplitudes, efermi
+        As in `find_manifold`.
+    own : float
+        Least share of the orbitals in every state inside.
+    margin : float
+        Between the window's edge and the state that limits it, eV.
 
     Raises
     ------

@@ -48,8 +48,9 @@ def plane_wave_states(calculator, kpt, n_bands=None):
 
     Parameters
     ----------
-    calculator : GPAW calculator (spin-paired, collinear, plane waves)
-    kpt : array_like (3,)
+    calculator : gpaw.GPAW
+        Spin-paired, collinear, plane waves.
+    kpt : array_like, shape (3,)
         In reciprocal lattice vectors.
     n_bands : int, optional
 

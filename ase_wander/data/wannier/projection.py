@@ -34,12 +34,15 @@ def disentangle(amplitudes: np.ndarray, frozen: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    amplitudes : complex (n_bands, n_orbitals), <p_m|psi_n>
-    frozen : bool (n_bands,), states that the subspace must contain.
+    amplitudes : ndarray of complex, shape (n_bands, n_orbitals)
+        <p_m|psi_n>.
+    frozen : ndarray of bool, shape (n_bands,)
+        States that the subspace must contain.
 
     Returns
     -------
-    complex (n_bands, n_orbitals), orthonormal columns that span it.
+    ndarray of complex, shape (n_bands, n_orbitals)
+        Orthonormal columns that span it.
 
     Raises
     ------
@@ -70,8 +73,12 @@ def fade_weights(energies, shares, height, centre, width, gate=0.1):
 
     Parameters
     ----------
-    energies : (n_k, n_bands), eV above the Fermi level
-    shares : (n_k, n_bands), see `projectability`
+    energies : ndarray, shape (n_k, n_bands)
+        eV above the Fermi level.
+    shares : ndarray, shape (n_k, n_bands)
+        See `projectability`.
+    height, centre, width, gate : float
+        `centre` and `width` in eV.
     """
     energies = np.asarray(energies)
     squared, g = np.asarray(shares) ** 2, gate * 0.5 * erfc(energies)
@@ -109,10 +116,14 @@ def wannier_hamiltonian_at_k(eigenvalues, amplitudes, frozen=None, weights=None)
 
     Parameters
     ----------
-    eigenvalues : (n_k, n_bands), eV
-    amplitudes : complex (n_k, n_bands, m); for an isolated manifold n_bands = m.
-    frozen : bool (n_k, n_bands) or None, states kept exactly.
-    weights : (n_k, n_bands) or None, see `faded_subspace`; then `frozen` does not count.
+    eigenvalues : ndarray, shape (n_k, n_bands)
+        eV.
+    amplitudes : ndarray of complex, shape (n_k, n_bands, m)
+        For an isolated manifold n_bands = m.
+    frozen : ndarray of bool, shape (n_k, n_bands), optional
+        States kept exactly.
+    weights : ndarray, shape (n_k, n_bands), optional
+        See `faded_subspace`; then `frozen` does not count.
     """
     gauge = wannier_gauge(amplitudes, frozen, weights)
     # |w_m> = sum_n |psi_n> conj(M_nm)  ->  H(k) = conj(M^dagger E M)
@@ -127,15 +138,25 @@ def wigner_seitz_blocks(hk, kpts, kweights, grid, cell, positions, n_orbitals, e
 
     Parameters
     ----------
-    hk : complex (n_k, m, m), eV; kpts (n_k, 3), fractional; kweights (n_k,), summing to 1
-    grid : (3,) int
-    cell (3, 3), positions (n, 3), Å, unwrapped, which the phases of `hk` refer to
-    n_orbitals : (n,) int
-    extent : Å, longest pair that is returned
+    hk : ndarray of complex, shape (n_k, m, m)
+        eV.
+    kpts : ndarray, shape (n_k, 3)
+        In reciprocal lattice vectors.
+    kweights : ndarray, shape (n_k,)
+        Their sum is 1.
+    grid : sequence of int, shape (3,)
+    cell : ndarray, shape (3, 3)
+        Å.
+    positions : ndarray, shape (n, 3)
+        Å, unwrapped; the phases of `hk` refer to them.
+    n_orbitals : ndarray of int, shape (n,)
+    extent : float
+        Longest pair that is returned, Å.
 
     Returns
     -------
-    dict with pair_i, pair_j, pair_shift, pair_distance, block (raveled), block_ptr, as in the reference data.
+    dict of str to ndarray
+        pair_i, pair_j, pair_shift, pair_distance, block (raveled), block_ptr, as in the reference data.
     """
     grid = np.asarray(grid)
     start = np.concatenate([[0], np.cumsum(n_orbitals)])

@@ -81,8 +81,9 @@ def read_arrays(file, atoms) -> dict:
 
     Parameters
     ----------
-    file : path of `seed_hr.dat` or `seed_tb.dat`
-    atoms : Atoms
+    file : path-like
+        `seed_hr.dat` or `seed_tb.dat`.
+    atoms : ase.Atoms
         The structure of the configuration: that of `seed.win` in the same order, each atom in any cell.
 
     Raises
@@ -147,9 +148,14 @@ def to_pairs(values, shifts, atoms, grid, first) -> dict:
 
     Parameters
     ----------
-    values : (n_R, n_orbitals, n_orbitals) eV, shifts : (n_R, 3) int
-    grid : (3,) int, the k-grid, whose supercell repeats H(R), or None: elements stay where they are.
-    first : (n_atoms + 1,) int, first orbital of every atom.
+    values : ndarray, shape (n_R, n_orbitals, n_orbitals)
+        eV.
+    shifts : ndarray of int, shape (n_R, 3)
+    atoms : ase.Atoms
+    grid : sequence of int, shape (3,), optional
+        The k-grid, whose supercell repeats H(R); without it elements stay where they are.
+    first : ndarray of int, shape (n_atoms + 1,)
+        First orbital of every atom.
     """
     cell, positions = atoms.cell.array, atoms.positions
     between = positions[None] - positions[:, None]  # r_j - r_i

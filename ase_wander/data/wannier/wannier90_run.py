@@ -43,14 +43,15 @@ class BlochBands:
 
     Attributes
     ----------
-    atoms : Atoms
-    mp_grid : tuple of int (3,)
-    kpts : ndarray (n_k, 3)
+    atoms : ase.Atoms
+    mp_grid : tuple of int, shape (3,)
+    kpts : ndarray, shape (n_k, 3)
         The whole grid, in reciprocal lattice vectors.
-    eigenvalues : ndarray (n_k, n_bands), eV
-    projections : ndarray of complex (n_k, n_bands, n_wannier)
+    eigenvalues : ndarray, shape (n_k, n_bands)
+        eV.
+    projections : ndarray of complex, shape (n_k, n_bands, n_wannier)
         A_mn = <psi_mk|g_n>, g_n on the atoms at their positions as given.
-    orbitals : structured ndarray (n_wannier,)
+    orbitals : structured ndarray, shape (n_wannier,)
         As `electronic.orbitals.orbital_table` makes it.
     """
 
@@ -80,13 +81,15 @@ class Wannier90Result:
     Attributes
     ----------
     hamiltonian : WannierHamiltonian
-        Cells shared out over equivalent ones (use_ws_distance).
-    gauge : ndarray of complex (n_k, n_bands, n_wannier)
+        Elements shared by equivalent cells (use_ws_distance).
+    gauge : ndarray of complex, shape (n_k, n_bands, n_wannier)
         |w_n> = sum_m |psi_m> V_mn, orthonormal columns: disentanglement times rotation.
     omega : dict of str to float
         Spreads in Å²: "I", "D", "OD", "total"; empty where overlaps were not given.
-    centres : ndarray (n_wannier, 3), Å
-    spreads : ndarray (n_wannier,), Å²
+    centres : ndarray, shape (n_wannier, 3)
+        Å.
+    spreads : ndarray, shape (n_wannier,)
+        Å².
     converged : bool or None
         Of the disentanglement; None where it made no iteration.
     """

@@ -26,9 +26,10 @@ def compact(data: dict, cutoff: float) -> dict:
 
     Parameters
     ----------
-    data : dict
-        Arrays of a whole or a compact file; of one without blocks the eigenvalues alone are rounded.
-    cutoff : float, Å
+    data : dict of str to ndarray
+        Arrays of a whole or a compact file; of one without blocks only the eigenvalues are rounded.
+    cutoff : float
+        Å.
 
     Raises
     ------

@@ -9,10 +9,13 @@ import torch
 
 from ...data.dataset import SIGMA_MILD
 from ...model.graphs import build_graph
+from ...nn.constant import ConstantParts
 from ...nn.forcefield import energy_and_gradients
 from ...nn.graph import Graph, collate
 from ..losses import energy_loss, force_loss, layer_loss, stress_loss
+from ..settings import CACHE
 from ..terms import with_defaults
+from . import constant
 
 
 @dataclass
@@ -37,6 +40,8 @@ class ForceFieldSample:
         dE/d(strain) = stress x volume, eV.
     layer : tensor of int, shape (n,)
         Layer of every atom.
+    constant : ConstantParts, optional
+        What of the force field does not depend on its weights, once it was needed.
     """
 
     graph: Graph
@@ -48,10 +53,20 @@ class ForceFieldSample:
     forces: torch.Tensor
     virial: torch.Tensor
     layer: torch.Tensor
+    constant: ConstantParts | None = None
 
 
 class ForceFieldSamples:
-    """Graphs and labels of configurations, ready to batch."""
+    """Graphs and labels of configurations, ready to batch.
+
+    Attributes
+    ----------
+    cache : float
+        Memory (MB) for what of all samples does not depend on weights, see `nn.constant`; where it does not suffice, or
+        is 0, that is computed anew at every step.
+    """
+
+    cache = CACHE
 
     def __init__(self, configurations, model, dtype=torch.float32):
         self.model = model
@@ -123,6 +138,8 @@ class ForceFieldSamples:
                 there & (walls > 0), torch.minimum(ff.contact, walls), torch.where(there, ff.contact, walls)
             )
         ff.contact.copy_(walls)
+        for s in self.samples:
+            s.constant = None
 
     @torch.no_grad()
     def fit_normalisation(self):
@@ -142,45 +159,50 @@ class ForceFieldSamples:
 
     def predict(self, indices, create_graph=False):
         """Energies (c,), forces (n, 3), virials (c, 3, 3) without reference energies."""
-        graph = collate([self.samples[k].graph for k in indices])
-        energies, forces, virial, _ = energy_and_gradients(self.model.force_field, graph, create_graph)
-        energies = energies - self.model.force_field.reference_energy[graph.species]
+        ff, chosen = self.model.force_field, [self.samples[k] for k in indices]
+        if constant.fits(ff, self.samples, self.cache):
+            return constant.predict(ff, chosen, create_graph)
+        graph = collate([s.graph for s in chosen])
+        energies, forces, virial, _ = energy_and_gradients(ff, graph, create_graph)
+        energies = energies - ff.reference_energy[graph.species]
         total = torch.zeros(graph.n_configs, dtype=energies.dtype).index_add(0, graph.config, energies)
-        return graph, total, forces, virial
+        return total, forces, virial
 
     def errors(self, indices, create_graph=False):
         """Differences to the labels, zero where there is none.
 
         Returns
         -------
-        graph : Graph
+        config : tensor of int, shape (n,)
+            Sample of every atom.
         errors : dict of str to tensor
             `energy` (c,) and `virial` (c, 3, 3), eV per atom; `forces` (n, 3), eV/Å; `layer` (c, layers, 3), the net
             force on every layer per three atoms, eV/Å; `has`, bool (c,) by label, where `layer` stands for forces on
             several layers.
         """
-        graph, energy, forces, virial = self.predict(indices, create_graph)
+        energy, forces, virial = self.predict(indices, create_graph)
         chosen = [self.samples[k] for k in indices]
+        config = constant.configs(chosen)
         has = {label: torch.tensor([s.has[label] for s in chosen]) for label in ("energy", "forces", "stress")}
-        n_atoms = torch.bincount(graph.config, minlength=graph.n_configs).to(energy)
+        n_atoms = torch.bincount(config, minlength=len(chosen)).to(energy)
         reference = self.model.force_field.reference_energy.double()
         label = torch.stack([s.energy - reference[s.graph.species].sum() for s in chosen]).to(energy)
         known = lambda name, x: torch.where(has[name].reshape(-1, *[1] * (x.dim() - 1)), x, 0.0)
         d_energy = known("energy", (energy - label) / n_atoms)
-        d_forces = torch.where(has["forces"][graph.config, None], forces - torch.cat([s.forces for s in chosen]), 0.0)
+        d_forces = torch.where(has["forces"][config, None], forces - torch.cat([s.forces for s in chosen]), 0.0)
         d_virial = known("stress", (virial - torch.stack([s.virial for s in chosen])) / n_atoms[:, None, None])
         n_layers = 1 + max(int(s.layer.max()) for s in chosen)
-        layer = torch.cat([s.layer for s in chosen]) + n_layers * graph.config
-        d_layer = torch.zeros(n_layers * graph.n_configs, 3, dtype=forces.dtype).index_add(0, layer, d_forces)
+        layer = torch.cat([s.layer for s in chosen]) + n_layers * config
+        d_layer = torch.zeros(n_layers * len(chosen), 3, dtype=forces.dtype).index_add(0, layer, d_forces)
         atoms_in_layer = torch.bincount(layer, minlength=len(d_layer)).clamp(min=1)
         d_layer = d_layer / (atoms_in_layer[:, None] / 3)
         has["layer"] = has["forces"] & torch.tensor([int(s.layer.max()) > 0 for s in chosen])
-        return graph, {
+        return config, {
             "energy": d_energy,
             "forces": d_forces,
             "virial": d_virial,
             "has": has,
-            "layer": d_layer.reshape(graph.n_configs, n_layers, 3),
+            "layer": d_layer.reshape(len(chosen), n_layers, 3),
         }
 
     def loss(self, indices, weights, batch=None):
@@ -190,7 +212,7 @@ class ForceFieldSamples:
         all shares add up to those of the batch. Every term is a mean over the samples of the batch that have its label.
         """
         weights = with_defaults("forcefield", weights)
-        graph, error = self.errors(indices, create_graph=True)
+        config, error = self.errors(indices, create_graph=True)
         batch = indices if batch is None else batch
         weight = {k: self.samples[k].weight * 0.03 / (0.03 + self.samples[k].sigma) for k in batch}
         # means over nothing are zero
@@ -200,7 +222,7 @@ class ForceFieldSamples:
         weight_of = lambda label: own * error["has"][label]
         own = torch.tensor([weight[k] for k in indices], dtype=error["energy"].dtype)
         energy = energy_loss(error["energy"], weight_of("energy")) / total("energy")
-        force = force_loss(error["forces"], weight_of("forces")[graph.config]) / total(
+        force = force_loss(error["forces"], weight_of("forces")[config]) / total(
             "forces", lambda k: len(self.samples[k].graph)
         )
         virial = stress_loss(error["virial"], weight_of("stress")) / total("stress")

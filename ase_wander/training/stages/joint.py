@@ -47,6 +47,15 @@ class JointSamples:
         self.force_field.model = self.hamiltonian.model = model
 
     @property
+    def cache(self):
+        """Memory (MB) for what does not depend on weights, see `ForceFieldSamples`."""
+        return self.force_field.cache
+
+    @cache.setter
+    def cache(self, megabytes):
+        self.force_field.cache = self.hamiltonian.cache = megabytes
+
+    @property
     def samples(self):
         """Tensors of both parts."""
         return [self.force_field.samples, self.hamiltonian.samples]
