@@ -83,7 +83,7 @@ def add_compare_options(parser) -> None:
 
 
 def band_settings(arguments) -> dict:
-    """Settings that the bands depend on, besides the Hamiltonian; the figure may be drawn anew with another zero."""
+    """Settings that the bands depend on, besides the Hamiltonian; the figure may be drawn again with another zero."""
     exact = {"exact": True} if arguments.exact else {}
     own = {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands, **exact}
     return {**own, **spin_settings(arguments)}

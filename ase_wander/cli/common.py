@@ -246,7 +246,7 @@ class ResultFolder:
         expected = self._read_settings().get(FILES, {}).get(name)
         if expected is not None and expected != file_hash(self.path / name):
             raise CommandError(
-                f"{self.path / name}: damaged or changed since it was written; remove it to make it anew"
+                f"{self.path / name}: damaged or changed since it was written; remove it to make it again"
             )
         return True
 
