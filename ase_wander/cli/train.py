@@ -115,7 +115,7 @@ def _configure(arguments):
 
 @contextmanager
 def stage_progress(config, folder, out):
-    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew
+    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn again
     each minute.
     """
     from ..training.figures import plot_learning_curves

@@ -62,7 +62,7 @@ def is_file_name(value):
 
 
 def is_list_of_stages(value):
-    """Check of `stages`; what is in the list is looked at one by one."""
+    """Check of `stages`; what is in the list is checked one by one."""
     return None if isinstance(value, list) else "is not a list of stages"
 
 

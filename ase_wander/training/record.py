@@ -59,7 +59,7 @@ def record_run(folder, config, configurations, resume, start=None):
                     else ""
                 )
                 raise ValueError(
-                    f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew"
+                    f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start again"
                 )
     write_record(file, record)
 

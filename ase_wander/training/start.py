@@ -1,4 +1,4 @@
-"""A training that starts from a trained model: which of its weights are taken, and what is fitted anew."""
+"""A training that starts from a trained model: which of its weights are taken, and what is fitted again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Start:
     relatives: dict[str, str] = field(default_factory=dict)
 
     def whole(self, part: str) -> bool:
-        """Whether every weight of a part, "force_field" or "heads", was taken: nothing of it is fitted anew."""
+        """Whether every weight of a part, "force_field" or "heads", was taken: nothing of it is fitted again."""
         return not any(key.startswith(f"{part}.") for key in self.new)
 
     def unscaled(self) -> list[str]:
