@@ -1,11 +1,15 @@
 """One loaded model relaxes a moiré cell and gives its bands: an ASE calculator for layered materials."""
 
+import logging
 from importlib import import_module
 from pathlib import Path
 
 from ._moved import install
 
 __version__ = "0.1.0"
+
+# Silent unless the user asks: logging.basicConfig(level=logging.INFO) shows what is loaded and computed.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _LAZY = {
     "WanderCalculator": "calculator",

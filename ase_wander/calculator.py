@@ -23,8 +23,9 @@ from .electrons import Electrons, as_input_error
 from .loading import load_model
 from .model.protocol import Model, fingerprint
 from .structure import check_atoms, continues, doubt_about_the_third_vector, empty_height, find_layers
+from .tables import model_table
 
-#: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised anew.
+#: An atom that moves farther than this (Å) between two calls belongs to a new structure: layers are recognised again.
 SAME_STRUCTURE = 1.0
 
 __all__ = ["DomainWarning", "WanderCalculator"]
@@ -94,7 +95,7 @@ class WanderCalculator(Electrons, Calculator):
         if sha256 not in (None, whole, loaded.digest):  # records of version 0.1 hold the hash of the weights alone
             raise InputError(
                 f"model {loaded.name!r} has other weights, or another configuration, than those asked for: it was "
-                "trained anew or changed since"
+                "trained again or changed since"
             )
         self.parameters = {"model": loaded.name, "sha256": whole, **own}
         self.implemented_properties = list(self.model.implemented_properties)
@@ -107,6 +108,9 @@ class WanderCalculator(Electrons, Calculator):
 
     def __repr__(self):
         return f"WanderCalculator({', '.join(f'{k}={v!r}' for k, v in self.parameters.items() if k != 'sha256')})"
+
+    def _repr_html_(self):
+        return model_table(self.model)
 
     def __getstate__(self):  # a copy has its own lock, and no Hamiltonian of a gigabyte
         return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_kept")}

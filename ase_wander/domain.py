@@ -34,7 +34,7 @@ LIMIT = 100.0
 #: Elements (eV) below which no block can reach LIMIT: 5 x 5 of them.
 HARMLESS = LIMIT / 5
 
-#: A range of distances that ends this near (Å) to the reach of the force field was cut by it and says nothing.
+#: A range of distances that ends this near (Å) to the reach of the force field was cut by it and cannot be judged by.
 CUT = 0.25
 
 #: Atoms that a DomainWarning names.

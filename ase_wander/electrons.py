@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from copy import copy
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from .electronic.hamiltonian import WannierHamiltonian
     from .model.protocol import Model
+
+log = logging.getLogger(__name__)
 
 #: The last Hamiltonian is kept up to so many stored elements (12 bytes each).
 KEPT_ELEMENTS = 10**8
@@ -82,6 +86,7 @@ class Electrons:
         if self._kept is not None and _same(self._kept, atoms, layers, asked):
             return self._kept[-1]
         self._kept = None  # not two at a time
+        begin = time.perf_counter()
         findings = domain.stray_layers(self.model, atoms, layers)
         blocks, n_limited = as_input_error(
             domain.believable_hamiltonian, self.model, atoms, layers, findings, **options
@@ -93,6 +98,7 @@ class Electrons:
                 domain.NonsenseWarning,
             )
         h = WannierHamiltonian.from_pairs(atoms, self.model.shells, blocks, check=options.get("hermitian", True))
+        log.info("Hamiltonian of %d atoms, %d orbitals: %.1f s", len(atoms), h.n_orbitals, time.perf_counter() - begin)
         self._last = atoms.copy()
         if sum(b.nnz for b in h.blocks) <= KEPT_ELEMENTS and not n_limited:
             self._kept = (atoms.copy(), layers, asked, h)

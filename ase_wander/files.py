@@ -42,7 +42,7 @@ MAX_IN_CUBE = 16
 def atomic_write(path, content: bytes | str | Callable[[BinaryIO], object]) -> Path:
     """Write a file whole or not at all: a temporary file beside it takes its name once it is on the disk.
 
-    The temporary file is created anew under a random name, so no link planted in the folder is followed; a link at
+    The temporary file is created under a random name, so no link planted in the folder is followed; a link at
     `path` itself is replaced, its target stays as it is.
 
     Parameters

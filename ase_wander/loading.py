@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from os import PathLike
 
 import torch
@@ -21,6 +22,8 @@ from .model.files import (
 )
 from .model.wander import WanderModel
 from .published.model import PublishedModel
+
+log = logging.getLogger(__name__)
 
 
 def load_model(model: str | PathLike, device: str = "cpu", dtype: str = "float64") -> WanderModel | PublishedModel:
@@ -60,6 +63,7 @@ def load_model(model: str | PathLike, device: str = "cpu", dtype: str = "float64
         fail("force_field, heads", f"no model of these sizes ({error})")
     load_state(loaded, data, folder / WEIGHTS)
     loaded.digest, loaded.trust = digest, load_uncertainty(folder / TRUST, digest)
+    log.info("model %s (%s), weights %s, from %s", loaded.name, kind, digest[:12], folder)
     try:
         return loaded.to(device=torch.device(device), dtype=dtypes[str(dtype).replace("torch.", "")]).eval()
     except (RuntimeError, AssertionError) as error:

@@ -103,7 +103,7 @@ def list_of(check: Check, what: str, *, length: int | None = None) -> Check:
 
 
 def mapping(what: str) -> Check:
-    """A mapping, whose keys are looked at elsewhere."""
+    """A mapping; its keys are checked elsewhere."""
     return lambda value: None if isinstance(value, dict) else f"is not {what}"
 
 

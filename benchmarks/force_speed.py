@@ -1,7 +1,7 @@
 """CPU time and memory of forces and of the Hamiltonian: compiled loops against torch, in turn, on one thread.
 
 Forces "torch, whole" are those of `nn.forcefield.energy_and_gradients`, all atoms at once; "parts" treats them 512 at a
-time; "loops" are the compiled ones with the neighbours of the step before, "new list" with neighbours found anew. The
+time; "loops" are the compiled ones with the neighbours of the step before, "new list" with neighbours found again. The
 Hamiltonian is that of the model, matrices included, with and without the loops.
 
 python benchmarks/force_speed.py [--m 2 9 23] [--dtype float64] [--hamiltonian 9] [--repeats 3] [--loops-only]

@@ -1,7 +1,7 @@
 """Bilayer graphene's stacking from quantum Monte Carlo: a model with a correction on top of `graphene-bilayer`.
 
     python benchmarks/stacking_qmc.py                      # the table: graphene-bilayer and the trial
-    python benchmarks/stacking_qmc.py --fit --out FOLDER   # fit the correction anew, write the model
+    python benchmarks/stacking_qmc.py --fit --out FOLDER   # fit the correction, write the model
 
 Targets: diffusion Monte Carlo of Krongchon, Rakib, Pathak, Ertekin, Johnson and Wagner, arXiv:2307.07210: AA -
 AB 4.76 meV/atom with each registry at its own distance (AB 3.451, AA 3.631 Å), SP + 0.54, halfway between AB and AA +

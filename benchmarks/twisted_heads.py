@@ -5,7 +5,7 @@ runs/twisted_heads]
 
 TWISTED is a folder of reference data of twisted bilayers (models/mos2-bilayer/twisted.yaml makes them). Force field,
 dressing, on-site and intra-layer heads are those of the shipped model and stay what they are; the inter-layer part of
-every kind is trained anew on the elements between the layers. Held-out cells like those of the training stand beside
+every kind is trained again on the elements between the layers. Held-out cells like those of the training stand beside
 the twisted ones.
 """
 

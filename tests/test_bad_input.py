@@ -9,6 +9,7 @@ from ase_wander.cli import main
 from ase_wander.data.campaign.config import load_campaign
 from ase_wander.data.campaign.folder import CampaignFolder
 from ase_wander.data.dataset import load_dataset
+from tests.electronic_helpers import graphene_model
 
 # ------------------------------------------------------------------------------------------------ YAML and campaigns
 BOMB = "a: [&a [x,x,x,x,x,x,x,x,x]," + ",".join(
@@ -139,10 +140,39 @@ def _written(folder, text):
         (["relax", "{}/a@b[red].xyz", "--out", "{}/out", "--threads", "0"], "'0' is not a positive integer"),
         (["relax", "{}/a@b[red].xyz", "--out", "{}/out", "--threads", "1000000"], "threads"),
         (["build", "graphene", "--m", "2", "--r", "1", "-o", "{}/nowhere/x.xyz"], "no such folder"),
+        (["build", "graphene", "--m", "2", "--r", "1", "--shift", "nan", "0"], "shift takes two numbers"),
+        (["build", "graphene", "--angles", "nan", "2"], "angles takes one number"),
+        (["build", "MoS2", "--top", "nothing"], "unknown material 'nothing'"),
+        (["bands", "{}/g.npz", "--out", ""], "an empty name is no folder"),
+        (
+            ["bands", "--hamiltonian", "{}/g.npz", "--out", "{}/out", "--window", "-1e-3", "-2e-1"],
+            "LOW -0.001 eV is not",
+        ),
+        (["bands", "--hamiltonian", "{}/g.npz", "--out", "{}/out", "--window", "-1e400", "1"], "not a finite number"),
+        (["bands", "--hamiltonian", "{}/g.npz", "--out", "{}/out", "--compare", "{}/none"], "none: no such file"),
+        (["bands", "--hamiltonian", "{}/g.npz", "--out", "{}/out", "--path", ""], "(none given)"),
+        (["bands", "--hamiltonian", "{}/g.npz", "--out", "{}/out", "--jobs", "0"], "'0' is not a positive integer"),
+        (["bands", "--hamiltonian", "{}/g.npz", "--out", "{}/out", "--spin-orbit"], "no spin-orbit constant"),
+        (["bands", "--hamiltonian", "{}/a@b[red].xyz", "--out", "{}/out"], "not a readable .npz file"),
+        (["run", "MoS2", "--out", "{}/out"], "give either both m and r, or an angle"),
+        (["run", "MoS2", "--angle", "inf", "--out", "{}/out"], "twist angle inf"),
+        (["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "nan", "--out", "{}/out"], "'nan' is not a positive number"),
+        (["run", "MoS2", "--m", "1", "--r", "1", "--dmax", "-1e-3", "--out", "{}/out"], "'-1e-3' is not a positive"),
+        (["run", "MoS2", "--m", "1", "--r", "1", "--path", "XYZ", "--out", "{}/out"], "unknown special point X, Y, Z"),
+        (["run", "WSe2", "--m", "1", "--r", "1", "--out", "{}/out"], "no model of WSe2"),
+        (["plot", "fat", "{}/g.npz", "-o", "{}/nowhere/x.png"], "no such folder"),
+        (["plot", "fat", "{}/g.npz", "-o", "{}/x.xyz"], "ends in .png"),
+        (["plot", "dos", "{}/g.npz", "-o", "{}/x.png", "--width", "nan"], "'nan' is not a positive number"),
+        (["plot", "unfold", "{}/g.npz", "-o", "{}/x.png", "--layer", "-1"], "the layers are 0 to 0"),
+        (["plot", "spin", "{}/g.npz", "-o", "{}/x.png", "--strengths", "C:p=0.01"], "L.S needs a complete shell"),
+        (["models", "export"], "takes two paths"),
+        (["evaluate", "nope"], "no model named 'nope'"),
+        (["completion", "tcsh"], "invalid choice: 'tcsh'"),
     ],
 )
 def test_commands(tmp_path, capsys, arguments, message):
     (tmp_path / "h.npz").write_bytes(b"PK\x03\x04")
+    graphene_model().save(tmp_path / "g.npz")
     (tmp_path / "a@b[red].xyz").write_text("1\n\nC 0 0 nan\n")
     try:
         code = main([argument.format(tmp_path) for argument in arguments])

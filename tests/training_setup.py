@@ -1,7 +1,12 @@
 """A training run of seconds: its configuration, and a file of it with changes."""
 
+import numpy as np
 import yaml
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
+from ase_wander.archives import read_npz
+from ase_wander.data.dataset import load_dataset
 from tests.mos2_small import DATA
 
 CONFIG = {
@@ -42,3 +47,32 @@ def write_config(folder, **change):
     file = folder / "changed.yaml"
     file.write_text(yaml.safe_dump({**CONFIG, "stages": STAGES, **change}))
     return file
+
+
+def with_species(*species):
+    """The configuration for other species with the orbitals of Mo and S."""
+    of_metal = {"Mo", "W"}
+    return {
+        **CONFIG,
+        "species": list(species),
+        "shells": {s: [2] if s in of_metal else [1] for s in species},
+        "electrons": {s: 6 if s in of_metal else 4 for s in species},
+    }
+
+
+def renamed_data(folder, higher=0.0):
+    """Folder with the tests' data of MoS2 under the names of WSe2, energies `higher` (eV per atom)."""
+    (folder / "hamiltonians").mkdir(parents=True)
+    images = []
+    for c in load_dataset(DATA):
+        atoms = c.atoms.copy()
+        atoms.symbols = [{"Mo": "W", "S": "Se"}[s] for s in atoms.symbols]
+        results = {key: value for key, value in c.results.items() if key != "free_energy"}
+        results["energy"] += higher * len(atoms)
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        images.append(atoms)
+        if c.hamiltonian:
+            arrays = read_npz(c.hamiltonian)
+            np.savez(folder / "hamiltonians" / c.hamiltonian.name, **{**arrays, "numbers": atoms.numbers})
+    write(folder / "structures.extxyz", images)
+    return folder

@@ -1,4 +1,8 @@
-"""Electrons of a twisted MoS2 bilayer, one question after the other.
+"""
+Electrons of a twisted bilayer
+==============================
+
+Electrons of a twisted MoS2 bilayer, one question after the other.
 
 The 13.17 degree cell as built (114 atoms, 418 orbitals), so that this runs in a minute; relax it first for real work
 (see first_light.py).
@@ -25,14 +29,16 @@ h = atoms.calc.get_wannier_hamiltonian(atoms)
 h.save("h.npz")
 print(h)
 
-# 1. The gap, and how flat the highest valence band is.
+# %%
+# The gap, and how flat the highest valence band is.
 bs = h.band_structure("GMKG", npoints=40, n_bands=12)
 valence = h.n_occupied - 1
 group = band_group(bs.energies[0], bs.band_indices, [valence])
 print(f"gap {h.band_gap():.3f} eV, Fermi level {-h.fermi_level():.3f} eV below vacuum")
 print(f"highest valence band (number {valence}): width {1000 * group['width']:.0f} meV")
 
-# 2. Which layer its states live on. Both, equally: the twist does not distinguish them ...
+# %%
+# Which layer its states live on. Both, equally: the twist does not distinguish them ...
 layer = atoms.arrays["layer"]
 _, weights = fat_bands(h, [[0, 0, 0]], n_bands=2, project="layer")
 print("valence and conduction edge at G, weight on the lower layer:", weights["layer 0"][0].round(2))
@@ -42,19 +48,22 @@ biased = in_electric_field(h, 0.1, screening=4)
 _, weights = fat_bands(biased, [[1 / 3, 1 / 3, 0]], n_bands=2, project="layer")
 print(f"in a field the gap is {biased.band_gap():.3f} eV, weights at K", weights["layer 0"][0].round(2))
 
-# 3. Spin-orbit coupling splits the valence band at K.
+# %%
+# Spin-orbit coupling splits the valence band at K.
 spinor = with_spin_orbit(h)
 top = spinor.eigenvalues([1 / 3, 1 / 3, 0], n_bands=8)[0]
 print("spin-orbit: states at K", (top - top[3]).round(3), "eV")
 
-# 4. Hole mass at the highest point of the path, when the band stands alone there.
+# %%
+# Hole mass at the highest point of the path, when the band stands alone there.
 k_top = bs.path.kpts[np.argmax(bs.energies[0][:, list(bs.band_indices).index(valence)])]
 try:
     print("hole masses", effective_mass(h, k_top, valence)[0].round(2), "at k =", k_top.round(3))
 except ValueError as error:
     print(error)
 
-# 5. Density of states, and the moiré bands in the lower layer's own Brillouin zone.
+# %%
+# Density of states, and the moiré bands in the lower layer's own Brillouin zone.
 dos = density_of_states(h, kpts=[[0, 0, 0], [0.5, 0, 0]], project="species")
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4))
 for part in dos:
@@ -72,7 +81,8 @@ energies, weights = unfold(h, primitive, line, atoms=np.flatnonzero(layer == 0))
 middle.scatter(np.repeat(np.arange(len(line)), energies.shape[1]), energies.ravel(), s=8 * weights.ravel(), color="C3")
 middle.set(xlabel="Γ to K of the lower layer", ylabel="energy (eV)", ylim=(h.fermi_level() - 2, h.fermi_level() + 3))
 
-# 6. Where the highest valence state at G sits.
+# %%
+# Where the highest valence state at G sits.
 _, states = h.eigenstates([0, 0, 0], n_bands=2)
 points, density = density_map(h, states[0][:, 0], shape=(80, 80))
 right.pcolormesh(points[..., 0], points[..., 1], density, shading="gouraud", cmap="magma")

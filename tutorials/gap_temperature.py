@@ -1,4 +1,8 @@
-"""The gap of a MoS2 bilayer against temperature: molecular dynamics and bands from one model; then what moves it.
+"""
+The gap against temperature
+===========================
+
+The gap of a MoS2 bilayer against temperature: molecular dynamics and bands from one model; then what moves it.
 
 A 3 x 3 cell (54 atoms), in which K folds onto Γ, and 0.4 ps at each temperature with classical nuclei: a few minutes,
 which show the scatter of the gap rather than its trend. Real work takes larger cells, runs of tens of picoseconds, and
@@ -23,7 +27,8 @@ calculator = WanderCalculator("mos2-bilayer")
 cell = twisted_bilayer("MoS2", angle=0.0, stacking="H")
 start = make_supercell(cell, np.diag([3, 3, 1]))
 
-# 1. A trajectory at every temperature, and the gap of every tenth frame of its second half.
+# %%
+# A trajectory at every temperature, and the gap of every tenth frame of its second half.
 temperatures, gaps = [0, 150, 300, 450], []
 for temperature in temperatures:
     atoms = start.copy()
@@ -54,7 +59,8 @@ slope, slope_error = t @ mean / (t @ t), np.sqrt((t**2) @ np.square(error)) / (t
 trend = "a trend" if abs(slope) > 3 * slope_error else "no trend beyond the scatter of so short runs"
 print(f"dE_gap/dT = {1e3 * slope:.2f} +- {1e3 * slope_error:.2f} meV/K: {trend}")
 
-# 2. What a biaxial strain does to the gap at K, from dH/d(strain): no second calculation, no step.
+# %%
+# What a biaxial strain does to the gap at K, from dH/d(strain): no second calculation, no step.
 K = np.array([1 / 3, 1 / 3, 0])
 h = calculator.get_wannier_hamiltonian(cell)
 energies, states = (x[0] for x in h.eigenstates(K))
@@ -66,7 +72,8 @@ print(
     "biaxial strain"
 )
 
-# 3. How strongly the out-of-plane breathing of each layer (A1g: sulfur against sulfur, 405 cm^-1) couples to the edges.
+# %%
+# How strongly the out-of-plane breathing of each layer (A1g: sulfur against sulfur, 405 cm^-1) couples to the edges.
 pattern = np.zeros((len(cell), 3))
 for layer in (0, 1):
     sulfur = np.flatnonzero((cell.arrays["layer"] == layer) & (cell.symbols == "S"))

@@ -1,4 +1,8 @@
-"""The paper in one script: relax MoS2 on MoS2 at 8.95 and 3.42 degrees, and compute the bands, with both models.
+"""
+The paper in one script
+=======================
+
+The paper in one script: relax MoS2 on MoS2 at 8.95 and 3.42 degrees, and compute the bands, with both models::
 
     python published_paper.py                                   the 8.95-degree cell with the shipped model
     python published_paper.py --published ../../shared/published   and with the paper's own networks, side by side
@@ -34,14 +38,16 @@ parser.add_argument("--dmax", type=float, default=0.005, help="largest displacem
 parser.add_argument("--npoints", type=int, default=45)
 arguments = parser.parse_args()
 
-# 1. The models.  Both go behind the same calculator; the published one has forces but no energy.
+# %%
+# The models.  Both go behind the same calculator; the published one has forces but no energy.
 models = {arguments.shipped: arguments.shipped} if arguments.shipped else {}
 if arguments.published:
     models["published"] = load_published(arguments.published)
 else:
     print("no --published folder: only the shipped model runs")
 
-# 2. The cells.  Antiparallel layers; the bottom one keeps the example's 3.14 Å, the top one takes all the strain.
+# %%
+# The cells.  Antiparallel layers; the bottom one keeps the example's 3.14 Å, the top one takes all the strain.
 layer = monolayer("MoS2", lattice_constant=3.14, thickness=3.13)
 cells = {"8.95": (201, (36, 31)), "3.42": (1308, (225, 211))}
 for angle, (n_atoms, n_cells) in cells.items():

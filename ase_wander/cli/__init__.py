@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 import warnings
 
@@ -22,6 +23,7 @@ COMMANDS = {
         "figures: fat bands, unfolded bands, spin texture, density maps, density of states",
     ),
     "run": ("ase_wander.cli.run", "build, relax, Hamiltonian, bands and figures of a twisted bilayer in one go"),
+    "view": ("ase_wander.cli.view", "results of a run as one HTML file: structure, layer distance, bands, states"),
     "models": ("ase_wander.cli.models", "list the trained models, or export the published one"),
     "train": ("ase_wander.cli.train", "train a model"),
     "evaluate": ("ase_wander.cli.train", "errors of a model on reference data"),
@@ -36,7 +38,11 @@ INPUT_ERRORS = (OSError, CommandError, MemoryError)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and to which -1e-3 is a number as it is to Python."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^-(inf|nan)$")
 
     def error(self, message):
         self.exit(2, f"{PROGRAM}: error: {message} (see {self.prog} --help)\n")
@@ -104,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    """One line for the user's eyes; where in the code it came up is no news to them."""
+    """One line for the user, without the place in the code."""
     print(f"{PROGRAM}: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 

@@ -83,7 +83,7 @@ def add_compare_options(parser) -> None:
 
 
 def band_settings(arguments) -> dict:
-    """Settings that the bands depend on, besides the Hamiltonian; the figure may be drawn anew with another zero."""
+    """Settings that the bands depend on, besides the Hamiltonian; the figure may be drawn again with another zero."""
     exact = {"exact": True} if arguments.exact else {}
     own = {"path": arguments.path, "npoints": arguments.npoints, "n_bands": arguments.n_bands, **exact}
     return {**own, **spin_settings(arguments)}
@@ -112,16 +112,16 @@ def main(arguments) -> int:
     if arguments.file:
         find_layers(atoms)
     check_path(atoms, arguments)
-    if arguments.file:
-        check_spins(atoms, calculator.model, arguments)
-        hamiltonian = load_or_predict(folder, calculator, atoms)
-    hamiltonian = with_spins(hamiltonian, arguments)
-    folder.claim(OUTPUTS)
     foreign = None
     if arguments.compare:
         from ..electronic.io.foreign_bands import read_foreign_bands
 
         foreign = read_foreign_bands(arguments.compare)
+    if arguments.file:
+        check_spins(atoms, calculator.model, arguments)
+        hamiltonian = load_or_predict(folder, calculator, atoms)
+    hamiltonian = with_spins(hamiltonian, arguments)
+    folder.claim(OUTPUTS)
     report = draw_bands(hamiltonian, folder, arguments, title=atoms.get_chemical_formula("metal"), foreign=foreign)
     folder.write_json(SUMMARY, report)
     rows = band_rows(report) + (comparison_rows(report["comparison"]) if foreign else [])

@@ -138,6 +138,24 @@ def release_locks() -> None:
         os.close(_locks.popitem()[1])
 
 
+def _difference(key, there, now) -> str:
+    """Two values of a setting in words; of hashes, that they differ."""
+    if key.endswith("sha256"):
+        return f"another {key.removesuffix('_sha256').removesuffix('sha256') or 'content'}"
+    if isinstance(there, dict) and isinstance(now, dict):
+        inner = [
+            _difference(name, there.get(name), now.get(name))
+            for name in dict.fromkeys([*there, *now])
+            if there.get(name) != now.get(name)
+        ]
+        return f"{key}: {', '.join(inner)}"
+    return f"{key} {_without_hash(there)!r} there, {_without_hash(now)!r} now"
+
+
+def _without_hash(value):
+    return {k: v for k, v in value.items() if k != "sha256"} if isinstance(value, dict) else value
+
+
 class ResultFolder:
     """A folder of results that belongs to one set of settings; a file appears in it whole or not at all.
 
@@ -174,7 +192,7 @@ class ResultFolder:
         if there.get("command") != self.settings["command"]:
             raise CommandError(f"{self.path} holds results of `{PROGRAM} {there.get('command')}`; choose another --out")
         changed = [
-            f"{key} {there.get(key)!r} there, {self.settings.get(key)!r} now"
+            _difference(key, there.get(key), self.settings.get(key))
             for key in dict.fromkeys([*there, *self.settings])
             if there.get(key) != self.settings.get(key)
         ]
@@ -228,7 +246,7 @@ class ResultFolder:
         expected = self._read_settings().get(FILES, {}).get(name)
         if expected is not None and expected != file_hash(self.path / name):
             raise CommandError(
-                f"{self.path / name}: damaged or changed since it was written; remove it to make it anew"
+                f"{self.path / name}: damaged or changed since it was written; remove it to make it again"
             )
         return True
 

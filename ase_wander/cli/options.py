@@ -40,6 +40,13 @@ def positive_float(text: str) -> float:
     return value
 
 
+def folder_name(text: str) -> str:
+    """The name of a folder, for argparse; an empty one would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty name is no folder; . is the current one")
+    return text
+
+
 def add_model_options(parser, default=DEFAULT_MODEL, of="the material") -> None:
     """--model, --dtype, --device, --threads; `default` None: the command chooses the first model of something."""
     group = parser.add_argument_group("model")
@@ -62,7 +69,7 @@ def add_file(parser, **options) -> None:
 
 def add_out(parser, what="the results") -> None:
     """--out: the folder of a command that can be resumed."""
-    parser.add_argument("--out", required=True, metavar="DIR", help=f"folder for {what}")
+    parser.add_argument("--out", required=True, type=folder_name, metavar="DIR", help=f"folder for {what}")
 
 
 def add_structure_options(parser) -> None:

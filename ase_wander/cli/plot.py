@@ -81,6 +81,8 @@ def main(arguments) -> int:
     target = Path(arguments.out or f"{arguments.kind}.png")
     if target.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise CommandError(f"--out {target}: a figure ends in .png, .pdf or .svg")
+    if not target.parent.is_dir():
+        raise CommandError(f"{target.parent}: no such folder")
     numbers = target.with_suffix(".npz")
     for file in (target, numbers):
         if file.exists() and not arguments.force:

@@ -163,7 +163,7 @@ def relax(atoms, folder, arguments) -> dict:
     if not finished:
         trajectory.replace(folder / TRAJECTORY)
         folder.seal(TRAJECTORY)
-    atoms.set_constraint(own)  # a file keeps those of the user; to read a symmetry means to find it anew
+    atoms.set_constraint(own)  # a file keeps those of the user; to read a symmetry means to find it again
     if not folder.has_whole(STRUCTURE):
         from ase.io import write
 

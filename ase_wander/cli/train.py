@@ -17,7 +17,9 @@ def add_parser(subparsers):
         epilog="Several processes: torchrun --standalone --nproc_per_node N -m ase_wander.cli train CONFIG --out RUN",
     )
     train.add_argument(
-        "config", help="YAML configuration, see models/mos2-bilayer/train.yaml, benchmarks/published.yaml"
+        "config",
+        nargs="?",
+        help="YAML configuration, see models/mos2-bilayer/train.yaml, benchmarks/published.yaml; none with --from",
     )
     train.add_argument("--out", required=True, help="run directory: checkpoints, logs, run.json, learning.png")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -28,6 +30,18 @@ def add_parser(subparsers):
         metavar="FOLDER",
         help="write the finished model (config, weights, card, errors) into this folder",
     )
+    tune = train.add_argument_group(
+        "fine-tuning without a configuration",
+        "--from MODEL --data DATA writes one beside the run directory, OUT.yaml, and trains it",
+    )
+    tune.add_argument("--from", dest="start", metavar="MODEL", help="name or folder of the model to start from")
+    tune.add_argument("--data", nargs="+", metavar="DATA", help="folders of reference data, extended XYZ files")
+    tune.add_argument("--name", help="of the new model; default: the name of the run directory")
+    tune.add_argument("--material", help="known name or file of one layer; default: found from model and data")
+    tune.add_argument(
+        "--replay", type=float, default=0.0, metavar="SHARE", help="share of the model's own data, against forgetting"
+    )
+    tune.add_argument("--freeze", nargs="+", default=(), metavar="PART", help="parts of the model that stay")
     train.set_defaults(main=run_train)
     evaluate = subparsers.add_parser("evaluate", help="errors of a model on reference data")
     evaluate.add_argument("model", help="name or folder")
@@ -59,7 +73,8 @@ def _train(arguments, together, first):
     from ..training.config import load_config
     from ..training.train import train
 
-    config = together(lambda: load_config(arguments.config))
+    together(lambda: _configure(arguments), only_first=True)
+    config = together(lambda: load_config(arguments.config or made_file(arguments)))
     if arguments.release:
         from ..evaluation.release import check_releasable
 
@@ -72,9 +87,35 @@ def _train(arguments, together, first):
         _release(model, config, arguments, out)
 
 
+def made_file(arguments) -> Path:
+    """The configuration that a fine-tuning without one writes: beside the run directory."""
+    out = Path(arguments.out)
+    return out.with_name(f"{out.name}.yaml")
+
+
+def _configure(arguments):
+    """Write the configuration of a fine-tuning; CommandError for options that do not go together."""
+    if arguments.config:
+        if arguments.start or arguments.data:
+            raise CommandError("give a configuration, or --from and --data: a configuration names both itself")
+        return
+    if not (arguments.start and arguments.data):
+        raise CommandError("give a configuration, or --from MODEL and --data DATA")
+    file = made_file(arguments)
+    if arguments.resume and file.is_file():  # as it may have been changed
+        return
+    from ..training.finetune import finetuning, write_finetuning
+
+    name = arguments.name or Path(arguments.out).name
+    options = arguments.material, arguments.replay, arguments.freeze
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_finetuning(file, finetuning(arguments.start, arguments.data, name, *options))
+    console().print(f"configuration written to {file}")
+
+
 @contextmanager
 def stage_progress(config, folder, out):
-    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn anew
+    """Where reports of a run in stages go: a bar for each, a line for each validation, and learning.png, drawn again
     each minute.
     """
     from ..training.figures import plot_learning_curves

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from ..tables import html_table
 from .blocks import BlochSum, hermiticity_error
 from .kpath import resolve_path
 from .solvers import memory, nonhermitian
@@ -84,6 +85,18 @@ class RealSpaceHamiltonian:
         return (
             f"WannierHamiltonian({formula}, n_orbitals={self.n_orbitals}, n_R={len(self.blocks)}, "
             f"nnz={sum(block.nnz for block in self.blocks)}, n_electrons={self.n_electrons})"
+        )
+
+    def _repr_html_(self):
+        elements = sum(block.nnz for block in self.blocks)
+        return html_table(
+            "WannierHamiltonian" if self.atoms is None else self.atoms.get_chemical_formula("metal"),
+            [
+                ("orbitals", f"{self.n_orbitals} {'spinors' if self.spin_degeneracy == 1 else 'without spin'}"),
+                ("electrons", None if self.n_electrons is None else f"{self.n_electrons:g}"),
+                ("lattice vectors R", len(self.blocks)),
+                ("stored elements", f"{elements:,}, {elements / max(self.n_orbitals, 1):.0f} a row"),
+            ],
         )
 
     # -- reciprocal space ---------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def check_seal(folder: Path, config: dict, weights: str) -> None:
     if SEAL not in config:
         warnings.warn(
             f"{folder / CONFIG}: no {SEAL} binds it to {WEIGHTS}, as version 0.1 wrote none: a changed cutoff would "
-            "pass unnoticed. load_model(folder).save(folder) writes the folder anew, with it",
+            "pass unnoticed. load_model(folder).save(folder) writes the folder again, with it",
             UserWarning,
             stacklevel=3,
         )
@@ -114,7 +114,7 @@ def load_uncertainty(file: Path, digest: str) -> FittedUncertainty | None:
         raise ValueError(f"{file}: not a fitted uncertainty ({' '.join(str(error).split())})") from None
     if of != digest:
         raise ValueError(
-            f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it anew "
+            f"{file}: was fitted to other weights ({of[:12]}...); remove it, or fit it again "
             "(evaluation.uncertainty.fit_uncertainty)"
         )
     return trust

@@ -68,7 +68,7 @@ class ForcePass:
         return last[1]
 
     def __reduce__(self):
-        return ForcePass, ()  # copies and pickles begin anew
+        return ForcePass, ()  # copies and pickles begin again
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ class SkinList:
         With cells A and A', the old positions follow the strain F = A^-1 A' and are then moved by u. A pair that was
         farther apart than cutoff + skin is now farther than s (cutoff + skin) - 2 max|u|, s the smallest singular value
         of F; as long as that is no less than the cutoff none is missing. An atom that was wrapped into
-        another cell has moved far, and the list is made anew.
+        another cell has moved far, and the list is made again.
         """
         if cutoff != self.cutoff or len(atoms) != len(self.positions) or not np.array_equal(atoms.pbc, self.pbc):
             return False

@@ -19,6 +19,7 @@ from ..nn.electrostatics import SlabPotential
 from ..nn.heads import HamiltonianHeads
 from ..nn.uncertainty import FittedUncertainty
 from ..structure import neighbour_pairs, standing_positions
+from ..tables import model_table
 from .backbones import make_force_field
 from .files import TRUST, WEIGHTS, read_config, uncertainty_bytes, write_config
 from .forces import ForcePass
@@ -72,6 +73,9 @@ class WanderModel(nn.Module):
         """Keyword arguments of `HamiltonianHeads`: species as numbers instead of symbols."""
         facing = options.get("facing")
         return options if facing is None else {**options, "facing": [self.species.index(s) for s in facing]}
+
+    def _repr_html_(self):
+        return model_table(self)
 
     @property
     def name(self):

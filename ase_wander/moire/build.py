@@ -117,6 +117,15 @@ def twisted_bilayer(
     ------
     ValueError
         For a request that no exact cell meets; the message names the nearest one.
+
+    Examples
+    --------
+    >>> atoms = twisted_bilayer("MoS2", m=2, r=1)
+    >>> len(atoms), round(atoms.info["twist_angle"], 4)
+    (114, 13.1736)
+    >>> atoms = twisted_bilayer("graphene", angle=5.1, tolerance=0.1)
+    >>> atoms.info["m"], atoms.info["r"], len(atoms)
+    (6, 1, 508)
     """
     layer, gap = resolve_material(material, lattice_constant, gap)
     check_layer_lattice(layer)

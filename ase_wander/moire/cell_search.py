@@ -42,6 +42,14 @@ def commensurate_cells(
     -------
     list of CommensurateCell
         Each coprime (m, r) once, 0 and 60 degrees included, in order of angle.
+
+    Examples
+    --------
+    >>> for cell in commensurate_cells(max_atoms=120, angle_range=(5, 30), material="graphene"):
+    ...     print(f"({cell.m}, {cell.r}): {cell.angle:.3f} degrees, {cell.n_atoms} atoms")
+    (2, 1): 13.174 degrees, 76 atoms
+    (1, 1): 21.787 degrees, 28 atoms
+    (2, 3): 27.796 degrees, 52 atoms
     """
     from .materials import equilibrium, monolayer
 
@@ -133,7 +141,7 @@ def trade_offs(
     Parameters
     ----------
     angle : float
-        Degrees, 0-60 (square lattice 0-90); cells within a tenth of it, at least half a degree, are looked at.
+        Degrees, 0-60 (square lattice 0-90); cells within a tenth of it, at least half a degree, are considered.
     max_atoms, atoms_per_cell, lattice_constant, lattice
         As in `commensurate_cells`.
     """

@@ -44,6 +44,7 @@ LITERATURE = {
     "MoTe2": Equilibrium(3.519, 6.98, 3.60, "bulk 2H crystal, Puotinen, Newnham, Acta Cryst. 14, 691 (1961)"),
     "WS2": Equilibrium(3.153, 6.16, 3.14, _SCHUTTE),
     "WSe2": Equilibrium(3.282, 6.48, 3.34, _SCHUTTE),
+    "WTe2": Equilibrium(3.519, 6.98, 3.60, "no 2H crystal: that of MoTe2, as Mo and W of S2 and Se2 differ by 0.007 Å"),
     "graphene": Equilibrium(2.460, 3.35, 0.0, "graphite, Baskin, Meyer, Phys. Rev. 100, 544 (1955)"),
     "hBN": Equilibrium(2.504, 3.33, 0.0, "bulk h-BN, Pease, Acta Cryst. 5, 356 (1952)"),
 }

@@ -104,6 +104,8 @@ class Dressing(nn.Module):
         def standardise(name, rows):
             for z in range(len(self.first_scale)):
                 own = rows[species == z]
+                if len(own) < 2:  # a species of another material, known from the model that training started from
+                    continue
                 getattr(self, f"{name}_mean")[z] = own.mean(0)
                 getattr(self, f"{name}_scale")[z] = 1 / own.std(0).clamp(min=1e-4)
 
@@ -111,6 +113,8 @@ class Dressing(nn.Module):
             for z in range(len(buffer)):
                 for l in range(self.l_max + 1):
                     t = rows[species == z][:, :, l_slice(l)]
+                    if not len(t):
+                        continue
                     buffer[z, l, k] = 1 / t.square().mean().sqrt().clamp(min=1e-6)
 
         self.first_scale.fill_(1.0)

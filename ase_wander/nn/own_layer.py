@@ -72,6 +72,8 @@ class LayerDressing(nn.Module):
         species = torch.cat([g.species for g in graphs])
         found = torch.cat([torch.cat(self.of_other_layer(e, g.species), 2) for g, e in zip(graphs, environments)])
         for z in range(self.n_species):
+            if (species == z).sum() < 2:
+                continue
             self.scalar_mean[z] = found[species == z][:, :, 0].mean(0)
             self.scalar_scale[z] = 1 / found[species == z][:, :, 0].std(0).clamp(min=1e-4)
             for l in range(self.l_max + 1):

@@ -15,7 +15,7 @@ Where all copies of an atom move alike, as in the single cells that most trainin
 less than at the same D in a cell whose atoms differ. How much those nearby differ from an atom,
     I_i^2 = mean of |u_i - u_j|^2 / 2 over the copies j of i by translation within its layer (`inhomogeneity`),
     t_i = I_i^2 / (I_i^2 + D~_i^2),
-is nought in a single cell, also a repeated one, and about a half in a twisted or strongly displaced one.
+is zero in a single cell, also a repeated one, and about a half in a twisted or strongly displaced one.
 Standard deviations are s_z D_E^p of the energy, s_z g_z^t D~^p of forces and elements of H, with s_z, g_z and p
 calibrated on data that the training has not seen.
 

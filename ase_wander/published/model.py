@@ -11,6 +11,7 @@ from .._moved import moved_names
 from ..electronic.blocks import PairBlocks
 from ..model.files import SEAL
 from ..structure import find_layers, neighbour_pairs
+from ..tables import model_table
 from . import files, hamiltonian
 from .card import card_text
 from .environment import METAL, environment_vectors, inverse_coordinates
@@ -91,6 +92,8 @@ class PublishedModel:
 
     def __repr__(self):
         return f"PublishedModel({self.name!r}, digest={self.digest[:12]}, layer_offsets={self.layer_offsets})"
+
+    _repr_html_ = model_table
 
     def to(self, device=None, dtype=None):
         """Move the networks to a torch device and type in place (float32 is as published); returns self."""

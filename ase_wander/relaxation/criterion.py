@@ -59,7 +59,7 @@ class Relaxation:
     stress : list of float or None
         xx, yy, xy of the stack in N/m (stress times the height of the cell).
     changes : list of str
-        Layers that were recognised anew on the way, in words.
+        Layers that were recognised again on the way, in words.
     outside : dict or None
         How far the relaxed structure is from the training data: `atoms` (number of atoms outside), `farthest`
         (largest distance, 1 at the limit), `reasons` (of the three farthest, in words). None for a calculator that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from numbers import Real
 
 import numpy as np
@@ -14,10 +15,12 @@ from .optimizer import OPTIMIZERS, make_optimizer
 from .recording import OffTheRecord, RecordedCalculator, Recording
 from .springs import Springs
 
+log = logging.getLogger(__name__)
+
 #: Largest force on an atom (eV/Å), displacement left (Å) and strain left that count as relaxed.
 FMAX, DMAX, STRAIN_MAX = 0.01, 0.0005, 5e-5
 
-#: Layers are recognised anew at the end; more often than this they are in no two states alike.
+#: Layers are recognised again at the end; more often than this they are in no two states alike.
 MOST_RECOGNITIONS = 3
 
 
@@ -142,7 +145,7 @@ class _Run:
         self.n_frames = len(self.recording.frames)
 
     def _recognise(self):
-        """Layers of the atoms as they are now; a calculator that had kept others computes anew."""
+        """Layers of the atoms as they are now; a calculator that had kept others computes again."""
         if not hasattr(self.calculator, "recognise_layers"):
             return find_layers(self.atoms)
         layers = self.calculator.recognise_layers(self.atoms)
@@ -161,6 +164,9 @@ class _Run:
                 self.recording.write(self.atoms)
             self.n_frames += 1
             progress = progress_of(self.atoms, forces, self.springs, self.n_frames - 1)
+            log.info(
+                "step %d: largest force %.4f eV/Å, %.4f Å left", progress.step, progress.fmax, progress.displacement
+            )
             if self.callback is not None:
                 self.callback(progress)
             if progress.fmax <= self.fmax and progress.displacement <= self.dmax and progress.strain <= STRAIN_MAX:

@@ -117,7 +117,7 @@ class Recording:
 
 
 def frame_of(atoms):
-    """A copy without constraints, with the results of the calculator: to read a symmetry means to find it anew."""
+    """A copy without constraints, with the results of the calculator: to read a symmetry means to find it again."""
     frame = atoms.copy()
     frame.set_constraint()
     frame.calc = SinglePointCalculator(frame, **atoms.calc.results)

@@ -21,12 +21,28 @@ from .stages.published import HAMILTONIAN_SETTINGS, SGDSettings
 from .terms import WEIGHTS, reported, weighed_terms, with_defaults
 
 #: Keys that only one sort of kind has: those of our own networks, those of the published ones.
-NETWORK_KEYS = ("species", "shells", "electrons", "force_field", "heads", "stages", "start_from", "device", "dtype")
+NETWORK_KEYS = (
+    *("species", "shells", "electrons", "force_field", "heads", "stages"),
+    *("start_from", "freeze", "replay", "device", "dtype"),
+)
 PUBLISHED_KEYS = ("forces", "hamiltonian")
+
+#: Keys that a record leaves out where they say nothing.
+OPTIONAL = ("bars", "freeze", "replay")
 
 #: Keys that every file needs, and those that our own networks need besides.
 REQUIRED = ("name", "data")
 REQUIRED_NETWORK = ("material", "species", "shells", "electrons", "stages")
+
+#: Parts of a model that `freeze` may name, and patterns of the names of their weights.
+FROZEN = {
+    "force_field": r"force_field\.",
+    "dressing": r"heads\.(dressing|layer_dressing)\.",
+    "charges": r"heads\.charge\.",
+    "onsite": r"heads\.onsite\.",
+    "intra": r"heads\.hopping\.\d+_intra",
+    "inter": r"heads\.(hopping\.\d+_inter|steps)",
+}
 
 #: Names become parts of file names, of which systems take 255 bytes.
 LONGEST_NAME = 60
@@ -46,8 +62,14 @@ def is_file_name(value):
 
 
 def is_list_of_stages(value):
-    """Check of `stages`; what is in the list is looked at one by one."""
+    """Check of `stages`; what is in the list is checked one by one."""
     return None if isinstance(value, list) else "is not a list of stages"
+
+
+def are_parts(value):
+    """Check of `freeze`."""
+    good = isinstance(value, list) and all(isinstance(part, str) and part in FROZEN for part in value)
+    return None if good else f"is not a list of parts of a model; known: {', '.join(FROZEN)}"
 
 
 @dataclass
@@ -94,6 +116,10 @@ class TrainConfig:
         Where training computes, and in what precision.
     start_from : str, optional
         Trained model, a name or a folder, whose weights training starts from, see `start.start_from`.
+    freeze : list of str
+        Parts of the model, of FROZEN, that stay what they are.
+    replay : float
+        Share of the training configurations that comes from the data of the model that training starts from.
     licence, notes : str, optional
         Text for the card; `notes` says by what method the data were made, and their extent.
     bars : dict
@@ -118,6 +144,8 @@ class TrainConfig:
     device: str = setting(text(), "cpu")
     dtype: str = setting(one_of(("float32", "float64")), "float32")
     start_from: str | None = setting(text(), None)
+    freeze: list = setting(are_parts, factory=list)
+    replay: float = setting(number(below=1, what="is not a number from 0 to below 1"), 0.0)
     licence: str | None = setting(text(), None)
     notes: str | None = setting(text(), None)
     bars: dict = setting(are_bars, factory=dict)
@@ -134,7 +162,7 @@ class TrainConfig:
         """Settings of this kind of run as its record keeps them, without those that are unset."""
         left_out = NETWORK_KEYS[:-2] if self.is_published else PUBLISHED_KEYS
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
-        return {k: v for k, v in values.items() if v is not None and not (k == "bars" and not v)}
+        return {k: v for k, v in values.items() if v is not None and not (k in OPTIONAL and not v)}
 
 
 def load_config(path) -> TrainConfig:
@@ -176,10 +204,21 @@ def load_config(path) -> TrainConfig:
     if config.start_from and (path.parent / config.start_from / CONFIG).is_file():
         config.start_from = str((path.parent / config.start_from).resolve())
     config.stages = [_stage(stage, k, len(config.species), fail) for k, stage in enumerate(config.stages)]
+    _check_start(config, fail)
     names = [s.name for s in config.stages]
     if len(set(names)) < len(names):
         fail("stages", f"names repeat: {', '.join(names)}")
     return config
+
+
+def _check_start(config, fail):
+    """What is replayed needs a model, and every stage something that it may train."""
+    if config.replay and not config.start_from:
+        fail("replay", "needs start_from, the model whose data are replayed")
+    frozen, heads = set(config.freeze), set(FROZEN) - {"force_field"}
+    for k, stage in enumerate(config.stages):
+        if {"forcefield": {"force_field"}, "hamiltonian": heads, "joint": set(FROZEN)}[stage.kind] <= frozen:
+            fail(f"stages[{k}]", f"freeze leaves nothing to train for kind {stage.kind}")
 
 
 def _two_center(heads, fail):

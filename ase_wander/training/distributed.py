@@ -46,7 +46,7 @@ def processes():
         return
     store, number, count = next(dist.rendezvous("env://", timeout=PATIENCE))
     if os.environ.get("LOCAL_WORLD_SIZE") == str(count):
-        # torchrun keeps its store when it starts processes anew: without a name of their own they could find the
+        # torchrun keeps its store when it starts processes again: without a name of their own they could find the
         # addresses of the dead. Several machines do not count their restarts alike.
         store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     dist.init_process_group(

@@ -69,7 +69,7 @@ def _learning_panels(curves, starts):
             numbers = set()
             for colour, (label, parts) in zip(COLOURS, panel.items()):
                 for part, points in parts.items():
-                    for number in np.unique(points[:, 0]).astype(int):  # a stage begins anew: no line across its border
+                    for number in np.unique(points[:, 0]).astype(int):  # no line across a restart
                         steps, errors = points[points[:, 0] == number, 1:].T
                         ax.plot(steps, errors, color=colour, marker="." if len(steps) == 1 else None, **LINES[part])
                         numbers.add(number)

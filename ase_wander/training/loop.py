@@ -44,7 +44,7 @@ def load_checkpoint(path: Path, use):
     except Exception as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])[:200] or type(error).__name__
         raise ValueError(
-            f"{path}: not a readable checkpoint of this run ({reason}); without that file the stage starts anew"
+            f"{path}: not a readable checkpoint of this run ({reason}); without that file the stage starts again"
         ) from None
 
 

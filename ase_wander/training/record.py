@@ -29,7 +29,7 @@ def record_run(folder, config, configurations, resume, start=None):
         "config": json.loads(json.dumps(config.to_dict(), default=asdict)),
         "data_sha256": dataset_hash(configurations),
         "n_configurations": len(configurations),
-        "start": {"name": start.name, "sha256": start.digest, "new": start.new} if start else None,
+        "start": start and _start(start),
         "labels": {
             stage.name: count_labels(
                 withhold(split(configurations, config.validation_fraction)[0]), stage.kind, stage.weights
@@ -59,9 +59,15 @@ def record_run(folder, config, configurations, resume, start=None):
                     else ""
                 )
                 raise ValueError(
-                    f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start anew"
+                    f"{file}: the interrupted run had another {what}{differs}; resume with the same, or start again"
                 )
     write_record(file, record)
+
+
+def _start(start):
+    """What a record says of the model that training started from."""
+    relatives = {"relatives": start.relatives} if start.relatives else {}
+    return {"name": start.name, "sha256": start.digest, "new": start.new, **relatives}
 
 
 def read_record(file) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,27 +13,29 @@ from ..data.dataset import dataset_hash, split, withhold
 from ..data.sources import load_sources
 from ..files import PARTIAL, sweep
 from ..locks import try_lock
-from ..model.graphs import species_index
 from ..model.wander import WanderModel
-from ..moire import twisted_bilayer
-from ..moire.layer_file import read_layer
 from ..published.model import PublishedModel
 from . import distributed
-from .config import TrainConfig
+from .adapt import adapt_force_field, adapt_heads
+from .config import FROZEN, TrainConfig
 from .device import computing_on
 from .loop import fit, load_checkpoint, save_atomically
 from .record import record_run
+from .replay import replayed
+from .requirements import check_data, check_material
 from .stages.forcefield import ForceFieldSamples
 from .stages.hamiltonian import HamiltonianSamples
 from .stages.joint import JointSamples
 from .stages.published import bilayers, check_bilayers, train_published
 from .start import start_from
-from .terms import count_labels, select, why_none
+from .terms import count_labels, select
 
 
 def load_configurations(config):
-    """All configurations of the sources of a configuration, in order; ValueError when names repeat."""
-    return load_sources(config.data)
+    """All configurations of the sources of a configuration, in order, and after them those that are replayed;
+    ValueError when names repeat."""
+    found = load_sources(config.data)
+    return found + replayed(config, found) if config.replay else found
 
 
 def new_model(config: TrainConfig | Mapping) -> WanderModel:
@@ -40,51 +43,6 @@ def new_model(config: TrainConfig | Mapping) -> WanderModel:
     config = config.to_dict() if isinstance(config, TrainConfig) else config
     keep = ("name", "material", "species", "shells", "electrons", "force_field", "heads", "licence")
     return WanderModel({k: config[k] for k in keep if k in config})
-
-
-def check_material(config) -> None:
-    """ValueError unless the material can be built of the configuration's species, as a finished model is relaxed."""
-    try:
-        if config.material_file:
-            cell = twisted_bilayer(
-                read_layer(config.material_file), angle=0.0, gap=20.0
-            )  # its species count here, not its gap
-        else:
-            cell = twisted_bilayer(config.material, angle=0.0)
-    except ValueError as error:
-        raise ValueError(f"material: {error}") from None
-    foreign = sorted(set(cell.symbols) - set(config.species))
-    if foreign:
-        raise ValueError(
-            f"material: {config.material} holds {', '.join(foreign)}, species are {', '.join(config.species)}"
-        )
-
-
-def check_data(config, configurations, training) -> None:
-    """ValueError for data without training set, labels, Hamiltonians or enough atoms of a species."""
-    if not training:
-        raise ValueError(
-            f"all {len(configurations)} configurations of the data fall into the validation split; "
-            f"lower validation_fraction ({config.validation_fraction})"
-        )
-    for c in configurations:
-        try:
-            species_index(c.atoms, config.species)
-        except ValueError as error:
-            raise ValueError(f"{c.source or c.name}: {error}") from None
-    for stage in config.stages:
-        used = select(training, stage.kind, stage.weights)
-        if not used:
-            raise ValueError(
-                f"stage {stage.name}: no training configuration {why_none(training[0], stage.kind, stage.weights)}"
-            )
-        for symbol in config.species:
-            n_atoms = sum(list(c.atoms.symbols).count(symbol) for c in used)
-            if n_atoms < 2:  # a spread is fitted to them
-                raise ValueError(
-                    f"species {symbol}: stage {stage.name} finds {n_atoms} atoms of it in the training data, "
-                    "at least two are needed"
-                )
 
 
 def train(config: TrainConfig, folder, resume=False, report=None) -> WanderModel | PublishedModel:
@@ -241,6 +199,8 @@ def _train_stage(config, number, stage, model, start, training, validation, fold
     )
     for p in module.parameters():
         p.requires_grad_(True)
+    for name, p in model.named_parameters():
+        p.requires_grad_(p.requires_grad and not any(re.match(FROZEN[part], name) for part in config.freeze))
 
     def validate(averaged):
         held_out.model = _Borrowed(model, averaged, kind)
@@ -274,10 +234,13 @@ def prepare(model, samples, force_field, heads, start=None) -> None:
     """Fit what is not trained: reference energies, walls and scales of the parts that begin with this stage.
 
     A part that `start` took whole keeps what it has. Heads of which it took a part get new scales only for the classes
-    of hoppings, the dressings and the on-site blocks that it lacks.
+    of hoppings, the dressings and the on-site blocks that it lacks. New elements get zeros of their own, see `adapt`.
     """
+    added = [k for k, s in enumerate(model.species) if start and s in start.relatives]
     if force_field and start and start.whole("force_field"):
-        getattr(samples, "force_field", samples).fit_contacts(keep=True)
+        of_part = getattr(samples, "force_field", samples)
+        of_part.fit_contacts(keep=True)
+        adapt_force_field(of_part, added)
     elif force_field:
         of_part = getattr(samples, "force_field", samples)
         model.force_field.energy_scale.fill_(0.1)
@@ -287,6 +250,8 @@ def prepare(model, samples, force_field, heads, start=None) -> None:
     if heads and not (start and start.whole("heads")):
         only = (start.unscaled(), start.unfitted()) if start else (None, None)
         getattr(samples, "hamiltonian", samples).fit_normalisation(*only)
+    if heads and added:
+        adapt_heads(getattr(samples, "hamiltonian", samples), added)
 
 
 class _Borrowed:

@@ -5,15 +5,17 @@ from datetime import date
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 
 from ase_wander.data.campaign.config import load_campaign
 from ase_wander.data.campaign.run import run_campaign
 from ase_wander.data.campaign.status import read_status
 from ase_wander.data.database import redacted
 from ase_wander.data.dft import engines
-from ase_wander.data.dft.recipe import Recipe
+from ase_wander.data.dft.recipe import Recipe, orbitals_per_atom
 from ase_wander.data.sampling.configurations import sample
 from ase_wander.data.sampling.plan import read_plan
+from ase_wander.electronic.orbitals import orbital_table
 from tests import toy_engine
 from tests.campaign_toy import SAMPLING, write_config
 
@@ -94,3 +96,19 @@ def test_hash_ignores_what_comes_afterwards_and_new_settings():
     assert engines.labels_hash(rounded, recipe) == engines.labels_hash(atoms, recipe)
     rounded.positions[0, 0] += 1e-6
     assert engines.labels_hash(rounded, recipe) != engines.labels_hash(atoms, recipe)
+
+
+def test_orbitals_of_several_shells_stand_shell_by_shell():
+    """In the order of the recipe, atom by atom: as `expand_shells` and the Hamiltonian's table have them."""
+    atoms = Atoms("BN", positions=[[0, 0, 0], [0, 0, 1.5]])
+    recipe = Recipe.from_dict({"shells": {"B": [0, 1], "N": [0, 1, 2]}})
+    found = recipe.orbitals(atoms)
+    table = orbital_table(atoms.symbols, recipe.shells)
+    assert found == [(int(row["atom"]), int(row["l"]), int(row["m"])) for row in table]
+    assert orbitals_per_atom(found, 2).tolist() == [4, 9]
+
+
+@pytest.mark.parametrize("shells", [[], [1, 1], [0, "pz"], ["pz", "dz2"]])
+def test_shells_that_are_no_set_are_refused(shells):
+    with pytest.raises(ValueError, match=r"shells\.C: .*(list of shells|different complete shells)"):
+        Recipe.from_dict({"shells": {"C": shells}})

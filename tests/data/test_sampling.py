@@ -7,9 +7,11 @@ import pytest
 import yaml
 from ase import Atoms
 
+from ase_wander.data.campaign.config import load_campaign
 from ase_wander.data.sampling.configurations import configuration, order, sample
 from ase_wander.data.sampling.displacements import commensurate_vectors, waves
 from ase_wander.data.sampling.plan import Kind, Plan, gap_at, quantile, read_plan
+from ase_wander.moire.materials import equilibrium
 from ase_wander.structure import find_layers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -266,3 +268,43 @@ def test_shipped_plans(model):
     assert sum(k.count for k in plan.kinds) >= 150
     for atoms in sample(plan, 12):
         assert find_layers(atoms).max() == ("gap" in atoms.info)
+
+
+def test_layers_of_a_heterobilayer_share_one_lattice():
+    """Both layers keep their atoms and heights; `layer_strain` says what the common lattice asks of each."""
+    kinds = [{"prefix": "h", "count": 3, "stackings": ["R", "H"], "gap": 6.4, "strain": 0.01}]
+    plan = read_plan({"material": "MoS2/WSe2", "lattice_constant": 3.22, "kinds": kinds})
+    for atoms in sample(plan):
+        layers = find_layers(atoms)
+        assert [str(atoms[layers == k].symbols.formula.reduce()[0].format("metal")) for k in (0, 1)] == ["MoS2", "WSe2"]
+        own = np.array([equilibrium(name).a for name in ("MoS2", "WSe2")])
+        assert np.allclose(own * (1 + atoms.info["layer_strain"]), atoms.info["a"], atol=1e-12)
+        assert np.isclose(np.linalg.norm(atoms.cell[0]), atoms.info["a"], atol=1e-9)
+        metals = atoms.positions[np.isin(atoms.numbers, (42, 74)), 2]
+        assert np.isclose(np.ptp(metals), 6.4, atol=1e-9)
+    middle = read_plan({"material": "MoS2/WSe2", "kinds": [{**kinds[0], "strain": 0.0}]})
+    strain = sample(middle)[0].info["layer_strain"]
+    assert strain[0] > 0 > strain[1] and abs(strain.sum()) < 2e-3  # shared
+
+
+@pytest.mark.parametrize(
+    ("material", "change", "message"),
+    [
+        ("MoS2/WSe2/MoS2", {}, "3 layers; a heterobilayer has a lower and an upper one"),
+        ("MoS2/XY2", {}, "unknown material 'XY2'"),
+        ("MoS2/WSe2", {"twist": [2, 1]}, "twisted cells are for two equal layers"),
+    ],
+)
+def test_heterobilayers_that_cannot_be_are_refused(material, change, message):
+    with pytest.raises(ValueError, match=message):
+        sample(read_plan({"material": material, "kinds": [{"prefix": "h", "count": 1, "gap": 6.4, **change}]}))
+
+
+def test_plans_of_the_dichalcogenides_can_be_built():
+    """Every plan of models/tmd: names that no other plan has, and as many configurations as it says."""
+    names = []
+    for file in sorted((ROOT / "models" / "tmd").glob("*.yaml")):
+        found = load_campaign(file, limit=3).configurations
+        names += [atoms.info["config_id"] for atoms in found]
+        assert all(len(atoms) in (3, 6) for atoms in found)
+    assert len(names) >= 24 and len(set(names)) == len(names)

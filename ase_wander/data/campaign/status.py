@@ -86,7 +86,7 @@ def read_status(path) -> Status:
 
 
 def refresh(folder, entry):
-    """Read state, wall time and reason of failure anew; gives the entry back."""
+    """Read state, wall time and reason of failure again; gives the entry back."""
     entry.state = folder.state(entry.name, *entry.hashes)
     entry.seconds, entry.reason = None, ""
     if entry.state in (DONE, LABELLED, FAILED) and folder.result(entry.name).is_file():

@@ -22,13 +22,15 @@ BANDS = entries(number(what="is not a number of bands"), "a mapping from symbols
 
 
 def is_shell(value):
-    """Check of the shells of a species."""
-    if not isinstance(value, (list, tuple)) or len(value) != 1:
-        return "is not a list of one shell"
+    """Check of the shells of a species: complete ones, each once, or a single orbital."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return "is not a list of shells"
     try:
         expand_shells(value)
     except (ValueError, TypeError) as error:
         return f"is no shell: {error}"
+    if len(value) > 1 and (len(set(value)) < len(value) or any(isinstance(shell, str) for shell in value)):
+        return "are not different complete shells, or one orbital alone"
     return None
 
 
@@ -57,7 +59,7 @@ class Recipe:
     Attributes
     ----------
     shells : dict of str to list
-        Of every species one shell, as in a model's configuration: an l, or "pz" for p along the local normal.
+        Of every species its shells, each by its l, or "pz" alone for p along the local normal. Models take one shell.
     engine : {"gpaw", "espresso"}
     cutoff : float
         Of the plane waves, eV.
@@ -93,7 +95,7 @@ class Recipe:
         Further settings of the engine (pseudopotentials, commands, ...).
     """
 
-    shells: dict = setting(entries(is_shell, "a mapping from symbols to lists of one shell"))
+    shells: dict = setting(entries(is_shell, "a mapping from symbols to lists of shells"))
     engine: str = setting(one_of(ENGINES), "gpaw")
     cutoff: float = setting(POSITIVE, 400.0)
     xc: str = setting(None, "PBE")
@@ -157,11 +159,11 @@ class Recipe:
         for k, symbol in enumerate(atoms.symbols):
             if symbol not in self.shells:
                 raise ValueError(f"recipe: shells: nothing for {symbol} (atom {k})")
-            (shell,) = self.shells[symbol]
-            if shell == "pz":
+            shells = self.shells[symbol]
+            if list(shells) == ["pz"]:
                 out.append((k, 1, None))
             else:
-                out += [(k, l, m) for l, m, _ in expand_shells([shell])]
+                out += [(k, l, m) for l, m, _ in expand_shells(shells)]
         return out
 
 

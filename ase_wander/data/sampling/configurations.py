@@ -17,6 +17,7 @@ from ase import Atoms
 
 from ...moire.build import PlacedLayer, assemble, resolve_material, twisted_bilayer
 from ...moire.lattice import Monolayer, is_metal, rotation_centre
+from ...moire.materials import equilibrium
 from ...structure import check_atoms
 from .displacements import random_displacements, waves
 from .plan import Kind, Plan, gap_at, quantile
@@ -95,15 +96,16 @@ def draw(kind: Kind, seed: int, index: int) -> Draw:
     return Draw(stacking, shift, float(gap), np.array([strain, *shear]) + 0.0, thickness, float(sigma))  # no -0.0
 
 
-def configuration(plan: Plan, kind: Kind, index: int, layer: Monolayer | None = None) -> Atoms:
-    """Configuration `index` (counted from 0) of a kind; `layer` is `resolve(plan)`, where it is known.
+def configuration(plan: Plan, kind: Kind, index: int, layers: tuple | None = None) -> Atoms:
+    """Configuration `index` (counted from 0) of a kind; `layers` is `resolve(plan)`, where it is known.
 
     Returns
     -------
     ase.Atoms
         pbc (T, T, F), third vector along z, centred.  `info`: config_id, stacking (R, H, - for a monolayer), sigma (Å),
         a (Å, after biaxial strain), strain (biaxial, (xx - yy)/2, xy), supercell, and for a bilayer shift (lattice
-        vectors) and gap (mid-planes, Å), both before displacement; twist_angle (degrees) of a twisted cell.
+        vectors) and gap (mid-planes, Å), both before displacement; twist_angle (degrees) of a twisted cell;
+        layer_strain, of both layers of a heterobilayer against their own lattices.
 
     Raises
     ------
@@ -114,13 +116,14 @@ def configuration(plan: Plan, kind: Kind, index: int, layer: Monolayer | None = 
     drawn = draw(kind, plan.seed, index)
     rng = np.random.default_rng([plan.seed, crc32(kind.prefix.encode()), kind.first + index, 1])
     try:
-        layer = resolve(plan) if layer is None else layer
-        atoms, matrix = build(plan, kind, drawn, layer)
-        layers = atoms.arrays.pop("layer")
+        units = resolve(plan) if layers is None else layers
+        atoms, matrix = build(plan, kind, drawn, units)
+        of_layer = atoms.arrays.pop("layer")
         displacement = random_displacements(len(atoms), drawn.sigma, rng)
         if kind.waves:
-            sublattices = np.arange(len(atoms)) % len(layer)
-            displacement += waves(atoms, layers, sublattices, matrix, kind.waves, rng)
+            cells = round(np.linalg.det(matrix))
+            sublattices = np.concatenate([np.arange(cells * len(unit)) % len(unit) for unit in units])[: len(atoms)]
+            displacement += waves(atoms, of_layer, sublattices, matrix, kind.waves, rng)
         atoms.positions += displacement
         check_atoms(atoms)
     except ValueError as error:
@@ -134,17 +137,43 @@ def configuration(plan: Plan, kind: Kind, index: int, layer: Monolayer | None = 
         "supercell": kind.cell_name,
         **({} if kind.monolayer else {"shift": drawn.shift, "gap": drawn.gap}),
         **({"twist_angle": atoms.info["twist_angle"]} if kind.twist else {}),
+        **({"layer_strain": mismatch(plan, drawn)} if isinstance(plan.material, tuple) else {}),
     }
     return atoms
 
 
-def resolve(plan: Plan) -> Monolayer:
-    """The plan's monolayer."""
-    return resolve_material(plan.material, plan.lattice_constant, gap=1.0)[0]  # the kinds have gaps of their own
+def resolve(plan: Plan) -> tuple[Monolayer, Monolayer]:
+    """The plan's lower and upper layer, both on the plan's lattice.
+
+    ValueError for two layers of different Bravais lattices.
+    """
+    if not isinstance(plan.material, tuple):
+        layer = resolve_material(plan.material, plan.lattice_constant, gap=1.0)[0]  # the kinds have gaps of their own
+        return layer, layer
+    a = common_lattice_constant(plan)
+    lower, upper = (resolve_material(name, gap=1.0)[0] for name in plan.material)
+    if lower.kind != upper.kind:
+        raise ValueError(f"sampling.material: {'/'.join(plan.material)}: a {lower.kind} and a {upper.kind} lattice")
+    return lower.scaled(a), upper.scaled(a)
 
 
-def build(plan: Plan, kind: Kind, drawn: Draw, layer: Monolayer) -> tuple[Atoms, np.ndarray]:
-    """Undisplaced cell of a draw, with `arrays["layer"]` and `info["a"]`, and its supercell matrix."""
+def common_lattice_constant(plan: Plan) -> float:
+    """Lattice constant (Å) of a heterobilayer before biaxial strain: the plan's, else the mean of its layers'."""
+    return plan.lattice_constant or float(np.mean([equilibrium(name).a for name in plan.material]))
+
+
+def mismatch(plan: Plan, drawn: Draw) -> np.ndarray:
+    """Biaxial strain of the lower and the upper layer of a heterobilayer against their own equilibrium, (2,)."""
+    own = np.array([equilibrium(name).a for name in plan.material])
+    return common_lattice_constant(plan) * (1 + drawn.strain[0]) / own - 1
+
+
+def build(plan: Plan, kind: Kind, drawn: Draw, units) -> tuple[Atoms, np.ndarray]:
+    """Undisplaced cell of a draw, with `arrays["layer"]` and `info["a"]`, and its supercell matrix; `units` are the
+    plan's lower and upper layer."""
+    layer = units[0]
+    if kind.twist and isinstance(plan.material, tuple):
+        raise ValueError(f"{'/'.join(plan.material)}: twisted cells are for two equal layers")
     if kind.twist:
         atoms = twisted_bilayer(
             plan.material,
@@ -159,11 +188,11 @@ def build(plan: Plan, kind: Kind, drawn: Draw, layer: Monolayer) -> tuple[Atoms,
     else:
         matrix = kind.matrix(layer.kind)
         plane = matrix @ layer.cell
-        origin = rotation_centre(layer, "atom" if is_metal(layer.numbers).any() else "hexagon")
         placed = []
         for k in range(1 if kind.monolayer else 2):
-            unit = replace(layer, heights=layer.heights * (1 + drawn.thickness[k]))
+            unit = replace(units[k], heights=units[k].heights * (1 + drawn.thickness[k]))
             own = -matrix if k and drawn.stacking == "H" else matrix  # H: turned by 180 degrees
+            origin = rotation_centre(unit, "atom" if is_metal(unit.numbers).any() else "hexagon")
             placed.append(PlacedLayer(unit, own, origin, k * drawn.gap, k * drawn.shift @ np.linalg.inv(matrix)))
         atoms = assemble(placed, plane, plan.vacuum)
     biaxial, uniaxial, shear = drawn.strain
@@ -192,5 +221,5 @@ def sample(plan: Plan, limit: int | None = None) -> list[Atoms]:
     limit : int, optional
         Only the first so many.
     """
-    layer = resolve(plan)
-    return [configuration(plan, plan.kinds[k], i, layer) for k, i in order(plan.kinds)[:limit]]
+    layers = resolve(plan)
+    return [configuration(plan, plan.kinds[k], i, layers) for k, i in order(plan.kinds)[:limit]]

@@ -106,10 +106,11 @@ class Plan:
 
     Attributes
     ----------
-    material : str or ase.Atoms
+    material : str, ase.Atoms or (str, str)
+        Two names are the lower and the upper layer of a heterobilayer, which share one lattice.
     kinds : tuple of Kind
     lattice_constant : float, optional
-        Å; the known equilibrium, or the Atoms' own, by default.
+        Å; the known equilibrium, the mean of two, or the Atoms' own, by default.
     seed : int
     vacuum : float
         Total empty height before displacement, Å.
@@ -181,7 +182,7 @@ def _failing(prefix):
 
 
 def read_material(name, folder="."):
-    """A known name, or one layer from a structure file."""
+    """A known name, two of them for a heterobilayer ("MoS2/WSe2": lower/upper), or one layer from a structure file."""
     from ...moire.build import resolve_material
     from ...moire.materials import canonical_name
 
@@ -190,7 +191,10 @@ def read_material(name, folder="."):
     path = Path(folder) / name
     try:
         if not path.is_file():
-            return canonical_name(name)
+            parts = [canonical_name(part.strip()) for part in name.split("/")]
+            if len(parts) > 2:
+                raise ValueError(f"{len(parts)} layers; a heterobilayer has a lower and an upper one")
+            return parts[0] if len(parts) == 1 else tuple(parts)
         atoms = read_structure(path)
         resolve_material(atoms, gap=1.0)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Sparse matrices and tables from files: sizes and indices are looked at before C code of scipy or numpy gets them."""
+"""Sparse matrices and tables from files: sizes and indices are checked before C code of scipy or numpy gets them."""
 
 from __future__ import annotations
 

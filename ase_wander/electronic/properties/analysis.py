@@ -61,7 +61,7 @@ def fat_bands(h, kpts, n_bands=None, sigma=None, project="layer", **options):
 
 
 def atomic_density(h, states):
-    """|psi|^2 summed over the orbitals of every atom: (n_atoms, n_states) of states (n_orbitals, n_states)."""
+    """`|psi|^2` summed over the orbitals of every atom: (n_atoms, n_states) of states (n_orbitals, n_states)."""
     states = np.asarray(states)
     if states.ndim not in (1, 2) or len(states) != h.n_orbitals:
         raise ValueError(f"states have the shape {states.shape}; (n_orbitals, n_states) needs {h.n_orbitals} rows")
@@ -72,7 +72,7 @@ def atomic_density(h, states):
 
 
 def matrix_elements(perturbation, k, states, others=None):
-    """<psi_a| dH(k) |psi_b> in the units of `perturbation` (a WannierHamiltonian-like dH, eV or eV/Å).
+    """`<psi_a| dH(k) |psi_b>` in the units of `perturbation` (a WannierHamiltonian-like dH, eV or eV/Å).
 
     With dH the derivative of H along a phonon these are electron-phonon matrix elements at q = 0, with dH along a
     strain the deformation potentials; the diagonal is the first-order shift of the bands (Hellmann-Feynman).
@@ -125,7 +125,7 @@ def _states_around(h, k, low, high, options):
 
 
 def density_map(h, state, shape=(100, 100), width=1.0, atoms=None):
-    """|psi|^2 of one state in the plane, every atom a Gaussian.
+    """`|psi|^2` of one state in the plane, every atom a Gaussian.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def atomic_map(structure, weight, shape=(100, 100), width=1.0, atoms=None):
 
     Returns
     -------
-    points : ndarray (*shape, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
+    points : ndarray (n1, n2, 2), Cartesian, Å; for layers in another plane than xy along `structure.plane_axes`
     density : ndarray (shape), in units of `weight` per Å^2
     """
     finite(width, "width", above=0)

@@ -34,10 +34,10 @@ def zero_point_pattern(atoms, polarisation, phonon_energy):
 
 
 def electron_phonon(dh, k, states, others=None):
-    """g_mn = <psi_m| dH |psi_n> in eV, for dH along a `zero_point_pattern`; shape (n_m, n_n).
+    """`g_mn = <psi_m| dH |psi_n>` in eV, for dH along a `zero_point_pattern`; shape (n_m, n_n).
 
     F. Giustino, Rev. Mod. Phys. 89, 015003 (2017), Eq. 38, at q = 0 of the cell: both states at the same k.
-    For dH along one atom's axis (eV/Å) it gives the bare elements <psi_m| dH/dR |psi_n>.
+    For dH along one atom's axis (eV/Å) it gives the bare elements `<psi_m| dH/dR |psi_n>`.
     """
     return matrix_elements(dh, k, states, others)
 

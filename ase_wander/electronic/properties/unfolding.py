@@ -36,8 +36,8 @@ def unfold(h, primitive_cell, kpts, n_bands=None, sigma=None, atoms=None, sublat
     -------
     energies : ndarray (n_k, n_bands), eV
     weights : ndarray (n_k, n_bands)
-        W = sum_a |<k a|psi>|^2 over the orbitals a of the primitive cell, |k a> = N^-1/2 sum_R e^{ik.r} |a R>. Between
-        0 and 1; over all bands they sum to the number of orbitals of the primitive cell.
+        `W = sum_a |<k a|psi>|^2` over the orbitals a of the primitive cell, `|k a> = N^-1/2 sum_R e^{ik.r} |a R>`.
+        Between 0 and 1; over all bands they sum to the number of orbitals of the primitive cell.
 
     Raises
     ------

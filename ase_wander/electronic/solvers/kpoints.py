@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from .nonhermitian import check_request
 from .onepoint import Request, good_shift, solve_one
 from .parallel import Restart, SnapshotFile, progress_bar, run_tasks
 from .snapshots import TOLERANCE, PathModel, margin
+
+log = logging.getLogger(__name__)
 
 #: From this many orbitals on it is worth saying that MKL is missing.
 WORTH_MKL = 3000
@@ -142,6 +145,7 @@ def solve_kpoints(
         )
     request = make_request(h, n_bands, sigma, vectors, method, threads, verify)
     check_memory(h, request.method, min(n_jobs, len(kpts)))
+    log.info("%d k-points of %d orbitals by %s", len(kpts), h.n_orbitals, request.method)
     store = Restart(h, kpts, request, restart)
     with progress_bar(progress, len(kpts), len(store.done)) as advance, store:
         guess = good_shift(store.energies[max(store.done)]) if store.done else None

@@ -182,7 +182,7 @@ def load_result(folder, run):
     except OSError:
         return None
     except ValueError as error:
-        raise ValueError(f"{file}: not readable as JSON ({error}); without that file the run is judged anew") from None
+        raise ValueError(f"{file}: not readable as JSON ({error}); without that file the run is judged again") from None
     return result if isinstance(result, dict) and result.get("key") == run.key else None
 
 

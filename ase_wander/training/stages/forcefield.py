@@ -154,6 +154,8 @@ class ForceFieldSamples:
             species.append(s.graph.species)
         rows, species = torch.cat(rows), torch.cat(species)
         for z in range(ff.n_species):
+            if (species == z).sum() < 2:
+                continue
             ff.mean[z] = rows[species == z].mean(0)
             ff.inverse_std[z] = 1 / rows[species == z].std(0).clamp(min=1e-4)
 

@@ -281,7 +281,7 @@ def _train_one(network, name, samples, checks, settings, folder, report, progres
         except Exception as error:
             raise ValueError(
                 f"{file}: not readable weights of this network ({str(error).splitlines()[0]}); without that file "
-                "the network is trained anew"
+                "the network is trained again"
             ) from None
         return
     if not samples or not checks:

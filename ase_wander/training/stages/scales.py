@@ -20,7 +20,7 @@ def fit_hopping_scale(heads, samples, only=None) -> None:
     """Set each class's typical size of an element as a function of distance: a parabola in its logarithm.
 
     A class that no reference has gets an exponential, as Slater-Koster integrals have (see `TAIL`). `only` names the
-    classes that are looked at, by default all.
+    classes that count, by default all.
     """
     for name, head in heads.hopping.items():
         if only is not None and name not in only:
@@ -55,7 +55,7 @@ def fit_hopping_scale(heads, samples, only=None) -> None:
 def fit_onsite_scale(heads, samples, only=None) -> None:
     """Set mean and spread of the on-site trace, and the size of the crystal field of every degree, per species.
 
-    `only` names those that are looked at ("onsite.0"), by default all.
+    `only` names those that count ("onsite.0"), by default all.
 
     Where no reference has on-site blocks the means come from the eigenvalues: sum_k w_k sum_m E_km = tr H(R = 0), in
     the least squares over compositions.
