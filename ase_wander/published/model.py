@@ -93,8 +93,7 @@ class PublishedModel:
     def __repr__(self):
         return f"PublishedModel({self.name!r}, digest={self.digest[:12]}, layer_offsets={self.layer_offsets})"
 
-    def _repr_html_(self):
-        return model_table(self)
+    _repr_html_ = model_table
 
     def to(self, device=None, dtype=None):
         """Move the networks to a torch device and type in place (float32 is as published); returns self."""

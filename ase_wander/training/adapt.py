@@ -1,16 +1,12 @@
 """What a new element needs besides the weights of its relative, before it is trained: its own zeros.
 
-Its bonds have another length and its levels another energy, while the answer to a displacement is much the same. So
-means of descriptors, reference energies and on-site energies are those of the data; spreads stay.
+Its atoms bring another energy and its levels lie elsewhere, so that these are those of the data. What descriptors are
+standardised by stays that of the relative: moved to the mean of the new data it took WSe2 further from its reference.
 """
 
 from __future__ import annotations
 
-import copy
-
 import torch
-
-from ..nn.environment import Density, Geometry
 
 #: Energies per atom (eV) that the data miss a model by because they count from another zero, not because it errs.
 OTHER_ZERO = 0.1
@@ -18,16 +14,12 @@ OTHER_ZERO = 0.1
 
 @torch.no_grad()
 def adapt_force_field(samples, added) -> None:
-    """Means of the invariants and reference energies of the species `added`, from ForceFieldSamples.
+    """Reference energies of the species `added`, from ForceFieldSamples.
 
     Where the data miss the model by more than OTHER_ZERO, all reference energies are moved: another code, or another
     functional, counts from another zero.
     """
     ff = samples.model.force_field
-    for z in added:
-        rows = [_invariants(ff, s.graph)[s.graph.species == z] for s in samples.samples]
-        if ff.mean.shape[1] and sum(map(len, rows)):
-            ff.mean[z] = torch.cat(rows).mean(0)
     known = [k for k, s in enumerate(samples.samples) if s.has["energy"]]
     if not known:
         return
@@ -41,11 +33,6 @@ def adapt_force_field(samples, added) -> None:
         ff.reference_energy[moved] += shift.to(ff.reference_energy)
 
 
-def _invariants(ff, graph):
-    geometry = Geometry(graph, ff.cutoff, ff.n_radial, ff.l_max, ff.n_species)
-    return ff.invariants(Density.raw(geometry), graph.species)
-
-
 def _missed_energy(samples, k):
     """Energy of the reference minus that of the model, eV."""
     with torch.enable_grad():
@@ -55,20 +42,11 @@ def _missed_energy(samples, k):
 
 @torch.no_grad()
 def adapt_heads(samples, added) -> None:
-    """Means of what the dressings look at, and mean on-site energies, of the species `added`, from
-    HamiltonianSamples."""
+    """Mean on-site energies of the species `added`, from HamiltonianSamples."""
     heads = samples.model.heads
-    graphs = [s.graph for s in samples.samples]
-    found = copy.deepcopy(heads)
-    found.fit(graphs, [samples.environment(g, [s]) for g, s in zip(graphs, samples.samples)])
-    there = [z for z in added if any((g.species == z).any() for g in graphs)]
-    own, fitted = heads.state_dict(), found.state_dict()
-    for key in own:
-        if key.split(".")[0] in heads.dressings() and key.endswith("_mean"):
-            own[key][there] = fitted[key][there]
     known = [s for s in samples.samples if s.onsite]
     predicted = [samples.predict([s])[0][0] for s in known]
-    for z in there:
+    for z in added:
         missed = [t[z] - blocks[z] for t, blocks in zip((s.onsite for s in known), predicted) if len(t[z])]
         if missed:
             heads.onsite[z].mean[0] += torch.diagonal(torch.cat(missed), dim1=1, dim2=2).mean()
