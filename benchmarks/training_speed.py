@@ -18,13 +18,17 @@ from ase_wander.training.train import load_configurations, new_model, prepare, s
 
 
 def step_time(module, samples, weights, noise, size, steps):
-    """CPU seconds of a step of forward and backward passes, without the optimiser's own; and the losses."""
+    """CPU seconds of a step of forward and backward passes, without the optimiser's own; and the losses.
+
+    What is kept is computed before: all configurations are seen once.
+    """
     order = batches(len(samples), size, 0, 1)
     module.train().noise = noise
-    losses, start = [], None
-    for k in range(steps + 1):
-        if k == 1:  # the first one fills caches
-            start = time.process_time()
+    losses = []
+    for k in range(len(samples)):
+        samples.loss([k], weights)
+    start = time.process_time()
+    for k in range(steps):
         torch.manual_seed(k)
         module.zero_grad()
         loss, _ = samples.loss(order[k % len(order)], weights)

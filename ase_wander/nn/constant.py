@@ -68,6 +68,8 @@ def tail_coefficients(force_field: ForceField) -> torch.Tensor:
 def constant_parts(force_field: ForceField, graph: Graph) -> ConstantParts:
     """`ConstantParts` of one structure, computed in float64 and returned in the graph's precision."""
     dtype, graph = graph.vector.dtype, graph.to(dtype=torch.float64)
+    # a step without this leaves vectors that are to be differentiated in the graph of a configuration
+    graph.vector, graph.tail_vector = graph.vector.detach(), graph.tail_vector.detach()
     with torch.no_grad():
         raw = Density.raw(_geometry(force_field, graph, graph.vector))
         parts = raw.transpose(1, 2).contiguous(), _density_map(force_field, graph), *_tail(force_field, graph)

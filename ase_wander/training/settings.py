@@ -61,7 +61,7 @@ class LoopSettings:
         Share of every configuration's pairs, drawn again at every step, for a Hamiltonian stage without bands. Hundreds
         of pairs per atom are far and alike: steps get cheaper and learn hardly less.
     cache : float
-        Memory (MB) for what of the training configurations does not depend on the weights and is computed once; where
+        Memory (MB) for what of a force field's configurations does not depend on weights and is computed once; where
         it does not suffice, or is 0, that is computed anew at every step. Results are the same within rounding.
     """
 

@@ -94,6 +94,14 @@ def test_memory_is_bounded(configurations):
     assert held == pytest.approx(needed, rel=0.01)
 
 
+def test_switched_on_after_a_step_without(configurations):
+    """What is kept carries no history of differentiation, whatever was done with the graphs before."""
+    samples = make_samples(configurations[:2])
+    loss_and_gradients(samples, 0, indices=[0])
+    loss_and_gradients(samples, 1000, indices=[0])
+    assert not any(t.requires_grad for t in vars(samples.samples[0].constant).values())
+
+
 def test_walls_that_are_fitted_anew_are_seen(configurations):
     samples = make_samples(configurations[:2])
     samples.predict([0])
