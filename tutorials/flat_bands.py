@@ -41,7 +41,8 @@ ax.set(xlabel="twist (degrees)", ylabel="width of the flat bands (eV)", xlim=(0,
 save_figure(ax, "graphene_width.png")
 
 # %%
-# Where a flat state lives: its density on the moiré cell gathers in the AA regions.
+# Where a flat state lives: at Γ it avoids the AA regions, which stand at the corners of the cell. At K the states lean
+# towards them: try ``[[1 / 3, 1 / 3, 0]]``.
 from ase_wander.electronic.properties.analysis import density_map  # noqa: E402
 
 _, states = h.eigenstates([[0, 0, 0]], n_bands=4)

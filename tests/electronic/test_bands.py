@@ -67,7 +67,7 @@ def test_bad_paths_are_named(path, message):
 def test_bad_references_are_named():
     with pytest.raises(ValueError, match="reference is 'Fermi'"):
         graphene_model().band_structure(reference="Fermi")
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="must be a finite number"):
         graphene_model().band_structure(reference=np.nan)
 
 
