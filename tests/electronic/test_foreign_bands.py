@@ -82,7 +82,7 @@ def test_our_own_levels_are_not_moved(bands, tmp_path):
 
 
 def test_levels_that_a_calculation_did_not_reach_are_left_out(bands, tmp_path):
-    h, path, energies = bands
+    _, path, energies = bands
     kept = np.ones(energies.shape, bool)
     kept[0, -1] = False
     np.savez(tmp_path / "v.npz", kpts=path.kpts, eigenvalues=energies, kept=kept)

@@ -58,7 +58,7 @@ def test_levels_that_the_reference_did_not_reach_are_left_out(configurations, mo
     e = whole["eigenvalues"]
     cut = {**whole, "eigenvalues": np.minimum(e, np.sort(e, 1)[:, 14:15]), "kept": np.arange(e.shape[1]) < 15}
     monkeypatch.setattr(type(c), "load_reference", lambda self, n_orbitals=None: cut)
-    difference, weight, gap = eigenvalue_errors(Reference(c, 28.0), c)
+    difference, _, gap = eigenvalue_errors(Reference(c, 28.0), c)
     assert len(difference) < ((e > e[:, 13].max() - 1) & (e < e[:, 14].min() + 1)).sum()
     assert np.abs(difference).max() < 0.03 and abs(gap) < 0.01
 
