@@ -7,7 +7,7 @@ import warnings
 from .spinorbit import with_spins
 
 #: Orbitals (spinors counted twice) up to which another Hamiltonian and two more k-points are no burden.
-MOST_ORBITALS = 10_000
+MOST_ORBITALS = 3_000
 
 
 def gap_left(atoms, report, arguments) -> dict:
