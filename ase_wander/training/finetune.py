@@ -16,15 +16,15 @@ from .transfer import group_and_period, relative
 
 #: Stages of a fine-tuning: short, at rates that leave most of what the model knows in place.
 FORCE_FIELD = {
-    **{"kind": "forcefield", "name": "forces", "steps": 600, "batch": 4, "lr": 1e-3, "lr_final": 1e-5},
-    **{"average": 0.99, "noise": 0.02, "validate_every": 10},
+    **{"kind": "forcefield", "name": "forces", "steps": 800, "batch": 4, "lr": 2e-3, "lr_final": 1e-5},
+    **{"optimiser": "soap", "average": 0.99, "noise": 0.02, "validate_every": 10},
 }
 ELEMENTS = {
-    **{"kind": "hamiltonian", "name": "elements", "steps": 500, "batch": 4, "pairs": 0.3, "lr": 1e-3, "lr_final": 1e-4},
-    **{"clip": 50.0, "average": 0.99, "weight_decay": 0.1, "noise": 0.02, "validate_every": 10},
+    **{"kind": "hamiltonian", "name": "elements", "steps": 800, "batch": 4, "pairs": 0.3, "lr": 2e-3, "lr_final": 1e-5},
+    **{"optimiser": "soap", "clip": 50.0, "average": 0.997, "weight_decay": 0.5, "noise": 0.12, "validate_every": 10},
 }
 BANDS = {
-    **{"kind": "hamiltonian", "name": "bands", "steps": 200, "batch": 4, "lr": 3e-4, "lr_final": 1e-6},
+    **{"kind": "hamiltonian", "name": "bands", "steps": 100, "batch": 4, "lr": 3e-4, "lr_final": 1e-6},
     **{"clip": 50.0, "average": 0.99, "weight_decay": 0.1, "validate_every": 10},
 }
 
