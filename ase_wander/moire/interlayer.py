@@ -112,15 +112,18 @@ class PeriodicSurface:
 
         self.cell = np.array(atoms.cell[:2, :2])
         fractional = (points @ np.linalg.inv(self.cell)) % 1.0
-        # enough of the neighbouring cells for the triangles along the edges
-        margin = min(1.0, 4.0 / np.sqrt(len(points)))
-        shifts = np.stack(
-            np.meshgrid(*[np.arange(-2, 3) if len(points) < 9 else np.arange(-1, 2)] * 2), axis=-1
-        ).reshape(-1, 2)
+        # What the edge of the patch does to slopes falls by a factor of about 5 from site to site: twelve sites away
+        # nothing is left of it, in whatever order the atoms stand.
+        margin = 12.0 / np.sqrt(len(points))
+        reach = int(np.ceil(margin))
+        shifts = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 2), axis=-1).reshape(-1, 2)
         images = fractional[:, None] + shifts
         keep = np.all((images > -margin) & (images < 1 + margin), axis=2)
         source = np.nonzero(keep)[0]
-        self._interpolate = CloughTocher2DInterpolator(images[keep] @ self.cell, np.asarray(values, float)[source])
+        # slopes are found by sweeps over the points: to the end, or they would depend on the order of the atoms
+        self._interpolate = CloughTocher2DInterpolator(
+            images[keep] @ self.cell, np.asarray(values, float)[source], tol=1e-13
+        )
 
     def __call__(self, points):
         """Values at `points` (m, 2), shape (m,) or (m, k)."""
