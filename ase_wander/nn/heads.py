@@ -40,15 +40,26 @@ class HamiltonianHeads(nn.Module):
 
     Parameters
     ----------
-    shells : list of int or str, l of the one shell of every species, or "pz", "dz2": one orbital along the local
-        normal.
-    cutoff, taper : Å; hopping elements go smoothly to zero between taper and cutoff.
-    smearing : Å, total width of the effective charges' interaction; 0 leaves the electrostatic part out.
-    onsite_input, intra_input, inter_input : see INPUTS.
-    facing : list of int, species through whose atoms paths lead from layer to layer, all by default; step_reach,
-        jump_reach : Å,
-        longest steps inside a layer, and from one to the other: see `nn.paths`.
-    neutral : what is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
+    shells : list of int or str
+        l of the one shell of every species, or "pz", "dz2": one orbital along the local normal.
+    n_radial, n_raer : int
+        Radial functions and components of the RAER of the force field.
+    cutoff, taper : float
+        Å; hopping elements go smoothly to zero between taper and cutoff.
+    l_max : int
+        Highest degree of the atoms' tensors.
+    n_channels, n_scalars, hidden, n_gated : int
+        Sizes of dressing and networks.
+    smearing : float
+        Å, total width of the effective charges' interaction; 0 leaves the electrostatic part out.
+    onsite_input, intra_input, inter_input : str
+        See INPUTS.
+    neutral : str
+        What is neutral as a whole, "cell" or each "layer" of it, see `electrostatics.neutralised`.
+    facing : list of int, optional
+        Species through whose atoms paths lead from layer to layer; all by default.
+    step_reach, jump_reach : float
+        Å, longest steps inside a layer, and from one to the other, see `nn.paths`.
     """
 
     def __init__(
@@ -84,52 +95,63 @@ class HamiltonianHeads(nn.Module):
         self.extra = [name for name in ("raer", "environment") if name in self.inputs.values()]
         #: No head looks at more than the distance.
         self.bare = not smearing and list(self.inputs.values()) == ["constant", "distance", "distance"]
-        self.dressing = (
-            Undressed(l_max)
-            if self.bare
-            else Dressing(n_species, n_radial, n_raer, l_max, n_channels, n_scalars=n_scalars)
-        )
         self.n_scalars, self.n_channels = n_scalars, n_channels
-        n_other = n_channels // 4 if inter_input == "additive" else 0
-        n_own = n_channels - n_other
-        #: What the atoms tell inter-layer heads of their own layer: tensors and scalars after those of `dressing`.
-        self.layer_dressing, self.steps = None, None
-        if inter_input in ("additive", "paths"):
-            self.layer_dressing = LayerDressing(n_species, n_radial, l_max, n_own, n_other, n_scalars)
-        if inter_input == "paths":
-            reaches = {"step_reach": step_reach, "jump_reach": jump_reach}
-            facing = range(n_species) if facing is None else facing
-            sizes = {"hidden": hidden // 2, "n_gated": n_gated // 2, **reaches}
-            self.steps = Steps(shells, facing, n_own, n_scalars, l_max, **sizes)
+        #: Channels of the own layer's tensors, and of the other layer's, in what inter-layer heads are told.
+        self.n_other = n_channels // 4 if inter_input == "additive" else 0
+        self.n_own = n_channels - self.n_other
         self.smearing, self.neutral = smearing, neutral
+        self._build_dressings(n_radial, n_raer)
+        self.steps = None
+        if inter_input == "paths":
+            facing = range(n_species) if facing is None else facing
+            sizes = {"hidden": hidden // 2, "n_gated": n_gated // 2, "step_reach": step_reach, "jump_reach": jump_reach}
+            self.steps = Steps(shells, facing, self.n_own, n_scalars, l_max, **sizes)
         self.charge = SpeciesLinear(n_species, n_scalars, 1) if smearing else None
         if smearing:
             nn.init.zeros_(self.charge.weight)
-
-        def onsite(l, axial):
-            if onsite_input == "constant":
-                return ConstantOnsite(l, axial)
-            return AxialOnsite(l, n_channels, n_scalars, l_max) if axial else OnsiteHead(l, n_channels, n_scalars)
-
-        def hopping(kind, *pair):
-            if self.inputs[kind] in ("additive", "paths"):
-                sizes = {"hidden": hidden, "n_gated": n_gated, "n_bilinear": 2 * n_other}
-                return AdditiveHopping(*pair, n_own, n_other, n_scalars + n_other, cutoff, taper, l_max, **sizes)
-            if self.inputs[kind] == "tensors":
-                return HoppingHead(*pair, n_channels, n_scalars, cutoff, taper, l_max, hidden=hidden, n_gated=n_gated)
-            return AxialHopping(
-                *pair, self.dressing.extra_sizes.get(self.inputs[kind], 0), cutoff, taper, hidden=hidden
-            )
-
-        self.onsite = nn.ModuleList(onsite(l, axial) for l, axial in zip(shells, self.axial))
+        self.onsite = nn.ModuleList(self._onsite_head(l, axial) for l, axial in zip(shells, self.axial))
+        sizes = {"cutoff": cutoff, "taper": taper, "hidden": hidden, "n_gated": n_gated}
         self.hopping = nn.ModuleDict(
             {
-                f"{a}{b}_{kind}": hopping(kind, shells[a], shells[b], a == b)
+                f"{a}{b}_{kind}": self._hopping_head(kind, shells[a], shells[b], a == b, **sizes)
                 for a in range(n_species)
                 for b in range(a, n_species)
                 for kind in ("intra", "inter")
             }
         )
+
+    def _build_dressings(self, n_radial, n_raer):
+        """`dressing`, and `layer_dressing`: what atoms tell inter-layer heads of their own layer, tensors and scalars
+        after those of `dressing`."""
+        n_species, l_max, n_scalars = len(self.shells), self.l_max, self.n_scalars
+        self.dressing = (
+            Undressed(l_max)
+            if self.bare
+            else Dressing(n_species, n_radial, n_raer, l_max, self.n_channels, n_scalars=n_scalars)
+        )
+        self.layer_dressing = None
+        if self.inputs["inter"] in ("additive", "paths"):
+            self.layer_dressing = LayerDressing(n_species, n_radial, l_max, self.n_own, self.n_other, n_scalars)
+
+    def _onsite_head(self, l, axial):
+        """Head of the on-site blocks of a species."""
+        if self.inputs["onsite"] == "constant":
+            return ConstantOnsite(l, axial)
+        if axial:
+            return AxialOnsite(l, self.n_channels, self.n_scalars, self.l_max)
+        return OnsiteHead(l, self.n_channels, self.n_scalars)
+
+    def _hopping_head(self, kind, l1, l2, symmetric, cutoff, taper, hidden, n_gated):
+        """Head of one class of pairs, `kind` "intra" or "inter"; `symmetric`: of equal species."""
+        pair, seen = (l1, l2, symmetric), self.inputs[kind]
+        if seen in ("additive", "paths"):
+            sizes = {"hidden": hidden, "n_gated": n_gated, "n_bilinear": 2 * self.n_other}
+            n_scalars = self.n_scalars + self.n_other
+            return AdditiveHopping(*pair, self.n_own, self.n_other, n_scalars, cutoff, taper, self.l_max, **sizes)
+        if seen == "tensors":
+            sizes = {"hidden": hidden, "n_gated": n_gated}
+            return HoppingHead(*pair, self.n_channels, self.n_scalars, cutoff, taper, self.l_max, **sizes)
+        return AxialHopping(*pair, self.dressing.extra_sizes.get(seen, 0), cutoff, taper, hidden=hidden)
 
     def classes(self, graph: Graph):
         """(name, pair indices) of every class present; pairs must be ordered with species_i <= species_j."""
