@@ -159,6 +159,7 @@ def _written(folder, text):
         (["run", "MoS2", "--m", "1", "--r", "1", "--fmax", "nan", "--out", "{}/out"], "'nan' is not a positive number"),
         (["run", "MoS2", "--m", "1", "--r", "1", "--dmax", "-1e-3", "--out", "{}/out"], "'-1e-3' is not a positive"),
         (["run", "MoS2", "--m", "1", "--r", "1", "--path", "XYZ", "--out", "{}/out"], "unknown special point X, Y, Z"),
+        (["run", "nothing.xyz", "--m", "1", "--r", "1", "--out", "{}/out"], "nothing.xyz: no such file"),
         (["run", "WSe2", "--m", "1", "--r", "1", "--out", "{}/out"], "no model of WSe2"),
         (["plot", "fat", "{}/g.npz", "-o", "{}/nowhere/x.png"], "no such folder"),
         (["plot", "fat", "{}/g.npz", "-o", "{}/x.xyz"], "ends in .png"),

@@ -61,6 +61,8 @@ def canonical_name(name: str) -> str:
     """The listed spelling of a material's name (any case, "BN", "h-BN", "C"); ValueError for an unknown one."""
     by_case = {key.lower(): key for key in LITERATURE} | _ALIASES
     if str(name).lower() not in by_case:
+        if "." in str(name):  # no formula has a dot: a file was meant
+            raise ValueError(f"{name}: no such file, and no known material ({', '.join(known_materials())})")
         raise ValueError(
             f"unknown material {name!r}; known are {', '.join(known_materials())} "
             "(or give a monolayer: a file of one layer, or ase.Atoms)"

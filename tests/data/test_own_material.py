@@ -101,7 +101,7 @@ def test_what_is_no_layer_is_named(tmp_path):
     (tmp_path / "empty.xyz").write_text("")
     with pytest.raises(ValueError, match="empty.xyz"):
         read_layer(tmp_path / "empty.xyz")
-    with pytest.raises(ValueError, match="unknown material 'nothing.xyz'"):
+    with pytest.raises(ValueError, match="nothing.xyz: no such file, and no known material"):
         layer_of("nothing.xyz", 2.5)
 
 
