@@ -1,11 +1,16 @@
-"""Shared set-up of the tests: slow tests on request, one torch thread, the reference data."""
+"""Shared set-up of the tests: slow tests on request, one thread, the reference data."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+# Before numpy loads its BLAS, and for all commands that tests start: matrices here are so small that a second thread
+# takes longer than it saves.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.mos2_small import DATA as SMALL
 
